@@ -1,0 +1,199 @@
+"""One source as the survey has seen it: what every reader and the simulator yield.
+
+Notable:
+- arrays run over detections, sorted by time; non-detections are not in it
+- missing metadata are NaN, a missing detection id is -1, an unknown class -1
+- cutouts stay the compressed bytes the survey sent until somebody needs pixels
+- packets of one object arrive in any order and overlap: `merge` is independent of that order
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rtf.classes import UNKNOWN
+
+BANDS = ("g", "r", "i")
+
+#: Fields of a ZTF alert's `candidate` that make the metadata modality, in column order.
+METADATA_FIELDS = (
+    "sgscore1", "sgscore2", "distpsnr1", "distpsnr2", "nmtchps", "sharpnr", "scorr", "diffmaglim", "sky",
+    "ndethist", "ncovhist", "sigmapsf", "chinr", "classtar", "rb", "chipsf", "distnr", "magnr", "fwhm",
+    "srmag1", "sgmag1", "simag1", "szmag1", "srmag2", "sgmag2", "simag2", "szmag2",
+    "clrcoeff", "clrcounc", "zpclrcov",
+)  # fmt: skip
+
+#: Science, template and difference stamps of one detection, each gzipped FITS, or None when not sent.
+Cutouts = tuple[bytes | None, bytes | None, bytes | None]
+NO_CUTOUTS: Cutouts = (None, None, None)
+NO_CANDID = -1
+
+_COLUMNS = ("mjd", "band", "mag", "magerr", "metadata", "candid")
+
+
+@dataclass
+class SourceHistory:
+    """The detections of one object, oldest first.
+
+    Attributes
+    ----------
+    object_id : name the survey or the user gives the object
+    mjd : (L,) float64, Modified Julian Date [day]; photometry-event files carry no date and count from 0
+    band : (L,) int8, index into `BANDS`
+    mag, magerr : (L,) float32, AB magnitude and its 1-sigma error
+    metadata : (L, 30) float32, columns `METADATA_FIELDS`, NaN where missing
+    candid : (L,) int64, the survey's detection id, -1 where it gives none
+    cutouts : one `Cutouts` for each detection, or None when the input has no cutouts at all
+    ra, dec : position [degree], NaN when unknown; of several that packets report, the smallest
+    label : fine class index (`rtf.classes.FINE`), -1 unknown
+    split : "train", "val", "test", or "" when the input does not say
+    """
+
+    object_id: str
+    mjd: np.ndarray
+    band: np.ndarray
+    mag: np.ndarray
+    magerr: np.ndarray
+    metadata: np.ndarray
+    candid: np.ndarray
+    cutouts: list[Cutouts] | None = None
+    ra: float = float("nan")
+    dec: float = float("nan")
+    label: int = UNKNOWN
+    split: str = field(default="")
+
+    def __len__(self) -> int:
+        return len(self.mjd)
+
+    def select(self, index: np.ndarray) -> "SourceHistory":
+        """The same source with the detections at `index`, in that order."""
+        cutouts = None if self.cutouts is None else [self.cutouts[k] for k in index]
+        return SourceHistory(
+            self.object_id, self.mjd[index], self.band[index], self.mag[index], self.magerr[index],
+            self.metadata[index], self.candid[index], cutouts, self.ra, self.dec, self.label, self.split,
+        )  # fmt: skip
+
+
+def from_columns(object_id, mjd, band, mag, magerr, *, metadata=None, candid=None, **rest) -> SourceHistory:
+    """A `SourceHistory` from sequences of any numeric type, sorted by time, absent columns filled as missing."""
+    length = len(mjd)
+    history = SourceHistory(
+        str(object_id),
+        np.asarray(mjd, np.float64),
+        np.asarray(band, np.int8),
+        np.asarray(mag, np.float32),
+        np.asarray(magerr, np.float32),
+        np.full((length, len(METADATA_FIELDS)), np.nan, np.float32)
+        if metadata is None
+        else np.asarray(metadata, np.float32).reshape(length, len(METADATA_FIELDS)),
+        np.full(length, NO_CANDID, np.int64) if candid is None else np.asarray(candid, np.int64),
+        **rest,
+    )
+    order = np.lexsort((history.candid, history.band, history.mjd))
+    return history if (order == np.arange(length)).all() else history.select(order)
+
+
+def duplicates(source, mjd, band, candid, richness) -> np.ndarray:
+    """Which rows of a pile of detections repeat another row, so that one of each remains.
+
+    Two rows of one source are the same detection when they share a `candid`, or, where either has none,
+    the time and band. Of the same detection the richest row stays (a packet's own candidate carries
+    more metadata than its copy in a later packet's history).
+
+    Parameters
+    ----------
+    source : (D,) int, which source a row belongs to
+    mjd, band, candid : (D,) as in `SourceHistory`
+    richness : (D,) number, how much a row knows; higher stays
+
+    Returns
+    -------
+    (D,) bool, True for the rows to drop
+    """
+    drop = np.zeros(len(mjd), bool)
+    known = np.flatnonzero(candid != NO_CANDID)
+    order = known[np.lexsort((-richness[known], candid[known], source[known]))]
+    same = (source[order][1:] == source[order][:-1]) & (candid[order][1:] == candid[order][:-1])
+    drop[order[1:][same]] = True
+
+    # Rows without an id: the first of each (source, time, band) stays, ids sorted first so that a row
+    # without one gives way to a row with one.
+    rest = np.flatnonzero(~drop)
+    order = rest[
+        np.lexsort((-richness[rest], candid[rest] == NO_CANDID, band[rest], mjd[rest], source[rest]))
+    ]
+    same = (
+        (source[order][1:] == source[order][:-1])
+        & (mjd[order][1:] == mjd[order][:-1])
+        & (band[order][1:] == band[order][:-1])
+        & (candid[order][1:] == NO_CANDID)
+    )
+    drop[order[1:][same]] = True
+    return drop
+
+
+def merge(histories: list[SourceHistory]) -> tuple[SourceHistory, int]:
+    """One history from several of the same object, whatever their order, and how many repeats were dropped."""
+    first = histories[0]
+    has_cutouts = any(h.cutouts is not None for h in histories)
+    cutouts = [c for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h))] if has_cutouts else None
+    positions = np.array([(h.ra, h.dec) for h in histories if np.isfinite(h.ra)]).reshape(-1, 2)
+    positions = positions[np.lexsort(positions.T)] if len(positions) else np.full((1, 2), np.nan)
+    pile = SourceHistory(
+        first.object_id,
+        *(np.concatenate([getattr(h, name) for h in histories]) for name in _COLUMNS),
+        cutouts,
+        *(float(x) for x in positions[0]),
+        max(h.label for h in histories),
+        max(h.split for h in histories),
+    )
+    richness = np.isfinite(pile.metadata).sum(1)
+    if has_cutouts:
+        richness = richness + 100 * np.array([sum(s is not None for s in c) for c in cutouts])
+    source = np.zeros(len(pile), np.int64)
+    drop = duplicates(source, pile.mjd, pile.band, pile.candid, richness)
+    keep = np.flatnonzero(~drop)
+    keep = keep[np.lexsort((pile.candid[keep], pile.band[keep], pile.mjd[keep]))]
+    return pile.select(keep), int(drop.sum())
+
+
+@dataclass
+class Detections:
+    """Many sources' detections, concatenated: source k owns rows `offset[k]` to `offset[k + 1]`.
+
+    Attributes
+    ----------
+    offset : (N + 1,) int64
+    mjd, band, mag, magerr, metadata, candid : (D,) or (D, 30), as in `SourceHistory`
+    """
+
+    offset: np.ndarray
+    mjd: np.ndarray
+    band: np.ndarray
+    mag: np.ndarray
+    magerr: np.ndarray
+    metadata: np.ndarray
+    candid: np.ndarray
+
+    def __len__(self) -> int:
+        """Number of sources."""
+        return len(self.offset) - 1
+
+    @property
+    def length(self) -> np.ndarray:
+        """(N,) number of detections of each source."""
+        return np.diff(self.offset)
+
+    def rows(self, keep: np.ndarray) -> "Detections":
+        """The same sources with only the detections where `keep` (D,) is True."""
+        kept = np.concatenate([[0], np.cumsum(keep)])
+        return Detections(kept[self.offset], *(getattr(self, name)[keep] for name in _COLUMNS))
+
+
+def concatenate(histories: list[SourceHistory]) -> Detections:
+    """The detections of many sources as one set of arrays."""
+    offset = np.concatenate([[0], np.cumsum([len(h) for h in histories])]).astype(np.int64)
+    if not histories:
+        empty = from_columns("", [], [], [], [])
+        return Detections(offset, *(getattr(empty, name) for name in _COLUMNS))
+    return Detections(offset, *(np.concatenate([getattr(h, name) for h in histories]) for name in _COLUMNS))
