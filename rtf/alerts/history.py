@@ -75,7 +75,7 @@ class SourceHistory:
 
 
 def from_columns(object_id, mjd, band, mag, magerr, *, metadata=None, candid=None, **rest) -> SourceHistory:
-    """A `SourceHistory` from sequences of any numeric type, sorted by time, absent columns filled as missing."""
+    """A `SourceHistory` from sequences of any numeric type, sorted by time, absent columns missing."""
     length = len(mjd)
     history = SourceHistory(
         str(object_id),
@@ -133,7 +133,7 @@ def duplicates(source, mjd, band, candid, richness) -> np.ndarray:
 
 
 def merge(histories: list[SourceHistory]) -> tuple[SourceHistory, int]:
-    """One history from several of the same object, whatever their order, and how many repeats were dropped."""
+    """One history from several of one object, whatever their order, and how many repeats were dropped."""
     first = histories[0]
     has_cutouts = any(h.cutouts is not None for h in histories)
     cutouts = [c for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h))] if has_cutouts else None

@@ -1,0 +1,1 @@
+"""What the fingerprints are worth: probes, physical units, intervals, tables and figures."""

@@ -1,0 +1,40 @@
+"""Feature columns of the chosen modalities, normalised with statistics of the training split alone."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from rtf.alerts.history import Detections
+from rtf.files import whole
+
+#: {modality: {statistic: array}}
+Statistics = dict[str, dict[str, np.ndarray]]
+
+
+def fit_statistics(modalities: Mapping[str, Callable], detections: Detections) -> Statistics:
+    """Statistics of every modality over the training split, already cut to the model's view."""
+    if not len(detections.mjd):
+        raise ValueError("the training split holds no detections: nothing to fit the normalisation on")
+    return {name: modality.fit(detections) for name, modality in modalities.items()}
+
+
+def feature_columns(modalities: Mapping[str, Callable], detections: Detections, statistics: Statistics):
+    """(D, W) float32, the modalities side by side; photometry's seven columns come first."""
+    columns = [modality(detections, statistics[name]) for name, modality in modalities.items()]
+    return np.concatenate(columns, axis=1)
+
+
+def save_statistics(path: Path, statistics: Statistics) -> None:
+    flat = {f"{m}.{s}": np.asarray(v) for m, values in statistics.items() for s, v in values.items()}
+    with whole(path) as temporary:
+        save_file(flat, temporary)
+
+
+def load_statistics(path: Path) -> Statistics:
+    statistics: Statistics = {}
+    for key, value in load_file(path).items():
+        modality, name = key.split(".")
+        statistics.setdefault(modality, {})[name] = value
+    return statistics

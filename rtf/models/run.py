@@ -1,0 +1,222 @@
+"""A run folder, and the model in it: everything needed to fingerprint new sources.
+
+config.yaml              the resolved configuration
+normalisation.safetensors   statistics of the training split
+model.safetensors        weights of the best epoch
+probe.safetensors        linear probe of the classes, once `task=probe` has been run
+metrics.json, history.json, tables and figures
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import load_file, save_file
+
+from rtf.alerts.history import Detections, SourceHistory, concatenate
+from rtf.features.normalisation import Statistics, feature_columns, load_statistics
+from rtf.features.photometry import CHANNELS, physical
+from rtf.features.view import view
+from rtf.files import whole
+from rtf.models.autoencoder import Autoencoder
+from rtf.models.losses import reconstruction_error
+from rtf.store.batches import Sources, batches_by_length
+
+CONFIG, WEIGHTS, STATISTICS = "config.yaml", "model.safetensors", "normalisation.safetensors"
+
+
+class RunError(Exception):
+    """A run folder that cannot be used, and why."""
+
+
+@dataclass
+class Fingerprints:
+    """Fingerprints of N sources, in the order they were given.
+
+    Attributes
+    ----------
+    latent : (N, latent_dim) float32
+    probability : (N, 10) float32 by the classification head, or None if the model has none
+    error : (N,) float32 reconstruction error (mean over detections of squared normalised channel errors
+        plus band cross-entropy)
+    n_detections : (N,) int64 detections the model saw
+    last : (N,) int64, index within the source of the latest detection it saw
+    """
+
+    latent: np.ndarray
+    probability: np.ndarray | None
+    error: np.ndarray
+    n_detections: np.ndarray
+    last: np.ndarray
+
+
+@dataclass
+class Rebuilt:
+    """Light curves as rebuilt from fingerprints, beside what the model saw of the true ones.
+
+    Attributes
+    ----------
+    seen : the model's view of the true detections
+    dt, mag, magerr : (D,) rebuilt days since first detection, magnitude, error
+    band : (D,) int64 rebuilt band
+    """
+
+    seen: Detections
+    dt: np.ndarray
+    mag: np.ndarray
+    magerr: np.ndarray
+    band: np.ndarray
+
+
+class Fingerprinter:
+    """A trained model with its normalisation: histories in, fingerprints out.
+
+    Examples
+    --------
+    >>> model = rtf.load("runs/demo")                                     # doctest: +SKIP
+    >>> fingerprints = model.encode(rtf.read_histories("alerts/"))        # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: Autoencoder,
+        modalities: Mapping[str, Callable],
+        statistics: Statistics,
+        config: DictConfig,
+        device: str | torch.device = "cpu",
+    ):
+        self.model = model.eval().to(device)
+        self.modalities, self.statistics, self.config = modalities, statistics, config
+        self.device = torch.device(device)
+
+    def view(self, detections: Detections) -> Detections:
+        """What the model sees of the sources."""
+        data = self.config.data
+        return view(detections, max_detections=data.max_detections, max_days=data.max_days)
+
+    def encode(
+        self, histories: list[SourceHistory] | Detections, batch_size: int = 256, progress=None
+    ) -> Fingerprints:
+        """Fingerprints of sources, computed from nothing but their own detections.
+
+        Parameters
+        ----------
+        histories : sources, each with at least one detection
+        batch_size : sources computed at once; the result does not depend on it, to float tolerance
+        progress : called with the number of sources done after each batch
+        """
+        seen, outputs = self._outputs(histories, batch_size, progress)
+        n = len(seen)
+        latent = np.empty((n, self.config.latent.dim), np.float32)
+        error = np.empty(n, np.float32)
+        probability = None
+        for batch, output in outputs:
+            latent[batch.source] = output.latent.float().cpu()
+            error[batch.source] = reconstruction_error(output, batch).float().cpu()
+            if output.logits is not None:
+                if probability is None:
+                    probability = np.empty((n, output.logits.shape[1]), np.float32)
+                probability[batch.source] = output.logits.float().softmax(1).cpu()
+        return Fingerprints(latent, probability, error, seen.length, seen.length - 1)
+
+    def reconstruct(self, histories: list[SourceHistory] | Detections, batch_size: int = 256) -> Rebuilt:
+        """The light curves rebuilt from the fingerprints, at the positions the model saw."""
+        seen, outputs = self._outputs(histories, batch_size)
+        continuous = np.empty((len(seen.mjd), len(CHANNELS)), np.float64)
+        band = np.empty(len(seen.mjd), np.int64)
+        for batch, output in outputs:
+            mask = batch.mask.cpu()
+            row = torch.from_numpy(seen.offset[:-1])[batch.source.cpu()][:, None] + torch.arange(
+                mask.shape[1]
+            )
+            row = row[mask].numpy()
+            continuous[row] = output.continuous[batch.mask].float().cpu()
+            band[row] = output.band[batch.mask].argmax(1).cpu()
+        statistics = self.statistics["photometry"]
+        return Rebuilt(seen, **physical(continuous * statistics["std"] + statistics["mean"]), band=band)
+
+    def _outputs(self, histories, batch_size: int, progress=None):
+        detections = histories if isinstance(histories, Detections) else concatenate(histories)
+        seen = self.view(detections)
+        sources = Sources(seen, feature_columns(self.modalities, seen, self.statistics))
+
+        @torch.inference_mode()
+        def outputs():
+            for chosen in batches_by_length(sources.length, batch_size):
+                batch = sources.batch(chosen).to(self.device)
+                output = self.model(batch)
+                batch.source = batch.source.cpu()
+                yield batch, output
+                if progress is not None:
+                    progress(len(chosen))
+
+        return seen, outputs()
+
+
+def build(config: DictConfig):
+    """Instantiate a part of a run's configuration, admitting only this package's own code.
+
+    A run folder may come from somebody else: a `_target_` outside `rtf` in it is refused.
+    """
+    for key, target in _targets(config):
+        if not str(target).startswith("rtf."):
+            raise RunError(f"the configuration names {target!r} at {key}: only rtf's own code is built")
+    return instantiate(config)
+
+
+def _targets(node, path: str = ""):
+    if OmegaConf.is_dict(node):
+        for key, value in node.items():
+            if key == "_target_":
+                yield path or "the top", value
+            yield from _targets(value, f"{path}.{key}".lstrip("."))
+    elif OmegaConf.is_list(node):
+        for k, value in enumerate(node):
+            yield from _targets(value, f"{path}[{k}]")
+
+
+def build_model(config: DictConfig, width: int) -> Autoencoder:
+    """The autoencoder of a resolved configuration, for `width` feature columns."""
+    head = build(config.head) if config.cls_weight > 0 else None
+    parts = {name: build(config[name]) for name in ("encoder", "bottleneck", "decoder")}
+    return Autoencoder(width, config.latent.dim, **parts, head=head)
+
+
+def save_weights(run: Path, model: Autoencoder) -> None:
+    with whole(run / WEIGHTS) as temporary:
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary)
+
+
+def read_config(run: Path) -> DictConfig:
+    """The resolved configuration of a run folder."""
+    run = Path(run)
+    if not run.is_dir():
+        raise RunError(f"{run} is not a run folder: no such directory")
+    if not (run / CONFIG).exists():
+        raise RunError(f"{run} is not a run folder: it has no {CONFIG}")
+    return OmegaConf.load(run / CONFIG)
+
+
+def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
+    """The model of a run folder, ready to encode.
+
+    Raises
+    ------
+    RunError : if the folder lacks the configuration, the normalisation or the weights, or they do not match
+    """
+    run = Path(run)
+    config = read_config(run)
+    for name, made in ((WEIGHTS, "training has not finished"), (STATISTICS, "training has not begun")):
+        if not (run / name).exists():
+            raise RunError(f"{run} has no {name}: {made} (python -m rtf.train run={run} resumes it)")
+    modalities = build(config.modalities)
+    model = build_model(config, sum(m.width for m in modalities.values()))
+    try:
+        model.load_state_dict(load_file(run / WEIGHTS))
+    except Exception as error:  # safetensors raises its own type, torch a RuntimeError
+        raise RunError(f"{run / WEIGHTS} does not fit the model of {run / CONFIG}: {error}") from error
+    return Fingerprinter(model, modalities, load_statistics(run / STATISTICS), config, device)
