@@ -27,6 +27,7 @@ from rtf.models.losses import reconstruction_error
 from rtf.store.batches import Sources, batches_by_length
 
 CONFIG, WEIGHTS, STATISTICS = "config.yaml", "model.safetensors", "normalisation.safetensors"
+PROBE = "probe.safetensors"
 
 
 class RunError(Exception):
@@ -111,7 +112,7 @@ class Fingerprinter:
         """
         seen, outputs = self._outputs(histories, batch_size, progress)
         n = len(seen)
-        latent = np.empty((n, self.config.latent.dim), np.float32)
+        latent = np.empty((n, self.config.latent_dim), np.float32)
         error = np.empty(n, np.float32)
         probability = None
         for batch, output in outputs:
@@ -179,11 +180,16 @@ def _targets(node, path: str = ""):
             yield from _targets(value, f"{path}[{k}]")
 
 
+def build_modalities(config: DictConfig) -> dict[str, Callable]:
+    """Feature modalities by name, in the order of their columns."""
+    return {name: build(modality) for name, modality in config.modalities.items()}
+
+
 def build_model(config: DictConfig, width: int) -> Autoencoder:
     """The autoencoder of a resolved configuration, for `width` feature columns."""
     head = build(config.head) if config.cls_weight > 0 else None
     parts = {name: build(config[name]) for name in ("encoder", "bottleneck", "decoder")}
-    return Autoencoder(width, config.latent.dim, **parts, head=head)
+    return Autoencoder(width, config.latent_dim, **parts, head=head)
 
 
 def save_weights(run: Path, model: Autoencoder) -> None:
@@ -213,7 +219,7 @@ def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
     for name, made in ((WEIGHTS, "training has not finished"), (STATISTICS, "training has not begun")):
         if not (run / name).exists():
             raise RunError(f"{run} has no {name}: {made} (python -m rtf.train run={run} resumes it)")
-    modalities = build(config.modalities)
+    modalities = build_modalities(config)
     model = build_model(config, sum(m.width for m in modalities.values()))
     try:
         model.load_state_dict(load_file(run / WEIGHTS))

@@ -132,8 +132,7 @@ def _build(reader, path, out, workers, tables, before, run, progress) -> None:
         bar = bars.add_task("reading", total=len(units))
         read_units(reader, units, work, workers, lambda: bars.advance(bar))
 
-        report = ReadReport() if before is None else ReadReport.read(before.path / "report.json")
-        repeats = report.counts["repeats"]
+        report = ReadReport()
         for k in range(len(units)):
             report.add(ReadReport.read(report_path(work, k)))
         opener = lru_cache(_OPEN_PARTS)(open_part)
@@ -141,15 +140,16 @@ def _build(reader, path, out, workers, tables, before, run, progress) -> None:
         if not any(len(p.richness) for p in pieces):
             raise _nothing_readable(path, out, work, report)
         _check_tables(pieces, tables)
-        kept = None
+        kept, former = None, ReadReport()
         if before is not None:
+            former = ReadReport.read(before.path / "report.json")
             kept = dict(zip(before.object_id.tolist(), before.split.tolist(), strict=True))
             pieces.insert(0, piece_of_store(before))
         merged = combine(
             pieces, labels=tables["labels"], splits=tables["splits"], kept=kept,
             seed=run["seed"], fractions=run["fractions"],
         )  # fmt: skip
-        _complete(report, merged, path, repeats)
+        report = _whole_report(former, report, merged, path)
 
         runs = [*([] if before is None else before.attributes["runs"]), {**run, "units": len(units)}]
         new = beside(out, ".new")
@@ -165,12 +165,16 @@ def _bars(progress: bool) -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not progress)
 
 
-def _complete(report: ReadReport, merged: Merged, path, repeats_before: int) -> None:
-    """What only the merge knows, whatever the reader counted."""
-    report.counts["repeats"] = repeats_before + merged.repeats
+def _whole_report(former: ReadReport, new: ReadReport, merged: Merged, path) -> ReadReport:
+    """The report of all that is in the store, with the counts that only the merge knows."""
+    report = ReadReport()
+    report.add(former)
+    report.add(new)
+    report.counts["repeats"] = former.counts["repeats"] + merged.repeats
     report.counts["objects"] = len(merged.object_id)
     for name in merged.empty:
         report.skip(path, "no usable detection", item=name)
+    return report
 
 
 def _nothing_readable(path, out: Path, work: Path, report: ReadReport) -> NothingReadable:

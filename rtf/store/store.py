@@ -140,10 +140,12 @@ class Store:
     def _stamp_chunk(self) -> int:
         return self.arrays["cutout_bytes"].chunks[0]
 
-    def histories(self, sources: slice | np.ndarray | None = None) -> Iterator[SourceHistory]:
-        """The sources as readers yield them, cutouts included, in the order asked for.
+    def histories(
+        self, sources: slice | np.ndarray | None = None, *, cutouts: bool = True
+    ) -> Iterator[SourceHistory]:
+        """The sources as readers yield them, in the order asked for.
 
-        Without any cutouts in the store, `cutouts` is None; in a store that has some, a source without has
+        `cutouts` False leaves the stamps unread. Without any cutouts in the store, `cutouts` is None; in a store that has some, a source without has
         a list of three Nones for each detection.
         """
         index = np.arange(self.n)[slice(None) if sources is None else sources]
@@ -152,7 +154,7 @@ class Store:
             offset = self.offset[first : last + 1]
             start, stop = int(offset[0]), int(offset[-1])
             rows = self._block(start, stop, offset - start)
-            stamps = self._stamps(start, stop) if self.has_cutouts else None
+            stamps = self._stamps(start, stop) if cutouts and self.has_cutouts else None
             for k in range(first, last):
                 a, b = (int(x) for x in rows.offset[k - first : k - first + 2])
                 yield SourceHistory(

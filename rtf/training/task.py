@@ -1,7 +1,6 @@
 """The training task: losses, optimiser and schedule, in Lightning's terms."""
 
 import math
-import time
 from collections.abc import Callable
 
 import lightning
@@ -57,11 +56,9 @@ class ReconstructionTask(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed((self.seed << 20) + self.current_epoch)
-        self.sources_seen, self.epoch_began = 0, time.perf_counter()
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         losses = self.losses(batch)
-        self.sources_seen += len(batch) * self.trainer.world_size
         self._log("train", losses, batch)
         return losses["loss"]
 
@@ -78,11 +75,6 @@ class ReconstructionTask(lightning.LightningModule):
             batch_size=int(batch.mask.sum()),
             sync_dist=self.trainer.world_size > 1,
         )
-
-    def on_train_epoch_end(self) -> None:
-        seconds = time.perf_counter() - self.epoch_began
-        self.log("train/sources_per_second", self.sources_seen / seconds)
-        self.log("train/learning_rate", self.optimizers().param_groups[0]["lr"])
 
     def configure_optimizers(self) -> dict:
         optimizer = self.build_optimizer(self.parameters())

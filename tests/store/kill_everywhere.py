@@ -18,10 +18,10 @@ from rtf.store.build import preprocess
 from rtf.store.store import open_store
 
 FIRST = FakeReader(units_number=1, per_unit=2)
-SECOND = FakeReader(units_number=2, per_unit=2, first=1)
+SECOND = FakeReader(units_number=1, per_unit=2, first=1)
 
-#: Of the files of the group itself, which is written anew after a kill, only one in so many.
-STRIDE = 12
+#: Of the files of a group being written or removed only one in so many.
+STRIDE = 40
 
 
 def run(job, kill_before: int | None = None) -> int:
@@ -34,7 +34,9 @@ def run(job, kill_before: int | None = None) -> int:
     def watch(event: str, arguments: tuple) -> None:
         if event not in ("os.rename", "os.remove", "os.rmdir"):
             return
-        if ".new/" in str(arguments[0]) and next(inside) % STRIDE:
+        # A removal relative to a folder is one of many of a whole tree.
+        many = ".new/" in str(arguments[0]) or arguments[-1] != -1
+        if many and next(inside) % STRIDE:
             return
         if next(seen) == kill_before:
             os.kill(os.getpid(), signal.SIGKILL)

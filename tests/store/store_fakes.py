@@ -1,7 +1,9 @@
 """A reader of nothing: random histories with repeats, cutouts, and objects spread over units."""
 
+import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +15,10 @@ from rtf.alerts.report import ReadReport
 
 @dataclass
 class FakeReader:
-    """`path` is not read; `kill_at` ends the process with SIGKILL before that unit is finished."""
+    """`path` is not read; `kill_at` ends the process with SIGKILL before that unit is finished.
+
+    With `kill_main` it is the process that started this worker, and the worker leaves its id in that file.
+    """
 
     units_number: int = 5
     per_unit: int = 8
@@ -23,6 +28,7 @@ class FakeReader:
     splits: bool = False
     first: int = 0
     kill_at: int = -1
+    kill_main: str = ""
 
     def units(self, path) -> list[int]:
         return list(range(self.first, self.first + self.units_number))
@@ -32,7 +38,12 @@ class FakeReader:
             report.count("packets")
             report.count("detections", len(history))
             yield history
-            if unit == self.kill_at:
+            if unit == self.kill_at and self.kill_main:
+                with open(self.kill_main, "w") as file:
+                    file.write(str(os.getpid()))
+                os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)
+                time.sleep(60)
+            elif unit == self.kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
         report.skip(f"unit{unit}", "a bad packet", item="1")
 

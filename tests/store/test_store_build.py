@@ -8,7 +8,7 @@ from store_fakes import FakeReader, unit_histories
 
 from rtf.alerts.history import NO_CUTOUTS, merge
 from rtf.alerts.report import NothingReadable, ReadReport
-from rtf.store import parts, write
+from rtf.store import build, parts, write
 from rtf.store.build import preprocess
 from rtf.store.parts import SPLITS
 from rtf.store.store import StoreError, open_store
@@ -22,6 +22,7 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(write, "CHUNK_BYTES", 1000)
     monkeypatch.setattr(write, "STAMP_CHUNK_BYTES", 777)
     monkeypatch.setattr(parts, "BATCH_BYTES", 5000)
+    monkeypatch.setattr(build, "_OPEN_PARTS", 2)
 
 
 def in_memory(*readers):
@@ -49,8 +50,9 @@ def tree(folder):
 
 
 @pytest.mark.parametrize("cutouts", [True, False])
-def test_a_store_is_the_merge_in_memory(tmp_path, cutouts):
-    reader = FakeReader(cutouts=cutouts)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_store_is_the_merge_in_memory(tmp_path, cutouts, seed):
+    reader = FakeReader(cutouts=cutouts, seed=seed)
     report = preprocess(reader, "in", tmp_path / "s.zarr", **QUIET)
     expected, repeats = in_memory(reader)
     store = open_store(tmp_path / "s.zarr")
@@ -108,6 +110,9 @@ def test_given_splits_are_kept_and_a_table_fills_in(tmp_path):
 
     table = tmp_path / "splits.csv"
     table.write_text("obj_id,split\nZTF0001,val\nZTF0002,test\n")
+    preprocess(FakeReader(), "in", tmp_path / "c", fractions=None, **QUIET)
+    assert (open_store(tmp_path / "c").split == -1).all()
+
     labels = tmp_path / "labels.csv"
     labels.write_text("object_id,type\nZTF0001,TDE\nZTF0002,SN Ib/c\n")
     preprocess(FakeReader(per_unit=20), "in", tmp_path / "b", splits=table, labels=labels, **QUIET)

@@ -1,0 +1,31 @@
+# make demo | test | lint | bench: each installs what it needs into .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint bench clean
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "RTF needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# A simulated survey, fingerprints and what they are worth, in one go.
+demo: .venv/installed
+	$(BIN)/python -m rtf.demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/installed
+	$(BIN)/python -m pytest -q -s -p no:xdist tests/benchmarks/bench_*.py
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis runs/demo data/demo.zarr

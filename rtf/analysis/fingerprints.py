@@ -1,0 +1,77 @@
+"""The table of fingerprints that `rtf.encode` writes."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rtf.alerts.history import NO_CANDID, SourceHistory
+from rtf.analysis.probe import LinearProbe
+from rtf.classes import FINE
+from rtf.files import whole
+from rtf.models.run import PROBE, Fingerprinter, Fingerprints
+
+
+def load_probe(run: Path) -> LinearProbe | None:
+    """The run's saved linear probe, or None if `task=probe` has not been evaluated."""
+    path = Path(run) / PROBE
+    return LinearProbe.load(path) if path.exists() else None
+
+
+def class_probabilities(fingerprints: Fingerprints, probe: LinearProbe | None) -> tuple[str, np.ndarray]:
+    """Where class probabilities come from ("head", "probe" or "none") and (N, 10) of them.
+
+    A class the probe never saw, and every class without head and probe, is NaN: unknown, not improbable.
+    """
+    if fingerprints.probability is not None:
+        return "head", fingerprints.probability
+    probability = np.full((len(fingerprints.latent), len(FINE)), np.nan, np.float32)
+    if probe is None:
+        return "none", probability
+    probability[:, probe.classes] = probe.probabilities(fingerprints.latent)
+    return "probe", probability
+
+
+def fingerprint_table(
+    model: Fingerprinter, histories: list[SourceHistory], probe: LinearProbe | None = None, progress=None
+) -> pa.Table:
+    """Fingerprints of sources, one row each.
+
+    Columns
+    -------
+    object_id : string
+    candid : int64, the latest detection the fingerprint includes; null where the survey gives no id
+    mjd : double, time of that detection [day]
+    n_detections : int32, detections the fingerprint includes
+    n_history : int32, detections the source has in all (the model sees its first 257, within 100 days)
+    fingerprint : list of latent_dim float
+    p_SN_Ia ... p_TDE : float, class probabilities; null where unknown
+    reconstruction_error : float, dimensionless
+    """
+    found = model.encode(histories, progress=progress)
+    source, probability = class_probabilities(found, probe)
+    last = [int(k) for k in found.last]
+    candid = np.array([h.candid[k] for h, k in zip(histories, last, strict=True)], np.int64)
+    columns = {
+        "object_id": pa.array([h.object_id for h in histories], pa.string()),
+        "candid": pa.array(candid, mask=candid == NO_CANDID),
+        "mjd": pa.array([float(h.mjd[k]) for h, k in zip(histories, last, strict=True)], pa.float64()),
+        "n_detections": pa.array(found.n_detections.astype(np.int32)),
+        "n_history": pa.array([len(h) for h in histories], pa.int32()),
+        "fingerprint": pa.FixedSizeListArray.from_arrays(
+            pa.array(found.latent.ravel()), found.latent.shape[1]
+        ),
+    }
+    for k, name in enumerate(FINE):
+        columns[f"p_{name.replace(' ', '_')}"] = pa.array(
+            probability[:, k], mask=~np.isfinite(probability[:, k])
+        )
+    columns["reconstruction_error"] = pa.array(found.error)
+    return pa.table(columns).replace_schema_metadata({"class_probabilities_from": source})
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """A parquet file, whole or not at all."""
+    with whole(out) as temporary:
+        pq.write_table(table, temporary, compression="zstd")

@@ -1,0 +1,111 @@
+"""The evaluations of a run, one function each: fingerprints of the store in, tables and figures out.
+
+Every task is called with a `Fingerprinter`, an open store and the folder to write to, and returns the tables
+it made; conf/task/ names them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from rtf.alerts.history import Detections
+from rtf.analysis import physical, probe, tables
+from rtf.analysis.figures import confusion_figure, light_curve_figure
+from rtf.analysis.pictures import choose, rebuilt_light_curves
+from rtf.classes import COARSE, FINE
+from rtf.files import write_json
+from rtf.models.run import PROBE, Fingerprinter, Rebuilt
+from rtf.store.store import Store
+
+
+def run_probe(
+    model: Fingerprinter, store: Store, out: Path, *, seed: int, n_bootstrap: int, save: bool = True
+) -> tuple[list[tables.Table], list[Path]]:
+    """Linear probe on frozen fingerprints, train split to test split, coarse and fine.
+
+    Writes probe.json, probe.md, confusion_coarse.png, confusion_fine.png, and (with `save`) the fine probe
+    itself as probe.safetensors, from which `rtf.encode` then gives class probabilities.
+    """
+    fingerprint, truth = {}, {}
+    for split in ("train", "test"):
+        fingerprint[split] = model.encode(store.detections(split)).latent
+        here = store.sources(split)
+        truth[split] = {"coarse": store.coarse[here], "fine": store.label[here]}
+    results, figures = {}, []
+    for level, names in (("coarse", COARSE), ("fine", FINE)):
+        results[level] = probe.evaluate_probe(
+            fingerprint["train"], truth["train"][level], fingerprint["test"], truth["test"][level], names,
+            seed=seed, n_bootstrap=n_bootstrap,
+        )  # fmt: skip
+        figures.append(out / f"confusion_{level}.png")
+        confusion_figure(
+            results[level].confusion, names, figures[-1], f"linear probe, {level} classes, test split"
+        )
+    if save:
+        results["fine"].probe.save(out / PROBE)
+    write_json(out / "probe.json", {level: tables.probe_dict(r) for level, r in results.items()})
+    made = [
+        tables.probe_table(results, "Linear probe on frozen fingerprints", "classes"),
+        *(tables.class_table(r, f"Linear probe by class, {level}") for level, r in results.items()),
+    ]
+    _write_markdown(out / "probe.md", made)
+    return made, figures
+
+
+def run_physical(
+    model: Fingerprinter, store: Store, out: Path, *, seed: int, n_bootstrap: int
+) -> tuple[list[tables.Table], list[Path]]:
+    """Reconstruction of the test split in magnitudes, days and bands, by class and by band.
+
+    Writes physical.json, physical.md and light_curves.png (the median-error source of each class).
+    """
+    train = model.view(store.detections("train"))
+    constants = physical.training_constants(physical.Photometry(train.mag, _days(train), train.band))
+    rebuilt = model.reconstruct(store.detections("test"))
+    seen = rebuilt.seen
+    here = store.sources("test")
+    source = np.repeat(np.arange(len(seen)), seen.length)
+    result = physical.evaluate_physical(
+        physical.Photometry(seen.mag, _days(seen), seen.band),
+        physical.Photometry(rebuilt.mag, rebuilt.dt, rebuilt.band),
+        seen.magerr, source, store.label[here], constants,
+        seed=seed, n_bootstrap=n_bootstrap,
+    )  # fmt: skip
+    write_json(out / "physical.json", tables.physical_dict(result))
+    made = [tables.physical_table(result)]
+    _write_markdown(out / "physical.md", made)
+    typical = typical_sources(rebuilt, store.label[here])
+    curves = rebuilt_light_curves(
+        model.reconstruct(choose(seen, typical)), store.object_id[here][typical], store.label[here][typical]
+    )
+    figure = out / "light_curves.png"
+    light_curve_figure(
+        curves, figure, "Rebuilt from fingerprints: the median-error test source of each class"
+    )
+    return made, [figure]
+
+
+def typical_sources(rebuilt: Rebuilt, label: np.ndarray, min_detections: int = 5) -> np.ndarray:
+    """Of each class the source whose median magnitude error is the median of its class.
+
+    Neither the best nor a random pick. Sources of fewer than `min_detections` are passed over where the
+    class has others.
+    """
+    seen = rebuilt.seen
+    error = np.abs(rebuilt.mag - seen.mag)
+    of_source = np.array([np.median(error[a:b]) for a, b in zip(seen.offset, seen.offset[1:])])
+    chosen = []
+    for cls in np.unique(label):
+        members = np.flatnonzero(label == cls)
+        long = members[seen.length[members] >= min_detections]
+        members = long if len(long) else members
+        chosen.append(members[np.argsort(of_source[members], kind="stable")[len(members) // 2]])
+    return np.array(chosen)
+
+
+def _days(detections: Detections) -> np.ndarray:
+    return detections.mjd - np.repeat(detections.mjd[detections.offset[:-1]], detections.length)
+
+
+def _write_markdown(path: Path, made: list[tables.Table]) -> None:
+    path.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")

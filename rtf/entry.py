@@ -1,0 +1,58 @@
+"""What the entry points share: a configuration without interpolations, and errors a person can read."""
+
+import functools
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+
+def resolved(config: DictConfig) -> DictConfig:
+    """A copy of a composed configuration with every interpolation replaced by its value.
+
+    Raises
+    ------
+    MissingMandatoryValue : naming the settings that have to be given
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise MissingMandatoryValue("please give " + ", ".join(f"{key}=..." for key in missing))
+    return OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+
+
+def describe_errors(main: Callable) -> Callable:
+    """End an entry point with one clear line instead of a traceback, where the user can mend the cause."""
+
+    @functools.wraps(main)
+    def wrapper(config: DictConfig):
+        from rtf.alerts.report import NothingReadable
+        from rtf.models.run import RunError
+        from rtf.store.store import StoreError
+
+        expected = (
+            NothingReadable, RunError, StoreError, MissingMandatoryValue, FileNotFoundError, FileExistsError,
+            ValueError,
+        )  # fmt: skip
+        try:
+            return main(config)
+        except expected as error:
+            if config.get("debug"):
+                raise
+            print(f"error: {error}\n(debug=true shows where)", file=sys.stderr)
+            sys.exit(1)
+
+    return wrapper
+
+
+@contextmanager
+def progress_bar(what: str, total: int, show: bool = True):
+    """A bar on stderr; yields the function that advances it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not show) as bars:
+        bar = bars.add_task(what, total=total)
+        yield lambda done: bars.advance(bar, done)

@@ -1,0 +1,35 @@
+"""Evaluate a run: `python -m rtf.evaluate run=RUN task=probe`."""
+
+from pathlib import Path
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from rtf.entry import describe_errors, resolved
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
+@describe_errors
+def main(config: DictConfig) -> None:
+    from rich.console import Console
+
+    from rtf.analysis.tables import to_rich
+    from rtf.models.run import load, read_config
+    from rtf.store.store import open_store
+
+    config = resolved(config)
+    run = Path(config.run)
+    model = load(run)
+    store = open_store(config.store or read_config(run).data.store)
+    out = Path(config.out or run)
+    made, figures = instantiate(config.task)(model, store, out)
+    console = Console()
+    for table in made:
+        console.print(to_rich(table))
+    for figure in figures:
+        console.print(f"figure: {figure}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

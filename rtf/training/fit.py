@@ -1,0 +1,221 @@
+"""Train one run, into one folder, from the beginning or from where it was stopped.
+
+The run folder is the truth (its contents: `rtf/models/run.py`). Until training is finished it also holds
+checkpoints/last.ckpt, written at the end of every epoch; the same command continues from it, and ends with
+the same metrics as a run that was not stopped, because whatever is random in epoch k follows from (seed, k).
+"""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from omegaconf import DictConfig, OmegaConf
+
+from rtf.features.normalisation import save_statistics
+from rtf.files import whole, write_json
+from rtf.models.run import (
+    CONFIG,
+    STATISTICS,
+    Fingerprinter,
+    RunError,
+    build_modalities,
+    build_model,
+    save_weights,
+)
+from rtf.training.data import TrainingBatches, ValidationBatches, load_training_data
+from rtf.training.task import ReconstructionTask
+
+log = logging.getLogger(__name__)
+
+#: Settings that may differ when a run is continued: they say how it runs, not what it is.
+_FREE = ("tracking", "progress", "accelerator", "devices", "num_threads", "log_every", "hydra")
+
+
+class History(Callback):
+    """Metrics of every epoch, kept in history.json and in the checkpoint, and a log line now and then."""
+
+    def __init__(self, run: Path, every: int):
+        self.run, self.every, self.epochs = run, every, {}
+
+    def on_train_epoch_start(self, trainer, task) -> None:
+        self.sources, self.seconds, self.began = 0, 0.0, time.perf_counter()
+
+    def on_train_batch_end(self, trainer, task, outputs, batch, batch_idx) -> None:
+        self.sources += len(batch) * trainer.world_size
+        self.seconds = time.perf_counter() - self.began
+
+    def state_dict(self) -> dict:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.epochs = state["epochs"]
+
+    def on_train_epoch_end(self, trainer, task) -> None:
+        epoch = trainer.current_epoch
+        task.log("train/sources_per_second", self.sources / self.seconds)
+        task.log("train/learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
+        metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        self.epochs[epoch] = metrics
+        if not trainer.is_global_zero:
+            return
+        write_json(self.run / "history.json", [{"epoch": e, **m} for e, m in sorted(self.epochs.items())])
+        if epoch % self.every == 0 or epoch + 1 == trainer.max_epochs:
+            log.info(
+                "epoch %d/%d: train %.4f, val %.4f, %.0f sources/s",
+                epoch + 1,
+                trainer.max_epochs,
+                metrics["train/loss"],
+                metrics["val/loss"],
+                metrics["train/sources_per_second"],
+            )
+
+
+def fit(
+    run: str | Path,
+    config: DictConfig,
+    optimizer: Callable[..., torch.optim.Optimizer],
+    *,
+    logger=None,
+    callbacks: tuple[Callback, ...] = (),
+) -> dict:
+    """Train the model of a configuration, or continue it, or do nothing if it is finished.
+
+    Parameters
+    ----------
+    run : run folder, made if absent
+    config : the resolved configuration (`conf/train.yaml` composed)
+    optimizer : builds the optimiser from parameters
+    logger : a Lightning logger, or None
+    callbacks : more Lightning callbacks (pictures for the tracker, say)
+
+    Returns
+    -------
+    The metrics of the best epoch, as in metrics.json
+
+    Raises
+    ------
+    RunError : the folder holds a run of another configuration
+    """
+    run = Path(run)
+    _claim(run, config)
+    if (run / "metrics.json").exists():
+        log.info("%s is finished: nothing to do", run)
+        return _read_metrics(run)
+
+    began = time.perf_counter()
+    if config.num_threads:
+        torch.set_num_threads(config.num_threads)
+    modalities = build_modalities(config)
+    data = load_training_data(
+        config.data.store,
+        modalities,
+        also_train=config.data.also_train,
+        max_detections=config.data.max_detections,
+        max_days=config.data.max_days,
+    )
+    save_statistics(run / STATISTICS, data.statistics)
+    torch.manual_seed(config.seed)
+    model = build_model(config, data.width)
+    parameters = sum(p.numel() for p in model.parameters())
+    log.info(
+        "%s: %d training and %d validation sources, %s parameters, fingerprint of %d bytes",
+        run, len(data.train), len(data.val), f"{parameters:,}", model.bottleneck.bytes,
+    )  # fmt: skip
+    task = ReconstructionTask(
+        model, optimizer, loss=config.loss, cls_weight=config.cls_weight, warmup=config.warmup,
+        seed=config.seed,
+    )  # fmt: skip
+    task.fingerprinter = lambda: Fingerprinter(model, modalities, data.statistics, config, task.device)
+    history = History(run, config.log_every)
+    checkpoint = ModelCheckpoint(
+        run / "checkpoints", "best", monitor="val/loss", save_last=True, save_top_k=1,
+        enable_version_counter=False, save_on_train_epoch_end=True,
+    )  # fmt: skip
+    bar = [RichProgressBar(leave=False)] if config.progress else []
+    _quiet()
+    trainer = lightning.Trainer(
+        max_epochs=config.epochs,
+        accelerator=config.accelerator,
+        devices=config.devices,
+        precision=config.precision,
+        gradient_clip_val=config.gradient_clip,
+        logger=logger or False,
+        callbacks=[history, checkpoint, *callbacks, *bar],
+        enable_progress_bar=config.progress,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=run,
+    )
+    last = run / "checkpoints" / "last.ckpt"
+    if last.exists():
+        log.info("continuing from %s", last)
+    batch = config.batch_size
+    ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
+    trainer.fit(
+        task,
+        TrainingBatches(
+            data.train, batch, config.seed, config.truncate_min, lambda: trainer.current_epoch, **ranks
+        ),
+        ValidationBatches(data.val, batch, **ranks),
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )
+    if trainer.interrupted:
+        raise KeyboardInterrupt(f"training was interrupted: the same command continues {run}")
+    metrics = _best(history.epochs)
+    if trainer.is_global_zero:
+        state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+        model.cpu().load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
+        save_weights(run, model)
+        metrics |= {"parameters": parameters, "fingerprint_bytes": model.bottleneck.bytes}
+        metrics |= {"minutes": (time.perf_counter() - began) / 60, "rtf_version": version("rtf")}
+        write_json(run / "metrics.json", metrics)
+        log.info(
+            "best epoch %d, validation loss %.4f, after %.1f minutes; the run is in %s",
+            metrics["best_epoch"], metrics["val/loss"], metrics["minutes"], run,
+        )  # fmt: skip
+    return metrics
+
+
+def _best(epochs: dict[int, dict]) -> dict:
+    """Validation metrics of the epoch with the lowest validation loss."""
+    best = min(epochs, key=lambda e: epochs[e]["val/loss"])
+    if not np.isfinite(epochs[best]["val/loss"]):
+        raise RunError("the validation loss was never finite: try a lower optimizer.lr")
+    return {"best_epoch": best + 1} | {k: v for k, v in epochs[best].items() if k.startswith("val/")}
+
+
+def _read_metrics(run: Path) -> dict:
+    return OmegaConf.to_container(OmegaConf.load(run / "metrics.json"))
+
+
+def _claim(run: Path, config: DictConfig) -> None:
+    """Write the configuration into the run folder, or check that it is the one already there."""
+    run.mkdir(parents=True, exist_ok=True)
+    path = run / CONFIG
+    if path.exists():
+        new, old = (OmegaConf.to_container(c) for c in (config, OmegaConf.load(path)))
+        different = sorted(k for k in {*new, *old} if k not in _FREE and new.get(k) != old.get(k))
+        if different:
+            changes = "; ".join(f"{k}: {old.get(k)} there, {new.get(k)} now" for k in different)
+            raise RunError(f"{run} holds a run of another configuration ({changes}). Choose another run=")
+    else:
+        with whole(path) as temporary:
+            OmegaConf.save(config, temporary)
+
+
+def _quiet() -> None:
+    """Leave out Lightning's notices that say nothing about this training."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    # Batches are made in the training process by one gather: worker processes would only slow that down.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

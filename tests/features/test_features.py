@@ -1,0 +1,121 @@
+"""What a model sees: definitions of the columns, the cut, the statistics."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtf.alerts.history import METADATA_FIELDS, concatenate, from_columns
+from rtf.features.metadata import Metadata
+from rtf.features.normalisation import feature_columns, fit_statistics, load_statistics, save_statistics
+from rtf.features.photometry import Photometry, photometry, physical
+from rtf.features.view import view
+from tests.sources import made_up_sources
+
+MODALITIES = {"photometry": Photometry(), "metadata": Metadata()}
+
+
+def test_photometry_columns_by_hand():
+    source = from_columns("a", [59000.0, 59001.5, 59004.0], [1, 0, 2], [18.0, 17.5, 19.0], [0.1, 0.05, 0.2])
+    expected = [
+        [np.log1p(0), np.log1p(0), -7.2, 0.04, 0, 1, 0],
+        [np.log1p(1.5), np.log1p(1.5), -7.0, 0.02, 1, 0, 0],
+        [np.log1p(4), np.log1p(2.5), -7.6, 0.08, 0, 0, 1],
+    ]
+    np.testing.assert_allclose(photometry(concatenate([source])), expected, rtol=1e-6)
+
+
+def test_each_source_starts_its_own_clock():
+    columns = photometry(concatenate(made_up_sources(20)))
+    starts = concatenate(made_up_sources(20)).offset[:-1]
+    assert (columns[starts, :2] == 0).all()
+    assert (columns[:, :2] >= 0).all()
+
+
+def test_physical_units_invert_the_photometry():
+    detections = concatenate(made_up_sources(30))
+    back = physical(photometry(detections)[:, :4].astype(np.float64))
+    np.testing.assert_allclose(back["mag"], detections.mag, atol=1e-4)
+    np.testing.assert_allclose(back["magerr"], detections.magerr, atol=1e-5)
+    first = np.repeat(detections.mjd[detections.offset[:-1]], detections.length)
+    np.testing.assert_allclose(back["dt"], detections.mjd - first, atol=1e-3)
+
+
+@given(first=st.integers(1, 40), max_days=st.floats(0.0, 100.0), seed=st.integers(0, 50))
+def test_view_is_a_prefix_within_the_limits(first, max_days, seed):
+    detections = concatenate(made_up_sources(8, seed))
+    seen = view(detections, first, max_detections=25, max_days=max_days)
+    for k in range(len(detections)):
+        full = slice(*detections.offset[k : k + 2])
+        kept = seen.mjd[slice(*seen.offset[k : k + 2])]
+        days = detections.mjd[full] - detections.mjd[full][0]
+        expected = detections.mjd[full][:first][:25][days[:first][:25] <= max_days]
+        np.testing.assert_array_equal(kept, expected)
+        assert len(kept) >= 1
+
+
+@given(first=st.integers(1, 20), seed=st.integers(0, 20))
+def test_features_of_the_first_detections_ignore_all_later_ones(first, seed):
+    """Every later detection is changed; statistics are fixed; the first columns must be bit-identical."""
+    detections = concatenate(made_up_sources(6, seed))
+    statistics = fit_statistics(MODALITIES, concatenate(made_up_sources(20, 99)))
+    position = np.arange(len(detections.mjd)) - np.repeat(detections.offset[:-1], detections.length)
+    later = position >= first
+    changed = replace(
+        detections,
+        mjd=detections.mjd + later * 3.0,
+        mag=np.where(later, 21.0, detections.mag).astype(np.float32),
+        magerr=np.where(later, 0.5, detections.magerr).astype(np.float32),
+        band=np.where(later, 2, detections.band).astype(np.int8),
+        metadata=np.where(later[:, None], 7.0, detections.metadata).astype(np.float32),
+    )
+    a = feature_columns(MODALITIES, view(detections, first), statistics)
+    b = feature_columns(MODALITIES, view(changed, first), statistics)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_normalised_photometry_has_zero_mean_and_unit_deviation():
+    detections = concatenate(made_up_sources(200))
+    columns = Photometry()(detections, Photometry().fit(detections))
+    np.testing.assert_allclose(columns[:, :4].mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(columns[:, :4].std(0), 1, atol=1e-3)
+    assert set(np.unique(columns[:, 4:])) <= {0, 1}
+
+
+def test_missing_metadata_are_masked_not_zeroed():
+    detections = concatenate(made_up_sources(50))
+    columns = Metadata()(detections, Metadata().fit(detections))
+    values, masks = np.split(columns, 2, axis=1)
+    missing = np.isnan(detections.metadata)
+    assert columns.shape[1] == Metadata().width
+    np.testing.assert_array_equal(masks.astype(bool), missing)
+    assert (values[missing] == 0).all() and np.isfinite(values).all()
+
+
+def test_metadata_constant_in_a_source_survives():
+    """Normalising within a source would erase what tells sources apart, such as the star-galaxy score."""
+    metadata = np.full((2, 30), np.nan)
+    metadata[:, METADATA_FIELDS.index("sgscore1")] = [0.1, 0.9]
+    sources = [
+        from_columns(str(k), [0, 1, 2], [0, 0, 0], [18] * 3, [0.1] * 3, metadata=np.tile(m, (3, 1)))
+        for k, m in enumerate(metadata)
+    ]
+    columns = Metadata()(concatenate(sources), Metadata().fit(concatenate(sources)))
+    assert columns[0, 0] != columns[3, 0]
+
+
+def test_statistics_of_no_detections_are_refused():
+    with pytest.raises(ValueError, match="training split"):
+        fit_statistics(MODALITIES, concatenate([]))
+
+
+def test_statistics_round_trip(tmp_path):
+    statistics = fit_statistics(MODALITIES, concatenate(made_up_sources(20)))
+    save_statistics(tmp_path / "s.safetensors", statistics)
+    back = load_statistics(tmp_path / "s.safetensors")
+    assert {m: set(s) for m, s in back.items()} == {m: set(s) for m, s in statistics.items()}
+    for modality, values in statistics.items():
+        for name, value in values.items():
+            np.testing.assert_array_equal(back[modality][name], value)

@@ -1,0 +1,224 @@
+"""Training: it learns, it repeats itself, and a killed run ends as one that was not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import rtf
+from rtf.entry import resolved
+from rtf.features.photometry import Photometry
+from rtf.features.view import view
+from rtf.models.run import RunError, read_config
+from rtf.store.build import preprocess
+from rtf.store.store import open_store
+from rtf.training.data import TrainingBatches, load_training_data
+from rtf.training.fit import fit
+from rtf.training.task import warmup_cosine
+from tests.sources import MadeUpReader, made_up_sources
+
+CONF = Path(rtf.__file__).parents[1] / "conf"
+SMALL = [
+    "encoder.d_model=32", "encoder.n_layers=1", "encoder.n_heads=4", "encoder.d_ff=64",
+    "decoder.d_model=32", "decoder.n_layers=1", "decoder.n_heads=4", "decoder.d_ff=64",
+    "latent_dim=16", "tracking=none", "progress=false", "accelerator=cpu", "num_threads=1", "log_every=1",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    path = tmp_path_factory.mktemp("store") / "made_up.zarr"
+    preprocess(MadeUpReader(160), "made up", path, workers=0, progress=False)
+    return path
+
+
+def config(store, run, *overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return resolved(compose("train", [f"data.store={store}", f"run={run}", *SMALL, *overrides]))
+
+
+def train(store, run, *overrides) -> dict:
+    settings = config(store, run, *overrides)
+    return fit(settings.run, settings, instantiate(settings.optimizer))
+
+
+def losses(metrics: dict) -> dict:
+    return {k: v for k, v in metrics.items() if k.startswith("val/") or k == "best_epoch"}
+
+
+def test_training_beats_predicting_the_mean(store, tmp_path):
+    """The normalised channels have unit variance, so predicting the mean has an MSE of about 1."""
+    metrics = train(store, tmp_path / "run", "epochs=25", "loss=mse", "optimizer.lr=3e-3")
+    assert np.mean([metrics[f"val/{c}"] for c in ("log1p_dt", "logflux")]) < 0.7
+    history = json.loads((tmp_path / "run/history.json").read_text())
+    assert [h["epoch"] for h in history] == list(range(25))
+    assert {"train/loss", "train/learning_rate", "train/sources_per_second"} <= history[0].keys()
+
+
+def test_the_same_seed_gives_the_same_run(store, tmp_path):
+    runs = [train(store, tmp_path / name, "epochs=2") for name in "ab"]
+    other = train(store, tmp_path / "c", "epochs=2", "seed=1")
+    assert losses(runs[0]) == losses(runs[1]) != losses(other)
+
+
+def test_a_killed_run_resumes_to_the_same_metrics(store, tmp_path):
+    """SIGKILL between two epochs and in the middle of one; dropout is on, so random state matters."""
+    overrides = ["epochs=6", "encoder.dropout=0.2", "decoder.dropout=0.1", "batch_size=16"]
+    expected = train(store, tmp_path / "whole", *overrides)
+    run = tmp_path / "killed"
+    command = [sys.executable, "-m", "rtf.train", f"data.store={store}", f"run={run}", *SMALL, *overrides]
+    for epochs_before_kill in (2, 4):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(_history(run)) < epochs_before_kill:
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (run / "metrics.json").exists()
+    resumed = train(store, run, *overrides)
+    assert losses(resumed) == losses(expected)
+    assert [h["val/loss"] for h in _history(run)] == [h["val/loss"] for h in _history(tmp_path / "whole")]
+    a, b = rtf.load(run), rtf.load(tmp_path / "whole")
+    for x, y in zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True):
+        assert torch.equal(x, y)
+
+
+def _history(run) -> list:
+    path = run / "history.json"
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def test_a_finished_run_is_left_alone_and_another_configuration_is_refused(store, tmp_path):
+    first = train(store, tmp_path / "run", "epochs=1")
+    before = (tmp_path / "run/model.safetensors").stat().st_mtime_ns
+    assert losses(train(store, tmp_path / "run", "epochs=1", "log_every=7")) == losses(first)
+    assert (tmp_path / "run/model.safetensors").stat().st_mtime_ns == before
+    with pytest.raises(RunError, match=r"another configuration \(epochs: 1 there, 2 now\)"):
+        train(store, tmp_path / "run", "epochs=2")
+
+
+def test_a_run_folder_is_self_contained(store, tmp_path):
+    train(store, tmp_path / "run", "epochs=1", "cls_weight=0.5")
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    model = rtf.load(moved)
+    found = model.encode(made_up_sources(7, seed=5))
+    assert found.latent.shape == (7, 16) and np.isfinite(found.latent).all()
+    np.testing.assert_allclose(found.probability.sum(1), 1, rtol=1e-5)
+    assert "${" not in (moved / "config.yaml").read_text()
+    assert json.loads((moved / "metrics.json").read_text())["rtf_version"] == rtf.__version__
+
+
+def test_encoding_does_not_depend_on_batches_or_on_what_comes_later(store, tmp_path):
+    train(store, tmp_path / "run", "epochs=1")
+    model, sources = rtf.load(tmp_path / "run"), made_up_sources(30, seed=7, min_length=8)
+    all_at_once, one_by_one = model.encode(sources), model.encode(sources, batch_size=1)
+    np.testing.assert_allclose(all_at_once.latent, one_by_one.latent, atol=2e-5)
+    np.testing.assert_allclose(all_at_once.error, one_by_one.error, rtol=1e-3)
+    # a detection beyond the model's hundred days changes nothing
+    late = [s.select(np.r_[np.arange(len(s)), len(s) - 1]) for s in sources]
+    for s in late:
+        s.mjd[-1] = s.mjd[0] + 101
+    np.testing.assert_array_equal(model.encode(late).latent, all_at_once.latent)
+    assert (model.encode(late).last == all_at_once.last).all()
+
+
+def test_reconstruction_is_aligned_with_its_source(store, tmp_path):
+    train(store, tmp_path / "run", "epochs=1")
+    model, sources = rtf.load(tmp_path / "run"), made_up_sources(20, seed=3)
+    together = model.reconstruct(sources)
+    for k in (0, 7, 19):
+        rows = slice(*together.seen.offset[k : k + 2])
+        alone = model.reconstruct([sources[k]])
+        np.testing.assert_allclose(together.mag[rows], alone.mag, atol=1e-3)
+        np.testing.assert_array_equal(together.seen.mag[rows], sources[k].mag[: rows.stop - rows.start])
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("model.safetensors", "training has not finished"), ("config.yaml", "not a run folder")],
+)
+def test_an_incomplete_run_folder_says_what_is_missing(store, tmp_path, missing, message):
+    train(store, tmp_path / "run", "epochs=1")
+    (tmp_path / "run" / missing).unlink()
+    with pytest.raises(RunError, match=f"{message}|{missing}"):
+        rtf.load(tmp_path / "run")
+
+
+def test_damaged_weights_are_named(store, tmp_path):
+    train(store, tmp_path / "run", "epochs=1")
+    weights = tmp_path / "run/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"model\.safetensors does not fit"):
+        rtf.load(tmp_path / "run")
+
+
+def test_a_run_folder_cannot_make_us_run_other_code(store, tmp_path):
+    train(store, tmp_path / "run", "epochs=1")
+    hostile = read_config(tmp_path / "run")
+    hostile.encoder._target_ = "os.system"
+    OmegaConf.save(hostile, tmp_path / "run/config.yaml")
+    with pytest.raises(RunError, match=r"os\.system"):
+        rtf.load(tmp_path / "run")
+
+
+def test_truncation_is_uniform_from_three_and_differs_between_epochs(store):
+    data = load_training_data(store, {"photometry": Photometry()}, max_detections=257, max_days=100)
+    epoch = 0  # read by the batches through the closure
+    batches = TrainingBatches(data.train, 16, seed=0, truncate_min=3, epoch=lambda: epoch)
+    lengths = {}
+    for now in range(200):
+        epoch = now
+        for batch in batches:
+            for source, n in zip(batch.source.tolist(), batch.mask.sum(1).tolist()):
+                lengths.setdefault(source, []).append(n)
+    for source, seen in lengths.items():
+        full = data.train.length[source]
+        assert len(seen) == 200 and min(seen) == min(3, full) and max(seen) == full
+        assert abs(np.mean(seen) - (min(3, full) + full) / 2) < 0.35 * max(full - 3, 1) ** 0.5 + 0.5
+
+
+def test_ranks_share_an_epoch_without_overlap(store):
+    data = load_training_data(store, {"photometry": Photometry()}, max_detections=257, max_days=100)
+    shares = [
+        [b.source.tolist() for b in TrainingBatches(data.train, 8, 0, 3, lambda: 4, rank, 2)]
+        for rank in (0, 1)
+    ]
+    assert len(shares[0]) == len(shares[1])
+    seen = [s for share in shares for b in share for s in b]
+    assert len(seen) == len(set(seen)) >= len(data.train) - 8
+
+
+def test_normalisation_comes_from_the_training_split_alone(store):
+    data = load_training_data(store, {"photometry": Photometry()}, max_detections=257, max_days=100)
+    train = view(open_store(store).detections("train"))
+    np.testing.assert_allclose(data.statistics["photometry"]["mean"][2], -0.4 * train.mag.mean(), rtol=1e-5)
+
+
+def test_schedule_rises_then_falls_to_one_per_cent():
+    factors = [warmup_cosine(step, 1000, 0.05) for step in range(1000)]
+    assert factors[0] == pytest.approx(1 / 50) and max(factors) == pytest.approx(1)
+    assert np.argmax(factors) in (49, 50) and factors[-1] == pytest.approx(0.01, abs=1e-4)
+
+
+def test_sources_of_another_store_can_be_added_to_training(store, tmp_path):
+    preprocess(MadeUpReader(40, seed=9), "more", tmp_path / "more.zarr", workers=0, progress=False)
+    settings = {"max_detections": 257, "max_days": 100.0}
+    alone = load_training_data(store, {"photometry": Photometry()}, **settings)
+    both = load_training_data(
+        store, {"photometry": Photometry()}, also_train=[tmp_path / "more.zarr"], **settings
+    )
+    assert len(both.train) > len(alone.train) and len(both.val) == len(alone.val)
+    np.testing.assert_array_equal(
+        both.statistics["photometry"]["mean"], alone.statistics["photometry"]["mean"]
+    )
+    last = both.train.batch(np.array([len(both.train) - 1]))
+    assert last.mask.sum() == both.train.length[-1]
