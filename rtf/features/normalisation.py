@@ -20,10 +20,15 @@ def fit_statistics(modalities: Mapping[str, Callable], detections: Detections) -
     return {name: modality.fit(detections) for name, modality in modalities.items()}
 
 
-def feature_columns(modalities: Mapping[str, Callable], detections: Detections, statistics: Statistics):
+def feature_columns(
+    modalities: Mapping[str, Callable], detections: Detections, statistics: Statistics
+) -> np.ndarray:
     """(D, W) float32, the modalities side by side; photometry's seven columns come first."""
-    columns = [modality(detections, statistics[name]) for name, modality in modalities.items()]
-    return np.concatenate(columns, axis=1)
+    edges = np.cumsum([0] + [modality.width for modality in modalities.values()])
+    columns = np.empty((len(detections.mjd), edges[-1]), np.float32)
+    for (name, modality), start, stop in zip(modalities.items(), edges, edges[1:]):
+        modality(detections, statistics[name], out=columns[:, start:stop])
+    return columns
 
 
 def save_statistics(path: Path, statistics: Statistics) -> None:

@@ -49,9 +49,8 @@ class Photometry:
         std = continuous.std(0)
         return {"mean": continuous.mean(0), "std": np.where(std > 0, std, 1.0)}
 
-    def __call__(self, detections: Detections, statistics: dict[str, np.ndarray]) -> np.ndarray:
-        """(D, 7) float32: four standardised channels, then the band one-hot."""
-        columns = photometry(detections)
-        columns[:, : len(CHANNELS)] -= statistics["mean"].astype(np.float32)
-        columns[:, : len(CHANNELS)] /= statistics["std"].astype(np.float32)
-        return columns
+    def __call__(self, detections: Detections, statistics: dict[str, np.ndarray], out: np.ndarray) -> None:
+        """Fill `out` (D, 7) float32: four standardised channels, then the band one-hot."""
+        out[:] = photometry(detections)
+        out[:, : len(CHANNELS)] -= statistics["mean"].astype(np.float32)
+        out[:, : len(CHANNELS)] /= statistics["std"].astype(np.float32)

@@ -140,6 +140,8 @@ def fit(
     )  # fmt: skip
     bar = [RichProgressBar(leave=False)] if config.progress else []
     _quiet()
+    if logger is not None:
+        logger.log_hyperparams(OmegaConf.to_container(config))
     trainer = lightning.Trainer(
         max_epochs=config.epochs,
         accelerator=config.accelerator,
@@ -218,4 +220,5 @@ def _quiet() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     # Batches are made in the training process by one gather: worker processes would only slow that down.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

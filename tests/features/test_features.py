@@ -17,6 +17,10 @@ from tests.sources import made_up_sources
 MODALITIES = {"photometry": Photometry(), "metadata": Metadata()}
 
 
+def columns_of(modality, detections):
+    return feature_columns({"it": modality}, detections, {"it": modality.fit(detections)})
+
+
 def test_photometry_columns_by_hand():
     source = from_columns("a", [59000.0, 59001.5, 59004.0], [1, 0, 2], [18.0, 17.5, 19.0], [0.1, 0.05, 0.2])
     expected = [
@@ -78,7 +82,7 @@ def test_features_of_the_first_detections_ignore_all_later_ones(first, seed):
 
 def test_normalised_photometry_has_zero_mean_and_unit_deviation():
     detections = concatenate(made_up_sources(200))
-    columns = Photometry()(detections, Photometry().fit(detections))
+    columns = columns_of(Photometry(), detections)
     np.testing.assert_allclose(columns[:, :4].mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(columns[:, :4].std(0), 1, atol=1e-3)
     assert set(np.unique(columns[:, 4:])) <= {0, 1}
@@ -86,7 +90,7 @@ def test_normalised_photometry_has_zero_mean_and_unit_deviation():
 
 def test_missing_metadata_are_masked_not_zeroed():
     detections = concatenate(made_up_sources(50))
-    columns = Metadata()(detections, Metadata().fit(detections))
+    columns = columns_of(Metadata(), detections)
     values, masks = np.split(columns, 2, axis=1)
     missing = np.isnan(detections.metadata)
     assert columns.shape[1] == Metadata().width
@@ -102,7 +106,7 @@ def test_metadata_constant_in_a_source_survives():
         from_columns(str(k), [0, 1, 2], [0, 0, 0], [18] * 3, [0.1] * 3, metadata=np.tile(m, (3, 1)))
         for k, m in enumerate(metadata)
     ]
-    columns = Metadata()(concatenate(sources), Metadata().fit(concatenate(sources)))
+    columns = columns_of(Metadata(), concatenate(sources))
     assert columns[0, 0] != columns[3, 0]
 
 

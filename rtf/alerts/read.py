@@ -1,0 +1,141 @@
+"""From a path to source histories: which reader understands it, and one history for each object in it.
+
+A reader is a module of `rtf.alerts.readers` with a function `recognises(path)` and one dataclass with the
+methods `units(path)`, what can be read independently, and `read(unit, report)`, the histories in one unit.
+A new format is one new module there; nothing else needs to know of it.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterable
+from dataclasses import is_dataclass
+from pathlib import Path
+
+import rtf.alerts.readers
+from rtf.alerts.history import SourceHistory, merge
+from rtf.alerts.report import NothingReadable, ReadReport
+
+_NAMED = 3  # bad items in an error message
+
+
+def auto_reader(path, **settings):
+    """The reader that recognises what lies at `path`.
+
+    Parameters
+    ----------
+    path : file or folder
+    settings : for the reader, such as `negative` and `cutouts`
+
+    Raises
+    ------
+    FileNotFoundError : nothing is there
+    rtf.alerts.report.NothingReadable : the folder is empty, or no reader recognises what is there
+    ValueError : several readers do, so that one has to be named
+    """
+    path = existing(path)
+    modules = readers()
+    found = [name for name, module in modules.items() if module.recognises(path)]
+    if not found:
+        raise NothingReadable(f"{path}: nothing here that can be read; understood are {', '.join(modules)}")
+    if len(found) > 1:
+        raise ValueError(
+            f"{path}: {' and '.join(found)} could both read this; name one, as reader={found[0]}"
+        )
+    return reader_class(modules[found[0]])(**settings)
+
+
+def existing(path) -> Path:
+    """`path`, which is there and holds something.
+
+    Raises
+    ------
+    FileNotFoundError, rtf.alerts.report.NothingReadable
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: not there")
+    if path.is_dir() and next(path.iterdir(), None) is None:
+        raise NothingReadable(f"{path}: the folder is empty")
+    return path
+
+
+def readers() -> dict:
+    """Every module of `rtf.alerts.readers` by name."""
+    found = sorted(module.name for module in pkgutil.iter_modules(rtf.alerts.readers.__path__))
+    return {name: importlib.import_module(f"rtf.alerts.readers.{name}") for name in found}
+
+
+def reader_class(module) -> type:
+    """The one class of a reader's module that has `units` and `read`."""
+    own = [
+        value
+        for _, value in inspect.getmembers(module, inspect.isclass)
+        if value.__module__ == module.__name__
+    ]
+    (found,) = [
+        value for value in own if is_dataclass(value) and hasattr(value, "units") and hasattr(value, "read")
+    ]
+    return found
+
+
+def read_histories(
+    path, reader=None, report: ReadReport | None = None, progress: bool = False
+) -> list[SourceHistory]:
+    """All sources at `path`, one history for each object, sorted by its id.
+
+    Parameters
+    ----------
+    path : file or folder
+    reader : a reader of `rtf.alerts.readers`; by default the one that recognises `path`
+    report : gains exact counts. An alert is a packet, read or skipped: `packets`. Its usable rows, its own
+        candidate and history entries, are `detections`; the same detection arriving again is a repeat:
+        `detections` - `repeats` rows remain in the histories of `objects` sources. Rows that are no
+        detections are `non_detections` and `negative`; sources without any detection are `empty` and not
+        among the objects.
+    progress : show a progress bar
+
+    Raises
+    ------
+    rtf.alerts.report.NothingReadable : no source could be read; the message says why
+    FileNotFoundError : nothing is there
+    """
+    path = existing(path)
+    reader = auto_reader(path) if reader is None else reader
+    report = ReadReport() if report is None else report
+    units = reader.units(path)
+    if progress:
+        from rich.progress import track
+
+        units = track(units, description=f"reading {path.name}")
+    histories = merge_objects((history for unit in units for history in reader.read(unit, report)), report)
+    if not histories:
+        raise NothingReadable(nothing_message(path, report))
+    return histories
+
+
+def merge_objects(histories: Iterable[SourceHistory], report: ReadReport) -> list[SourceHistory]:
+    """One history for each object, sorted by its id, whatever the order of `histories`.
+
+    `report` gains `objects`, `repeats` and `empty`.
+    """
+    by_object: dict[str, list[SourceHistory]] = {}
+    for history in histories:
+        by_object.setdefault(history.object_id, []).append(history)
+    merged = []
+    for object_id in sorted(by_object):
+        history, repeats = merge(by_object[object_id])
+        report.count("repeats", repeats)
+        report.count("objects" if len(history) else "empty")
+        if len(history):
+            merged.append(history)
+    return merged
+
+
+def nothing_message(path, report: ReadReport) -> str:
+    """Why nothing could be read, with the first bad items by name."""
+    lines = [f"{path}: no readable source; read {report.summary()}"]
+    for item in report.items[:_NAMED]:
+        where = " ".join(part for part in (item["file"], item["item"], item["field"]) if part)
+        lines.append(f"  {where}: {item['reason']}")
+    return "\n".join(lines)
