@@ -1,8 +1,8 @@
 """The whole path on a simulated survey: `make demo`.
 
 Simulates a labelled survey, stores it, trains a photometry and metadata autoencoder, fingerprints the
-survey, and prints what the fingerprints are worth. Each step is a command that a user would type; those
-already done are not done again.
+survey, and ends with what the fingerprints are worth. Each step is a command that a user would type; a
+survey and a run that are already there are not made again.
 """
 
 import shlex
@@ -13,27 +13,33 @@ from pathlib import Path
 
 STORE, RUN = Path("data/demo.zarr"), Path("runs/demo")
 
-#: (what, arguments of `python -m`, the file that shows it is done)
+#: (what it does, arguments of `python -m`, whether its output is kept for the end)
 STEPS = (
-    ("simulate a labelled survey", f"rtf.simulate out={STORE} n_sources=4000 seed=0", STORE / "zarr.json"),
-    ("train", f"rtf.train experiment=demo data.store={STORE} run={RUN}", RUN / "metrics.json"),
-    ("linear probe", f"rtf.evaluate run={RUN} task=probe", None),
-    ("physical units", f"rtf.evaluate run={RUN} task=physical", None),
-    ("encode", f"rtf.encode run={RUN} input={STORE} out={RUN}/fingerprints.parquet", None),
+    ("simulating a labelled survey", f"rtf.simulate out={STORE} n_sources=4000 seed=0", False),
+    ("training", f"rtf.train experiment=demo data.store={STORE} run={RUN}", False),
+    ("linear probe on the fingerprints", f"rtf.evaluate run={RUN} task=probe", True),
+    ("light curves in physical units", f"rtf.evaluate run={RUN} task=physical", True),
+    ("encoding", f"rtf.encode run={RUN} input={STORE} out={RUN}/fingerprints.parquet", False),
 )
 
 
 def main() -> None:
-    began = time.perf_counter()
-    for what, command, done in STEPS:
+    began, kept = time.perf_counter(), []
+    for what, command, keep in STEPS:
         print(f"\n=== {what}: python -m {command}", flush=True)
-        if done is not None and done.exists():
-            print(f"{done} is there already: skipped (delete it to do it again)")
+        if "rtf.simulate" in command and (STORE / "zarr.json").exists():
+            print(f"{STORE} is there already")
             continue
-        status = subprocess.run([sys.executable, "-m", *shlex.split(command)]).returncode
-        if status:
-            sys.exit(status)
-    print(f"\nEverything is in {RUN}. It took {(time.perf_counter() - began) / 60:.1f} minutes.")
+        done = subprocess.run(
+            [sys.executable, "-m", *shlex.split(command)], stdout=subprocess.PIPE if keep else None, text=True
+        )
+        if done.returncode:
+            print(done.stdout or "")
+            sys.exit(done.returncode)
+        kept.append(done.stdout or "")
+    print("\n=== what the fingerprints are worth, on the simulated survey's test split\n")
+    print("\n".join(kept))
+    print(f"Fingerprints, tables and figures are in {RUN}. {(time.perf_counter() - began) / 60:.1f} minutes.")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,18 @@ def resolved(config: DictConfig) -> DictConfig:
     ------
     MissingMandatoryValue : naming the settings that have to be given
     """
-    missing = sorted(OmegaConf.missing_keys(config))
+    missing = list(_missing(OmegaConf.to_container(config)))
     if missing:
         raise MissingMandatoryValue("please give " + ", ".join(f"{key}=..." for key in missing))
     return OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+
+
+def _missing(node, path: str = ""):
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _missing(value, f"{path}.{key}".lstrip("."))
+    elif node == "???":
+        yield path
 
 
 def describe_errors(main: Callable) -> Callable:

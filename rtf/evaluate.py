@@ -25,6 +25,8 @@ def main(config: DictConfig) -> None:
     out = Path(config.out or run)
     made, figures = instantiate(config.task)(model, store, out)
     console = Console()
+    if not console.is_terminal:
+        console.width = 120  # a pipe or a log file has no width of its own
     for table in made:
         console.print(to_rich(table))
     for figure in figures:

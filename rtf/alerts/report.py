@@ -23,7 +23,7 @@ class ReadReport:
     ----------
     counts : kept and left-out items by name: `packets` (alerts opened), `detections` (usable rows before
         repeats are merged), `non_detections`, `negative` (subtractions left out), `repeats` (one detection
-        arriving again), `objects`
+        arriving again), `objects`, `empty` (objects left without a detection)
     skipped : bad items by reason
     items : the first `NAMED` bad items, each {"file", "item", "field", "reason"}
     """
@@ -66,8 +66,12 @@ class ReadReport:
 
     def summary(self) -> str:
         """One line a person can read."""
-        names = ("packets", "objects", "detections", "repeats", "non_detections", "negative")
-        parts = [f"{self.counts[n]:,} {n.replace('_', '-')}" for n in names if self.counts[n]]
+        names = {
+            "packets": "packets", "objects": "objects", "detections": "detections", "repeats": "repeats",
+            "non_detections": "non-detections", "negative": "negative subtractions left out",
+            "empty": "objects left without a detection",
+        }  # fmt: skip
+        parts = [f"{self.counts[key]:,} {name}" for key, name in names.items() if self.counts[key]]
         bad = sum(self.skipped.values())
         if bad:
             worst = ", ".join(f"{reason} ({n:,})" for reason, n in self.skipped.most_common(3))

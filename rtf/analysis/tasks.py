@@ -13,7 +13,7 @@ from rtf.analysis import physical, probe, tables
 from rtf.analysis.figures import confusion_figure, light_curve_figure
 from rtf.analysis.pictures import choose, rebuilt_light_curves
 from rtf.classes import COARSE, FINE
-from rtf.files import write_json
+from rtf.files import whole, write_json
 from rtf.models.run import PROBE, Fingerprinter, Rebuilt
 from rtf.store.store import Store
 
@@ -85,6 +85,33 @@ def run_physical(
     return made, [figure]
 
 
+def run_light_curves(
+    model: Fingerprinter, store: Store, out: Path, *, objects: list[str], split: str, title: str
+) -> tuple[list[tables.Table], list[Path]]:
+    """Picture of chosen sources rebuilt from their fingerprints: light_curves_chosen.png.
+
+    `objects` empty takes the sources of `split` at the 10th, 30th, 50th, 70th and 90th percentile of the
+    median magnitude error, and one of the most detections.
+    """
+    here = np.arange(store.n)[store.sources(split)]
+    names = store.object_id[here]
+    if objects:
+        absent = sorted(set(objects) - set(names))
+        if absent:
+            raise ValueError(f"{store.path} has no {', '.join(absent)} in its {split} split")
+        chosen = np.array([int(np.flatnonzero(names == name)[0]) for name in objects])
+    else:
+        rebuilt = model.reconstruct(store.detections(split))
+        order = np.argsort(_median_error(rebuilt), kind="stable")
+        ranks = (np.array([0.1, 0.3, 0.5, 0.7, 0.9]) * (len(order) - 1)).astype(int)
+        chosen = np.append(order[ranks], np.argmax(rebuilt.seen.length))
+    detections = choose(store.detections(split), chosen)
+    curves = rebuilt_light_curves(model.reconstruct(detections), names[chosen], store.label[here][chosen])
+    figure = out / "light_curves_chosen.png"
+    light_curve_figure(curves, figure, title)
+    return [], [figure]
+
+
 def typical_sources(rebuilt: Rebuilt, label: np.ndarray, min_detections: int = 5) -> np.ndarray:
     """Of each class the source whose median magnitude error is the median of its class.
 
@@ -92,8 +119,7 @@ def typical_sources(rebuilt: Rebuilt, label: np.ndarray, min_detections: int = 5
     class has others.
     """
     seen = rebuilt.seen
-    error = np.abs(rebuilt.mag - seen.mag)
-    of_source = np.array([np.median(error[a:b]) for a, b in zip(seen.offset, seen.offset[1:])])
+    of_source = _median_error(rebuilt)
     chosen = []
     for cls in np.unique(label):
         members = np.flatnonzero(label == cls)
@@ -103,9 +129,16 @@ def typical_sources(rebuilt: Rebuilt, label: np.ndarray, min_detections: int = 5
     return np.array(chosen)
 
 
+def _median_error(rebuilt: Rebuilt) -> np.ndarray:
+    """(N,) median |Δmag| of each source."""
+    error, offset = np.abs(rebuilt.mag - rebuilt.seen.mag), rebuilt.seen.offset
+    return np.array([np.median(error[a:b]) for a, b in zip(offset, offset[1:])])
+
+
 def _days(detections: Detections) -> np.ndarray:
     return detections.mjd - np.repeat(detections.mjd[detections.offset[:-1]], detections.length)
 
 
 def _write_markdown(path: Path, made: list[tables.Table]) -> None:
-    path.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")
+    with whole(path) as temporary:
+        temporary.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")
