@@ -1,10 +1,11 @@
-"""The whole path on a simulated survey: `make demo`.
+"""The whole path on a simulated survey: `make demo`, or `python -m rtf.demo [--n-sources N] [KEY=VALUE ...]`.
 
 Simulates a labelled survey, stores it, trains a photometry and metadata autoencoder, fingerprints the
 survey, and ends with what the fingerprints are worth. Each step is a command that a user would type; a
-survey and a run that are already there are not made again.
+survey and a run that are already there are not made again. KEY=VALUE are settings of the training.
 """
 
+import argparse
 import shlex
 import subprocess
 import sys
@@ -13,21 +14,29 @@ from pathlib import Path
 
 STORE, RUN = Path("data/demo.zarr"), Path("runs/demo")
 
-#: (what it does, arguments of `python -m`, whether its output is kept for the end)
-STEPS = (
-    ("simulating a labelled survey", f"rtf.simulate out={STORE} n_sources=4000 seed=0", False),
-    ("training", f"rtf.train experiment=demo data.store={STORE} run={RUN}", False),
-    ("linear probe on the fingerprints", f"rtf.evaluate run={RUN} task=probe", True),
-    ("light curves in physical units", f"rtf.evaluate run={RUN} task=physical", True),
-    ("encoding", f"rtf.encode run={RUN} input={STORE} out={RUN}/fingerprints.parquet", False),
-)
+
+def steps(n_sources: int, training: list[str]) -> list[tuple[str, str, bool]]:
+    """(what it does, arguments of `python -m`, whether its output is kept for the end) of each step."""
+    settings = shlex.join(training)
+    return [
+        ("simulating a labelled survey", f"rtf.simulate out={STORE} n_sources={n_sources} seed=0", False),
+        ("training", f"rtf.train experiment=demo data.store={STORE} run={RUN} {settings}", False),
+        ("linear probe on the fingerprints", f"rtf.evaluate run={RUN} task=probe", True),
+        ("light curves in physical units", f"rtf.evaluate run={RUN} task=physical", True),
+        ("encoding", f"rtf.encode run={RUN} input={STORE} out={RUN}/fingerprints.parquet", False),
+    ]
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n-sources", type=int, default=4000, help="size of the simulated survey")
+    parser.add_argument("training", nargs="*", metavar="KEY=VALUE", help="settings of the training")
+    arguments = parser.parse_args()
+
     began, kept = time.perf_counter(), []
-    for what, command, keep in STEPS:
+    for what, command, keep in steps(arguments.n_sources, arguments.training):
         print(f"\n=== {what}: python -m {command}", flush=True)
-        if "rtf.simulate" in command and (STORE / "zarr.json").exists():
+        if command.startswith("rtf.simulate") and (STORE / "zarr.json").exists():
             print(f"{STORE} is there already")
             continue
         done = subprocess.run(

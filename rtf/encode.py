@@ -28,7 +28,7 @@ def main(config: DictConfig) -> None:
         histories = list(open_store(config.input).histories(cutouts=False))
         report.count("objects", len(histories))
     else:
-        reader = instantiate(config.reader)
+        reader = instantiate(config.reader, _convert_="all")
         histories = read_histories(config.input, reader, report=report, progress=config.progress)
     with progress_bar("encoding", len(histories), config.progress) as advance:
         table = fingerprint_table(model, histories, load_probe(config.run), progress=advance)

@@ -15,7 +15,7 @@ def main(config: DictConfig) -> None:
 
     config = resolved(config)
     report = preprocess(
-        instantiate(config.reader), config.input, config.out,
+        instantiate(config.reader, _convert_="all"), config.input, config.out,
         workers=config.workers, seed=config.seed, fractions=tuple(config.fractions), labels=config.labels,
         splits=config.splits, append=config.append, overwrite=config.overwrite, progress=config.progress,
     )  # fmt: skip

@@ -16,7 +16,7 @@ def main(config: DictConfig) -> None:
     config = resolved(config)
     # The simulator speaks as a reader does, so a survey is stored the way alerts are.
     preprocess(
-        instantiate(config.simulation), "simulated survey", config.out,
+        instantiate(config.simulation, _convert_="all"), "simulated survey", config.out,
         workers=config.workers, seed=config.seed, fractions=tuple(config.fractions),
         overwrite=config.overwrite, progress=config.progress,
     )  # fmt: skip

@@ -20,16 +20,12 @@ def parcels(paths: Sequence[Path], size: int) -> list[Parcel]:
     return [Parcel(tuple(paths[k : k + size])) for k in range(0, len(paths), size)]
 
 
-def files(path: Path, *suffixes: str, deep: bool = False) -> Iterator[Path]:
-    """`path` itself where it is a file with one of the suffixes, or such files in it, sorted by name.
+def files(path: Path, *suffixes: str) -> Iterator[Path]:
+    """`path` itself where it is a file with one of the suffixes, or such files anywhere below it, sorted.
 
-    Hidden files are left alone. With `deep`, folders in the folder are looked into as well.
+    Hidden files are left alone.
     """
     path = Path(path)
-    if path.is_file():
-        inside = [path]
-    else:
-        inside = sorted(path.rglob("*") if deep else path.glob("*"))
-    for file in inside:
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
         if file.name.endswith(suffixes) and not file.name.startswith(".") and file.is_file():
             yield file

@@ -151,10 +151,12 @@ def merge(histories: list[SourceHistory]) -> tuple[SourceHistory, int]:
     if has_cutouts:
         richness = richness + 100 * np.array([sum(s is not None for s in c) for c in cutouts])
     source = np.zeros(len(pile), np.int64)
-    drop = duplicates(source, pile.mjd, pile.band, pile.candid, richness)
-    keep = np.flatnonzero(~drop)
-    keep = keep[np.lexsort((pile.candid[keep], pile.band[keep], pile.mjd[keep]))]
-    return pile.select(keep), int(drop.sum())
+    # Equally rich copies of a detection can differ (two telescopes, a second reduction). `duplicates` keeps
+    # the first of them: an order by content makes that the same one however the packets arrived.
+    content = np.nansum(pile.metadata, 1)
+    order = np.lexsort((content, pile.magerr, pile.mag, pile.candid, pile.band, pile.mjd))
+    drop = duplicates(source, pile.mjd[order], pile.band[order], pile.candid[order], richness[order])
+    return pile.select(order[~drop]), int(drop.sum())
 
 
 @dataclass

@@ -80,7 +80,7 @@ def reader_class(module) -> type:
 
 
 def read_histories(
-    path, reader=None, report: ReadReport | None = None, progress: bool = False
+    path, reader=None, report: ReadReport | None = None, progress: bool = False, **settings
 ) -> list[SourceHistory]:
     """All sources at `path`, one history for each object, sorted by its id.
 
@@ -94,6 +94,7 @@ def read_histories(
         detections are `non_detections` and `negative`; sources without any detection are `empty` and not
         among the objects.
     progress : show a progress bar
+    settings : for the reader that recognises `path`, such as `negative` and `cutouts`
 
     Raises
     ------
@@ -101,7 +102,10 @@ def read_histories(
     FileNotFoundError : nothing is there
     """
     path = existing(path)
-    reader = auto_reader(path) if reader is None else reader
+    if reader is None:
+        reader = auto_reader(path, **settings)
+    elif settings:
+        raise TypeError(f"{', '.join(settings)}: settings of a reader that was given belong to that reader")
     report = ReadReport() if report is None else report
     units = reader.units(path)
     if progress:
@@ -138,4 +142,6 @@ def nothing_message(path, report: ReadReport) -> str:
     for item in report.items[:_NAMED]:
         where = " ".join(part for part in (item["file"], item["item"], item["field"]) if part)
         lines.append(f"  {where}: {item['reason']}")
+    if report.counts["negative"] and not report.skipped:
+        lines.append("  every detection is a negative subtraction; negative=true keeps those")
     return "\n".join(lines)

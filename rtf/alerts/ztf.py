@@ -25,8 +25,8 @@ CUTOUT_FIELDS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 
 #: Metadata that a `prv_candidates` entry carries too.
 HISTORY_METADATA = (
-    "sharpnr", "scorr", "diffmaglim", "sky", "sigmapsf", "chinr", "classtar", "rb", "chipsf", "distnr", "magnr",
-    "fwhm", "clrcoeff", "clrcounc",
+    "sharpnr", "scorr", "diffmaglim", "sky", "sigmapsf", "chinr", "classtar", "rb", "chipsf", "distnr",
+    "magnr", "fwhm", "clrcoeff", "clrcounc",
 )  # fmt: skip
 
 _LEADING = ("jd", "fid", "magpsf")
@@ -114,7 +114,7 @@ def exact_candid(value) -> int | None:
 
 
 def fault(mjd: float, band_known: bool, mag: float, magerr: float) -> tuple[str, str] | None:
-    """What is wrong with a detection: which of "time", "band", "mag", "magerr", and how; None where nothing."""
+    """What is wrong with a detection: which of time, band, mag, magerr, and how; None where nothing."""
     if not np.isfinite(mjd):
         return "time", "missing or not finite"
     if not band_known:

@@ -4,6 +4,7 @@ Every task is called with a `Fingerprinter`, an open store and the folder to wri
 it made; conf/task/ names them.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -132,7 +133,7 @@ def typical_sources(rebuilt: Rebuilt, label: np.ndarray, min_detections: int = 5
 def _median_error(rebuilt: Rebuilt) -> np.ndarray:
     """(N,) median |Δmag| of each source."""
     error, offset = np.abs(rebuilt.mag - rebuilt.seen.mag), rebuilt.seen.offset
-    return np.array([np.median(error[a:b]) for a, b in zip(offset, offset[1:])])
+    return np.array([np.median(error[a:b]) for a, b in pairwise(offset)])
 
 
 def _days(detections: Detections) -> np.ndarray:

@@ -29,12 +29,26 @@ _NUMPY = {
     "_frombuffer": np._core.numeric._frombuffer,
 }
 
+
+class RefusedPickle(pickle.UnpicklingError):
+    """A pickle that asks for something that is neither a NumPy array nor a plain container."""
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """How pickles of protocol 2 and older hold bytes; `_codecs.encode` itself would run any codec."""
+    if encoding not in ("latin1", "latin-1"):
+        raise RefusedPickle(f"refused: the pickle asks for _codecs.encode with {encoding!r}")
+    return text.encode("latin-1")
+
+
 # The names a pickle may use, each with what it means here: NumPy 1 and 2 keep theirs in different places.
 _ALLOWED = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("collections", "OrderedDict"): collections.OrderedDict,
+    ("_codecs", "encode"): _encode,
     ("builtins", "set"): set,
+    ("__builtin__", "set"): set,
     ("builtins", "frozenset"): frozenset,
     ("builtins", "bytearray"): bytearray,
     **{
@@ -48,13 +62,9 @@ _ALLOWED = {
 
 # What unpickling bytes that are no pickle, or a damaged one, raises.
 _DAMAGED = (
-    pickle.UnpicklingError, EOFError, OSError, AttributeError, IndexError, KeyError, MemoryError, OverflowError,
-    TypeError, ValueError,
+    pickle.UnpicklingError, EOFError, OSError, AttributeError, IndexError, KeyError, MemoryError,
+    OverflowError, TypeError, ValueError,
 )  # fmt: skip
-
-
-class RefusedPickle(pickle.UnpicklingError):
-    """A pickle that asks for something that is neither a NumPy array nor a plain container."""
 
 
 class _DataOnly(pickle.Unpickler):

@@ -35,7 +35,7 @@ class RowGroup:
 
 
 def recognises(path: Path) -> bool:
-    first = next(files(path, ".parquet", deep=True), None)
+    first = next(files(path, ".parquet"), None)
     try:
         return first is not None and {"objectId", "candidate"} <= set(pq.read_schema(first).names)
     except (pa.ArrowInvalid, OSError):
@@ -58,7 +58,7 @@ class FinkParquet:
     def units(self, path: Path) -> list[RowGroup]:
         """One row group at a time. A file that does not open is a unit too, so that `read` reports it."""
         units = []
-        for file in files(path, ".parquet", deep=True):
+        for file in files(path, ".parquet"):
             try:
                 units += [RowGroup(file, k) for k in range(pq.read_metadata(file).num_row_groups)]
             except (pa.ArrowInvalid, OSError):

@@ -17,7 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from rtf.alerts.folders import files
-from rtf.alerts.history import BANDS, METADATA_FIELDS, NO_CANDID, SourceHistory
+from rtf.alerts.history import BANDS, METADATA_FIELDS, NO_CANDID, SourceHistory, from_columns
 from rtf.alerts.report import NAMED, ReadReport
 from rtf.alerts.ztf import exact_candid, fault, positive, usable
 from rtf.classes import UNKNOWN, fine_label
@@ -28,7 +28,6 @@ SPLITS = ("train", "val", "test")
 
 _TEXT = ("object_id", "band", "type", "isdiffpos", "split")
 _LOOKED_AT = 16  # files of a folder, before deciding that it holds no tables
-_CSV = "the whole file"
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _sources(table: pa.Table, unit: Part, report: ReadReport, negative: bool) ->
         sign = _look_up(table["isdiffpos"], lambda value: {True: 1, False: 0, None: -1}[positive(value)])
     split = np.zeros(table.num_rows, int)
     if "split" in columns:
-        split = _look_up(table["split"], lambda name: SPLITS.index(name) + 1 if name in SPLITS else -1, 0)
+        split = _look_up(table["split"], _split_index, 0)
 
     with np.errstate(over="ignore"):
         keep = (source >= 0) & (band >= 0) & (sign >= 0) & (split >= 0) & usable(time, mag, magerr)
@@ -171,6 +170,8 @@ def _sources(table: pa.Table, unit: Part, report: ReadReport, negative: bool) ->
     )
     metadata = np.full((len(rows), len(METADATA_FIELDS)), np.nan, np.float32)
     candid = candid[rows]
+    for k in np.setdiff1d(np.arange(len(names)), source):
+        yield from_columns(names[k], [], [], [], [])  # nothing left of it, which the caller counts
     starts = np.flatnonzero(np.diff(source, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(rows)]):
         own = slice(start, stop)
@@ -179,6 +180,11 @@ def _sources(table: pa.Table, unit: Part, report: ReadReport, negative: bool) ->
             float(ra[place[start]]), float(dec[place[start]]), int(label[own].max()),
             ("", *SPLITS)[max(split[own], key=("", *SPLITS).__getitem__)] if split[own].any() else "",
         )  # fmt: skip
+
+
+def _split_index(name: str) -> int:
+    """1, 2, 3 for train, val, test; 0 for none, -1 for something else."""
+    return SPLITS.index(name) + 1 if name in SPLITS else -1 if name else 0
 
 
 def _categories(column: pa.ChunkedArray) -> tuple[list, np.ndarray]:

@@ -1,8 +1,9 @@
 """AGN: a damped random walk in magnitude, the same in all bands but larger in the blue.
 
-The walk is a stationary Gaussian process with covariance sigma² exp(-|dt| / tau) (Kelly et al. 2009; MacLeod et
-al. 2010), structure function SF² = 2 sigma² (1 - exp(-|dt| / tau)). The survey sees the difference to a reference
-image, taken near the mean: half of it is negative, and a survey of positive subtractions loses that half.
+The walk is a stationary Gaussian process with covariance sigma² exp(-|dt| / tau) (Kelly et al. 2009; MacLeod
+et al. 2010), structure function SF² = 2 sigma² (1 - exp(-|dt| / tau)). The survey sees the difference
+to a reference image, taken near the mean: half of it is negative, and a survey of positive subtractions
+loses that half.
 
 Parameters (rest frame)
 -----------------------

@@ -1,7 +1,7 @@
 """Cataclysmic variables: dwarf-nova outbursts that come back, and some novae that do not.
 
-A dwarf nova's outburst in magnitudes: a rise of `rise` days, a slow plateau decline for `plateau` days, then a
-steep decline; every few outbursts a longer superoutburst (Warner 1995; Cannizzo 2012 for the viscous plateau;
+A dwarf nova's outburst in magnitudes: a rise of `rise` days, a slow plateau decline for `plateau` days, then
+a steep decline; every few outbursts a longer superoutburst (Warner 1995; Cannizzo 2012 for the plateau;
 Otulakowska-Hypka et al. 2016 for the statistics). A nova fades as a power law of time (Strope et al. 2010).
 Outbursts are hot and blue; quiescence is subtracted with the reference image.
 
@@ -61,7 +61,9 @@ def relative_flux(phase, band, parameters: dict, redshift: float = 0.0):
         flat = np.minimum(after, parameters["plateau"][:, None])
         steep = np.maximum(after - parameters["plateau"][:, None], 0.0)
         before = 4.0 * np.maximum(parameters["rise"] - age, 0.0) / parameters["rise"]
-        fade = parameters["below"][:, None] + before + parameters["slope"] * flat + parameters["decline"] * steep
+        fade = (
+            parameters["below"][:, None] + before + parameters["slope"] * flat + parameters["decline"] * steep
+        )
         quiescent = 10 ** (-0.4 * parameters["amplitude"])
         light = np.maximum((10 ** (-0.4 * fade)).max(0) - quiescent, 0.0)
     h_alpha = np.where((band == 1) & (parameters["nova"] > 0), 10**0.08, 1.0)

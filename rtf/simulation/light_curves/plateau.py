@@ -8,7 +8,7 @@ recombination, with iron blanketing in g that grows over the plateau, so that g 
 
 Parameters (rest frame)
 -----------------------
-decline [mag / 100 d] : IIP normal(0.35, 0.25) from -0.3; II (linear and unspecified) log-normal about 1.7 (0.5)
+decline [mag / 100 d] : IIP normal(0.35, 0.25) from -0.3; II (linear) log-normal about 1.7 (0.5)
     (Anderson et al. 2014, V-band s2)
 end [d] : IIP normal(105, 11), at least 75; II normal(85, 14), at least 55
 drop [mag] : IIP normal(2.0, 0.4); II normal(1.3, 0.5)

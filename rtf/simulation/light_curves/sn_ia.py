@@ -9,10 +9,10 @@ Parameters (rest frame)
 -----------------------
 stretch : split normal about 0.99, -0.10 and +0.07, in [0.65, 1.25]; the faint tail holds 91bg-likes
 magnitude_offset [mag] : -1.4 (stretch - 1) + normal(0, 0.12)
-colour [mag] : g - r intrinsic scatter, normal(0, 0.05)
+colour [mag] : g - r intrinsic scatter, normal(0, 0.08)
 bump : how strong the second r and i maximum is, normal(1, 0.15), and weaker at low stretch (Kasen 2006)
-host_dust [mag] : E(B-V), exponential of mean 0.08 (Jha et al. 2007 use 0.15 for A_V / R_V at all inclinations,
-    of which a magnitude-limited sample keeps the unreddened)
+host_dust [mag] : E(B-V), exponential of mean 0.08 (Jha et al. 2007 find 0.15; a magnitude-limited
+    sample keeps the unreddened)
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ RISE = 18.0  # rest-frame days from explosion to the phase zero of the tables, a
 _AGE = np.array([-17.8, -16, -14, -12, -10, -7, -5, -2.5, 0, 2.5, 5, 7.5, 10, 12.5, 15, 17.5, 20, 25, 30, 35,
                  40, 50, 60, 80, 100, 200])  # fmt: skip
 _G = np.array([7.0, 3.7, 2.15, 1.25, 0.74, 0.29, 0.13, 0.02, 0.0, 0.05, 0.15, 0.30, 0.49, 0.71, 0.95, 1.21,
-               1.46, 1.95, 2.31, 2.53, 2.68, 2.87, 3.03, 3.36, 3.70, 5.4])  # fmt: skip
+               1.46, 1.95, 2.31, 2.53, 2.70, 2.94, 3.14, 3.47, 3.80, 5.5])  # fmt: skip
 _R = np.array([7.0, 3.8, 2.20, 1.24, 0.73, 0.29, 0.14, 0.03, 0.0, 0.02, 0.10, 0.23, 0.40, 0.54, 0.64, 0.70,
                0.75, 0.87, 1.15, 1.47, 1.73, 2.10, 2.45, 3.08, 3.55, 5.8])  # fmt: skip
 _I = np.array([7.0, 3.6, 2.00, 1.10, 0.66, 0.25, 0.10, 0.00, 0.03, 0.12, 0.26, 0.42, 0.56, 0.66, 0.68, 0.65,
@@ -31,7 +31,7 @@ _I = np.array([7.0, 3.6, 2.00, 1.10, 0.66, 0.25, 0.10, 0.00, 0.03, 0.12, 0.26, 0
 #: Without the bump r and i would decline along this straighter path.
 _R_SMOOTH = np.interp(_AGE, [-17.8, 7.5, 40, 200], [0, 0.23, 1.73, 5.8])
 _I_SMOOTH = np.interp(_AGE, [-17.8, 7.5, 40, 200], [0, 0.42, 1.30, 5.8])
-_PEAK = np.array([-0.03, 0.0, 0.55])  # magnitude at phase zero relative to r, redshift 0.06
+_PEAK = np.array([-0.13, 0.0, 0.55])  # magnitude at phase zero relative to r, redshift 0.06
 
 # A fine linear grid evaluates 20 times faster than the interpolator.
 _GRID = np.arange(-17.8, 200.0, 0.25)
@@ -50,7 +50,7 @@ def draw(rng: np.random.Generator, kind: str = "") -> dict:
     return {
         "stretch": stretch,
         "magnitude_offset": -1.4 * (stretch - 1) + 0.12 * normal[1],
-        "colour": 0.05 * normal[2],
+        "colour": 0.08 * normal[2],
         "bump": float(np.clip(1 + 0.15 * normal[3] + 1.5 * (stretch - 1), 0.2, 1.5)),
         "host_dust": 0.08 * rng.exponential(),
     }

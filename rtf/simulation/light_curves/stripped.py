@@ -1,9 +1,9 @@
 """SN Ib, Ic and IIb: radioactive heating diffusing out (Arnett 1982), and shock cooling before it in IIb.
 
 L(t) ∝ exp(-x²) ∫₀ˣ [A(z) + B(z)] exp(z²) dz with x = t / tau_m and A, B the decay of 56Ni and 56Co
-(Valenti et al. 2008, eq. A1), with gamma rays escaping as 1 - exp(-(t_gamma / t)²) (Clocchiatti & Wheeler 1997).
-Colours are a cooling black body with iron blanketing in g. IIb add the cooling of an extended envelope,
-L ∝ exp(-t (t + 2 t_e) / (2 t_p²)) (Piro 2015, eq. 12), hot and gone in days.
+(Valenti et al. 2008, eq. A1), with gamma rays escaping as 1 - exp(-(t_gamma / t)²) (Clocchiatti &
+Wheeler 1997). Colours are a cooling black body with iron blanketing in g. IIb add the cooling of an
+extended envelope, L ∝ exp(-t (t + 2 t_e) / (2 t_p²)) (Piro 2015, eq. 12), hot and gone in days.
 
 Parameters (rest frame)
 -----------------------

@@ -1,0 +1,84 @@
+"""The README's commands work as they stand there, in its order, on small inputs."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rtf
+from tests.packets import packets, write_avro
+
+ROOT = Path(rtf.__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+#: What makes a command of the README small enough for a test.
+SMALLER = {
+    "rtf.train": "encoder.d_model=32 encoder.n_layers=1 encoder.n_heads=4 encoder.d_ff=64 decoder.d_model=32 "
+    "decoder.n_layers=1 decoder.n_heads=4 decoder.d_ff=64 epochs=1 accelerator=cpu progress=false",
+    "rtf.simulate": "n_sources=300",
+    "rtf.evaluate": "n_bootstrap=20",
+}
+#: They need data that is not in the project; tests of the measured results are in tests/analysis.
+NEEDS_DATA = "$RTF_REAL_DATA"
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A user's folder with alerts of forty objects, ten of each of four classes, as the README assumes."""
+    folder = tmp_path_factory.mktemp("user")
+    objects = {f"ZTF20aaaa{k:03d}": packets(f"ZTF20aaaa{k:03d}", n=6, seed=k) for k in range(40)}
+    write_avro(folder / "alerts", [p for chain in objects.values() for p in chain])
+    write_avro(folder / "tonight", objects["ZTF20aaaa007"])
+    types = np.tile(["SN Ia", "SN II", "AGN", "Cataclysmic"], 10)
+    rows = [f"{name},{kind}" for name, kind in zip(objects, types, strict=True)]
+    (folder / "types.csv").write_text("\n".join(["object_id,type", *rows]) + "\n")
+    return folder
+
+
+def test_the_readme_has_commands():
+    assert {c.split()[2] for c in commands() if c.startswith("python -m rtf")} >= {
+        "rtf.simulate", "rtf.preprocess", "rtf.train", "rtf.encode", "rtf.evaluate",
+    }  # fmt: skip
+
+
+def test_every_command_runs(folder):
+    for line in commands():
+        if line.startswith("make "):
+            subprocess.run(["make", "--dry-run", *line.split()[1:]], cwd=ROOT, check=True, capture_output=True)
+        elif line.startswith("python -m rtf") and NEEDS_DATA not in line:
+            program, *arguments = shlex.split(line)[2:]
+            given = [a.split("=")[0] for a in arguments]
+            smaller = [a for a in SMALLER.get(program, "").split() if a.split("=")[0] in given or "." in a or
+                       a.split("=")[0] not in ("n_sources",)]
+            arguments = [a for a in arguments if a.split("=")[0] not in [s.split("=")[0] for s in smaller]]
+            done = subprocess.run(
+                [sys.executable, "-m", program, *arguments, *smaller], cwd=folder, capture_output=True, text=True
+            )
+            assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        else:
+            assert NEEDS_DATA in line or line.startswith(("git clone", "cd ")), f"not run by any test: {line}"
+
+
+def test_the_python_example_runs(folder):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", example], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_names_every_config_group_and_task():
+    for group in sorted(p.name for p in (ROOT / "conf").iterdir() if p.is_dir() or p.is_symlink()):
+        assert f"`{group}`" in README, group
+
+
+def test_the_readme_has_its_pictures():
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (ROOT / picture).stat().st_size > 10_000, picture
