@@ -70,8 +70,8 @@ def quoted_sigma(flux, depth, noisy_host: float):
 def detect(rng: np.random.Generator, visits: Visits, flux: np.ndarray) -> tuple[Detections, int]:
     """The positive 5-sigma detections of a difference flux, and the number of negative ones left out."""
     noisy_host = np.exp(0.45 * rng.standard_normal())
-    normal = rng.standard_normal((2, len(flux)))
-    quoted = quoted_sigma(flux, visits.depth, noisy_host) * np.exp(0.12 * normal[0])
+    normal = rng.standard_normal((3, len(flux)))
+    quoted = quoted_sigma(flux, visits.depth, noisy_host) * np.exp(0.08 * normal[0])
     measured = flux + quoted / QUOTED_OVER_TRUE * normal[1]
     snr = measured / (quoted / QUOTED_OVER_SCORR)
     passed = rng.random(len(flux)) < 1 / (
@@ -79,6 +79,7 @@ def detect(rng: np.random.Generator, visits: Visits, flux: np.ndarray) -> tuple[
     )
     visit = np.flatnonzero((snr >= THRESHOLD) & passed)
     mag = ZERO_POINT - 2.5 * np.log10(measured[visit])
-    magerr = POGSON * quoted[visit] / measured[visit]
+    # Quoted errors scatter on their own, so that magerr and scorr are not one number.
+    magerr = POGSON * quoted[visit] / measured[visit] * np.exp(0.13 * normal[2, visit])
     raw = np.cumsum(np.abs(snr) >= RAW)[visit]
     return Detections(visit, mag, magerr, snr[visit], raw), int((snr <= -THRESHOLD).sum())

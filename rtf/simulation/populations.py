@@ -52,7 +52,7 @@ class Population:
 # Luminosity functions: Li et al. 2011, Richardson et al. 2014, Perley et al. 2020 (Bright Transient Survey);
 # TDE van Velzen et al. 2021. Offsets: Wang et al. 2013 (Ia), Kelly & Kirshner 2012 (core collapse).
 POPULATIONS = {
-    "SN Ia": Population(-19.15, 0.05, 0.16, host_magnitude=-20.8, host_scatter=1.3, passive=0.35, offset=2.1),
+    "SN Ia": Population(-19.15, 0.05, 0.16, host_magnitude=-20.8, host_scatter=1.3, passive=0.35, offset=2.6),
     "SN Ib": Population(-17.3, 0.7, 0.09, offset=2.1),
     "SN Ic": Population(-17.5, 0.8, 0.11, offset=1.6),
     "SN II": Population(-17.2, 0.9, 0.10, offset=2.6, host_magnitude=-19.8),

@@ -95,9 +95,12 @@ def combine(
 
     numbers = {name: np.concatenate([p.numbers[name] for p in pieces]) for name in NUMBERS}
     key = rank[source]
-    drop = duplicates(
-        key, numbers["mjd"], numbers["band"], numbers["candid"], np.concatenate([p.richness for p in pieces])
-    )
+    richness = np.concatenate([p.richness for p in pieces])
+    # Of equally rich copies that differ the first stays: put them in an order of their own, as `merge` does.
+    by_content = np.lexsort((numbers["magerr"], numbers["mag"]))
+    columns = (key, numbers["mjd"], numbers["band"], numbers["candid"], richness)
+    drop = np.empty(len(key), bool)
+    drop[by_content] = duplicates(*(column[by_content] for column in columns))
     keep = np.flatnonzero(~drop)
     order = keep[np.lexsort([numbers[name][keep] for name in ("candid", "band", "mjd")] + [key[keep]])]
     rows = [len(p.richness) for p in pieces]

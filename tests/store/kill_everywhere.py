@@ -12,10 +12,9 @@ import signal
 import sys
 from pathlib import Path
 
-from store_fakes import FakeReader
-
 from rtf.store.build import preprocess
 from rtf.store.store import open_store
+from tests.store.store_fakes import FakeReader
 
 FIRST = FakeReader(units_number=1, per_unit=2)
 SECOND = FakeReader(units_number=1, per_unit=2, first=1)

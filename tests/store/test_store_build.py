@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from store_fakes import FakeReader, unit_histories
 
 from rtf.alerts.history import NO_CUTOUTS, merge
 from rtf.alerts.report import NothingReadable, ReadReport
@@ -12,6 +11,7 @@ from rtf.store import build, parts, write
 from rtf.store.build import preprocess
 from rtf.store.parts import SPLITS
 from rtf.store.store import StoreError, open_store
+from tests.store.store_fakes import FakeReader, unit_histories
 
 QUIET = {"workers": 0, "progress": False}
 

@@ -4,10 +4,10 @@ import json
 import shutil
 
 import pytest
-from store_fakes import FakeReader
 
 from rtf.store.build import preprocess
 from rtf.store.store import StoreError, open_store
+from tests.store.store_fakes import FakeReader
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
-from kill_everywhere import tree
-from store_fakes import FakeReader
 
 from rtf.store.build import preprocess
 from rtf.store.store import StoreError, open_store
+from tests.store.kill_everywhere import tree
+from tests.store.store_fakes import FakeReader
 
 HERE = Path(__file__).parent
 
@@ -32,7 +32,7 @@ def test_killed_before_any_rename_or_removal(tmp_path, mode):
 def test_a_killed_program_leaves_no_worker_and_what_it_read(tmp_path, monkeypatch):
     pid = tmp_path / "pid"
     program = (
-        "import sys; from store_fakes import FakeReader; from rtf.store.build import preprocess\n"
+        "import sys; from tests.store.store_fakes import FakeReader; from rtf.store.build import preprocess\n"
         "if __name__ == '__main__':\n"
         "    reader = FakeReader(kill_at=3, kill_main=sys.argv[2])\n"
         "    preprocess(reader, 'in', sys.argv[1], workers=2, progress=False)\n"
