@@ -184,7 +184,7 @@ def evaluate_physical(
     Parameters
     ----------
     true, predicted : D detections each, in the same order
-    magerr : (D,) observed 1-sigma errors [mag]
+    magerr : (D,) observed 1-sigma errors [mag]; some catalogues give 0, which is taken as 1e-6
     source : (D,) int, which source a detection belongs to: index into `label`
     label : (N,) int, class of each source: index into `class_names`, -1 unknown
     constants : of the training split, for the baseline
@@ -192,12 +192,13 @@ def evaluate_physical(
 
     Raises
     ------
-    ValueError : no detections, lengths that differ, numbers that are not finite, errors that are not
-        positive, or indices out of range
+    ValueError : no detections, lengths that differ, numbers that are not finite, negative errors, or
+        indices out of range
     """
     source, label = np.asarray(source, np.int64), np.asarray(label, np.int64)
     _check(true, predicted, magerr, source, label, len(class_names))
     n_sources = len(label)
+    magerr = np.maximum(magerr, 1e-6)
     difference = {
         "mag": np.abs(np.subtract(predicted.mag, true.mag, dtype=float)),
         "dt": np.abs(np.subtract(predicted.dt, true.dt, dtype=float)),
@@ -252,8 +253,8 @@ def _check(true, predicted, magerr, source, label, n_classes: int) -> None:
         bad = ~np.isfinite(column)
         if bad.any():
             raise ValueError(f"{name}: {bad.sum()} of {len(source)} numbers are not finite")
-    if (np.asarray(magerr) <= 0).any():
-        raise ValueError(f"magerr: {(np.asarray(magerr) <= 0).sum()} errors are not positive")
+    if (np.asarray(magerr) < 0).any():
+        raise ValueError(f"magerr: {(np.asarray(magerr) < 0).sum()} errors are negative")
     if source.min() < 0 or source.max() >= len(label):
         raise ValueError(f"source indices must lie between 0 and {len(label) - 1}")
     if label.min() < UNKNOWN or label.max() >= n_classes:

@@ -75,7 +75,7 @@ def draw_metadata(
     count = len(detections.visit)
     band = visits.band[detections.visit]
     snr, mag = detections.snr, detections.mag
-    normal = rng.standard_normal((9, count))
+    normal = rng.standard_normal((8, count))
     table = np.full((count, len(METADATA_FIELDS)), np.nan, np.float32)
 
     def put(name, value):
@@ -115,12 +115,12 @@ def draw_metadata(
     put("chinr", chi * np.maximum(by_band[band], 0.3))
 
     # The detection itself.
-    put("scorr", snr * np.exp(0.05 * normal[4]))
+    put("scorr", snr)
     put("sigmapsf", detections.magerr)
     put("diffmaglim", visits.depth[detections.visit])
-    put("fwhm", visits.fwhm[detections.visit] * np.exp(0.06 * normal[5]))
-    put("sky", 0.1 + (0.4 + 0.8 * visits.moon[detections.visit]) * normal[6])
-    quality = 1.3 + 0.9 * np.log10(snr / 5) + 0.7 * normal[7]
+    put("fwhm", visits.fwhm[detections.visit] * np.exp(0.06 * normal[4]))
+    put("sky", 0.1 + (0.4 + 0.8 * visits.moon[detections.visit]) * normal[5])
+    quality = 1.3 + 0.9 * np.log10(snr / 5) + 0.7 * normal[6]
     put("rb", np.clip(1 / (1 + np.exp(-quality)), 0.31, 1.0))
     put("classtar", np.clip(1 - 0.02 * rng.gamma(0.7 + 4 / snr, 1.0, count), 0.0, 1.0))
     # Bright hosts subtract badly: chi grows where the reference outshines the difference.
@@ -140,7 +140,7 @@ def draw_metadata(
     )
 
     # Calibration of the exposure.
-    put("clrcoeff", _CLRCOEFF[band] + 0.025 * normal[8])
+    put("clrcoeff", _CLRCOEFF[band] + 0.025 * normal[7])
     uncertainty = 1.5e-5 * np.exp(0.8 * rng.standard_normal(count))
     put("clrcounc", uncertainty)
     put("zpclrcov", -uncertainty * np.exp(0.15 * rng.standard_normal(count)))

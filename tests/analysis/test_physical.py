@@ -115,8 +115,8 @@ def test_errors_say_what_is_wrong():
         arguments = dict(true=true, predicted=predicted, magerr=magerr, source=source, label=label)
         return evaluate_physical(**(arguments | changes), constants=constants)
 
-    with pytest.raises(ValueError, match="1 errors are not positive"):
-        evaluate(magerr=np.where(np.arange(len(magerr)) == 3, 0, magerr))
+    with pytest.raises(ValueError, match="1 errors are negative"):
+        evaluate(magerr=np.where(np.arange(len(magerr)) == 3, -0.1, magerr))
     with pytest.raises(ValueError, match=r"predicted mag: .* not finite"):
         evaluate(predicted=Photometry(predicted.mag * np.nan, predicted.dt, predicted.band))
     with pytest.raises(ValueError, match="predicted dt: shape"):
@@ -130,3 +130,12 @@ def test_errors_say_what_is_wrong():
         evaluate(true=empty, predicted=empty, magerr=np.array([]), source=np.array([], int))
     with pytest.raises(ValueError, match="training split"):
         training_constants(empty)
+
+
+def test_a_catalogue_error_of_zero_lowers_the_noise_floor_and_breaks_nothing():
+    n = 40
+    light_curve = Photometry(np.full(n, 18.0), np.arange(n, dtype=float), np.zeros(n, int))
+    magerr = np.where(np.arange(n) % 4 == 0, 0.0, 0.1)
+    args = (np.repeat(np.arange(4), 10), np.zeros(4, int), TrainingConstants(18.0, 5.0, 0))
+    result = evaluate_physical(light_curve, light_curve, magerr, *args, n_bootstrap=20)
+    assert 0 < result.rows[0].noise_floor.value < 0.6745 * 0.1

@@ -9,7 +9,8 @@ from rtf.alerts.history import METADATA_FIELDS, concatenate
 from rtf.alerts.report import ReadReport
 from rtf.classes import FINE
 from rtf.simulation import survey as survey_module
-from rtf.simulation.populations import SHARES
+from rtf.simulation.detections import THRESHOLD, detect
+from rtf.simulation.populations import SHARES, distance_modulus
 from rtf.simulation.survey import SimulatedSurvey, simulate_source
 
 
@@ -86,7 +87,7 @@ def test_every_history_is_valid(published):
         assert h.metadata.shape == (len(h), 30) and h.metadata.dtype == np.float32
         assert not np.isinf(h.metadata).any() and not (h.metadata <= -99).any()
         assert 0 <= h.ra < 360 and -30 < h.dec < 90 and h.cutouts is None and h.split == ""
-        assert 58790 < h.mjd[0] and h.mjd[-1] < 60700
+        assert h.mjd[0] > 58790 and h.mjd[-1] < 60700
     everything = concatenate(histories)
     assert everything.candid.min() > 0 and len(np.unique(everything.candid)) == len(everything.candid)
 
@@ -94,9 +95,7 @@ def test_every_history_is_valid(published):
 def test_detections_are_five_sigma_and_consistent_with_their_visit(published):
     everything = concatenate(published[0])
     column = {name: everything.metadata[:, k] for k, name in enumerate(METADATA_FIELDS)}
-    assert (column["scorr"] > 5 * 0.75).all() and np.percentile(
-        column["scorr"], 5
-    ) > 5  # quoted with 5 % scatter
+    assert (column["scorr"] >= 5).all()
     np.testing.assert_array_equal(column["sigmapsf"], everything.magerr)
     # Nothing is far below the limit of its visit: 0.5 mag is what real alerts show.
     below = everything.mag - column["diffmaglim"]
@@ -106,8 +105,6 @@ def test_detections_are_five_sigma_and_consistent_with_their_visit(published):
 
 
 def test_true_significance_is_at_least_five():
-    from rtf.simulation.detections import THRESHOLD, detect
-
     survey = SimulatedSurvey(1, classes={"AGN": 1.0})
     _, truth = simulate_source(survey, 0)
     visits = truth["visits"]
@@ -143,8 +140,6 @@ def test_magnitudes_lie_where_the_class_does():
     found = {}
     for name in ("SN Ia", "SN IIP", "SN IIn", "TDE"):
         survey = SimulatedSurvey(120, seed=4, classes={name: 1.0})
-        from rtf.simulation.populations import distance_modulus
-
         truths = [simulate_source(survey, k)[1] for k in range(120)]
         found[name] = np.median([t["peak"] - distance_modulus(t["redshift"]) for t in truths])
     assert found["SN Ia"] == pytest.approx(-19.2, abs=0.25)
@@ -153,8 +148,6 @@ def test_magnitudes_lie_where_the_class_does():
 
 def test_distance_modulus_against_astropy():
     from astropy.cosmology import FlatLambdaCDM
-
-    from rtf.simulation.populations import distance_modulus
 
     z = np.array([0.003, 0.03, 0.2, 0.45])
     np.testing.assert_allclose(distance_modulus(z), FlatLambdaCDM(H0=70, Om0=0.3).distmod(z).value, atol=2e-3)

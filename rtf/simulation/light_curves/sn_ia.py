@@ -11,7 +11,7 @@ stretch : split normal about 0.99, -0.10 and +0.07, in [0.65, 1.25]; the faint t
 magnitude_offset [mag] : -1.4 (stretch - 1) + normal(0, 0.12)
 colour [mag] : g - r intrinsic scatter, normal(0, 0.08)
 bump : how strong the second r and i maximum is, normal(1, 0.15), and weaker at low stretch (Kasen 2006)
-host_dust [mag] : E(B-V), exponential of mean 0.08 (Jha et al. 2007 find 0.15; a magnitude-limited
+host_dust [mag] : E(B-V), exponential of mean 0.11 (Jha et al. 2007 find 0.15; a magnitude-limited
     sample keeps the unreddened)
 """
 
@@ -31,7 +31,7 @@ _I = np.array([7.0, 3.6, 2.00, 1.10, 0.66, 0.25, 0.10, 0.00, 0.03, 0.12, 0.26, 0
 #: Without the bump r and i would decline along this straighter path.
 _R_SMOOTH = np.interp(_AGE, [-17.8, 7.5, 40, 200], [0, 0.23, 1.73, 5.8])
 _I_SMOOTH = np.interp(_AGE, [-17.8, 7.5, 40, 200], [0, 0.42, 1.30, 5.8])
-_PEAK = np.array([-0.13, 0.0, 0.55])  # magnitude at phase zero relative to r, redshift 0.06
+_PEAK = np.array([-0.15, 0.0, 0.55])  # magnitude at phase zero relative to r, redshift 0.06
 
 # A fine linear grid evaluates 20 times faster than the interpolator.
 _GRID = np.arange(-17.8, 200.0, 0.25)
@@ -52,7 +52,7 @@ def draw(rng: np.random.Generator, kind: str = "") -> dict:
         "magnitude_offset": -1.4 * (stretch - 1) + 0.12 * normal[1],
         "colour": 0.08 * normal[2],
         "bump": float(np.clip(1 + 0.15 * normal[3] + 1.5 * (stretch - 1), 0.2, 1.5)),
-        "host_dust": 0.08 * rng.exponential(),
+        "host_dust": 0.11 * rng.exponential(),
     }
 
 
@@ -65,5 +65,5 @@ def relative_flux(phase, band, parameters: dict, redshift: float):
     magnitude = _TABLE[band, cell] * (1 - part) + _TABLE[band, cell + 1] * part
     magnitude = magnitude + (1 - parameters["bump"]) * _BUMP[band, cell]
     # Bands look bluer with redshift, where a SN Ia is fainter: a linear K-correction about redshift 0.06.
-    tilt = _PEAK + (parameters["colour"] + 1.0 * (redshift - 0.06)) * np.array([0.5, -0.5, -1.0])
+    tilt = _PEAK + (parameters["colour"] + 1.8 * (redshift - 0.06)) * np.array([0.5, -0.5, -1.0])
     return np.where(age > _GRID[0], 10 ** (-0.4 * (magnitude + tilt[band])), 0.0)
