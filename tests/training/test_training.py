@@ -222,3 +222,11 @@ def test_sources_of_another_store_can_be_added_to_training(store, tmp_path):
     )
     last = both.train.batch(np.array([len(both.train) - 1]))
     assert last.mask.sum() == both.train.length[-1]
+
+
+def test_mixed_precision_is_a_setting(store, tmp_path):
+    mixed = train(store, tmp_path / "mixed", "epochs=2", "precision=bf16-mixed")
+    full = train(store, tmp_path / "full", "epochs=2")
+    assert mixed["val/loss"] == pytest.approx(full["val/loss"], rel=0.1) and losses(mixed) != losses(full)
+    latent = rtf.load(tmp_path / "mixed").encode(made_up_sources(3)).latent
+    assert latent.dtype == np.float32 and np.isfinite(latent).all()
