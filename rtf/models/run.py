@@ -218,7 +218,7 @@ def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
     config = read_config(run)
     for name, made in ((WEIGHTS, "training has not finished"), (STATISTICS, "training has not begun")):
         if not (run / name).exists():
-            raise RunError(f"{run} has no {name}: {made} (python -m rtf.train run={run} resumes it)")
+            raise RunError(f"{run} has no {name}: {made}; its rtf.train command, given again, continues it")
     modalities = build_modalities(config)
     model = build_model(config, sum(m.width for m in modalities.values()))
     try:

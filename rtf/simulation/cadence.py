@@ -2,7 +2,7 @@
 
 Notable:
 - a field is revisited every 1, 2 or 3 nights (partnership, second and first public survey, Bellm et al. 2019,
-  2022), in g and r on half of these nights and in one of them on the rest, and in i seldom or not at all
+  2022), in g and r on two nights of three and in one of them on the rest, and in i seldom or not at all
 - nights are lost to clouds in spells and to the Moon; a field has a season, and the Sun takes the rest
 - depth varies with moonlight (more in g), clouds and airmass
 """
@@ -19,7 +19,7 @@ _EQUINOX, _YEAR = 58197.68, 365.25
 DARK_DEPTH = np.array([20.85, 20.72, 20.00])
 _MOON = np.array([1.0, 0.65, 0.4])
 #: Shares of fields by nights between visits.
-_INTERVALS, _INTERVAL_SHARES = np.array([1, 2, 3]), np.array([0.16, 0.34, 0.50])
+_INTERVALS, _INTERVAL_SHARES = np.array([1, 2, 3]), np.array([0.22, 0.38, 0.40])
 
 
 class Visits(NamedTuple):
@@ -73,8 +73,8 @@ def draw_visits(
     repeats : chance that a visit is repeated within the night in the same band (overlapping fields)
     """
     interval = _INTERVALS[np.searchsorted(np.cumsum(_INTERVAL_SHARES), rng.random() * 0.999999)]
-    both = np.clip(0.48 + 0.15 * rng.standard_normal(), 0.3, 1.0)  # how often a night has g and r
-    clear_share = 0.59
+    both = np.clip(0.68 + 0.15 * rng.standard_normal(), 0.3, 1.0)  # how often a night has g and r
+    clear_share = 0.64
     night = np.arange(np.floor(start), np.ceil(end))
     count = len(night)
     dice = rng.random((6, count))
@@ -97,7 +97,8 @@ def draw_visits(
 
     pair = dice[2] < both
     first_band = (dice[3] < 0.5).astype(np.int8)
-    hour = 0.12 + 0.36 * rng.random(len(night))
+    # A schedule returns to a field at much the same hour.
+    hour = np.clip(rng.uniform(0.16, 0.44) + 0.045 * rng.standard_normal(len(night)), 0.10, 0.5)
     gap = np.minimum(1.1 / 24 * np.exp(0.6 * rng.standard_normal(len(night))), 0.2)
     base = night + hour
     mjd, band = [base, (base + gap)[pair]], [first_band, (1 - first_band)[pair]]

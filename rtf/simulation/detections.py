@@ -22,8 +22,8 @@ RAW = 3.0  # what `ndethist` counts
 POGSON = 2.5 / np.log(10)
 #: Quoted errors against the sigma of `scorr`, and against the true scatter.
 QUOTED_OVER_SCORR, QUOTED_OVER_TRUE = 1.5, 1.9
-#: Significance at which half the candidates pass the quality cuts, by band, and the logistic width.
-KEPT, KEPT_WIDTH = np.array([6.2, 9.0, 8.0]), 2.2
+#: Significance at which half the candidates pass the quality cuts, and the logistic width.
+KEPT, KEPT_WIDTH = 6.0, 1.5
 #: Zero point of the flux unit [mag]: flux 1 is magnitude 25.
 ZERO_POINT = 25.0
 FLOOR = 0.02  # relative systematic floor of the quoted error
@@ -74,12 +74,19 @@ def detect(rng: np.random.Generator, visits: Visits, flux: np.ndarray) -> tuple[
     quoted = quoted_sigma(flux, visits.depth, noisy_host) * np.exp(0.08 * normal[0])
     measured = flux + quoted / QUOTED_OVER_TRUE * normal[1]
     snr = measured / (quoted / QUOTED_OVER_SCORR)
-    passed = rng.random(len(flux)) < 1 / (
-        1 + np.exp(np.clip((KEPT[visits.band] - snr) / KEPT_WIDTH, -50, 50))
-    )
+    passed = rng.random(len(flux)) < 1 / (1 + np.exp(np.clip((KEPT - snr) / KEPT_WIDTH, -50, 50)))
     visit = np.flatnonzero((snr >= THRESHOLD) & passed)
     mag = ZERO_POINT - 2.5 * np.log10(measured[visit])
     # Quoted errors scatter on their own, so that magerr and scorr are not one number.
     magerr = POGSON * quoted[visit] / measured[visit] * np.exp(0.13 * normal[2, visit])
     raw = np.cumsum(np.abs(snr) >= RAW)[visit]
     return Detections(visit, mag, magerr, snr[visit], raw), int((snr <= -THRESHOLD).sum())
+
+
+def alternating(band: np.ndarray) -> np.ndarray:
+    """Indices (K,) of the first detection of each run of one band: what is left has bands that alternate.
+
+    The Bright Transient Survey table among the real data is thinned in this way: of its 29,695 pairs of
+    consecutive detections none shares a band, where half do in alert packets.
+    """
+    return np.flatnonzero(np.diff(band, prepend=-1) != 0)

@@ -17,7 +17,7 @@ from rtf.alerts.history import SourceHistory
 from rtf.alerts.report import ReadReport
 from rtf.classes import FINE
 from rtf.simulation import cadence, populations
-from rtf.simulation.detections import Detections, detect, magnitude_to_flux
+from rtf.simulation.detections import Detections, alternating, detect, magnitude_to_flux
 from rtf.simulation.light_curves import MODELS
 from rtf.simulation.metadata import draw_metadata
 
@@ -42,8 +42,9 @@ class SimulatedSurvey:
     window : days
     mjd_start, mjd_end : when sources begin [MJD]
     i_share : chance that a field has i-band visits
-    repeats : chance that a visit is repeated the same night in the same band; the Bright Transient Survey
-        tables hold none, raw alert streams about 0.1
+    repeats : chance that a visit is repeated the same night in the same band; about 0.1 in alert streams
+    alternate_bands : thin each source to bands that alternate, which no alert stream does but the table of
+        real SN Ia that the survey is compared with (`rtf.simulation.detections.alternating`)
     """
 
     n_sources: int
@@ -55,6 +56,7 @@ class SimulatedSurvey:
     mjd_end: float = 60200.0
     i_share: float = 0.05
     repeats: float = 0.0
+    alternate_bands: bool = False
 
     def __post_init__(self):
         unknown = set(self.shares) - set(FINE)
@@ -129,8 +131,8 @@ def _draw(survey: SimulatedSurvey, rng: np.random.Generator, name: str):
     ra, dec = cadence.draw_position(rng)
     start = float(rng.uniform(survey.mjd_start, survey.mjd_end))
     opening, closing = cadence.season(start, ra, dec)
-    # Spectrographs go to what was found on the rise: not to a source that began long before the season.
-    if start > closing - 3 or start < opening - 14:
+    # Spectrographs go to what was found on the rise: not to one that began long before the season or ends it.
+    if start > closing - 20 or start < opening - 14:
         return None
     visits = cadence.draw_visits(
         rng, start - 3, start + model.duration, ra, dec, survey.i_share, survey.repeats
@@ -144,6 +146,9 @@ def _draw(survey: SimulatedSurvey, rng: np.random.Generator, name: str):
     shape = model.module.relative_flux(phase, visits.band, parameters, redshift)
     flux = shape * magnitude_to_flux(peak + populations.EXTINCTION[visits.band] * dust)
     detections, negative = detect(rng, visits, flux)
+    if survey.alternate_bands:
+        kept = alternating(visits.band[detections.visit])
+        detections = Detections(*(column[kept] for column in detections))
     early = visits.mjd[detections.visit]
     if len(early) < survey.min_detections or early[survey.min_detections - 1] > early[0] + survey.window:
         return None
