@@ -28,7 +28,8 @@ def steps(n_sources: int, training: list[str]) -> list[tuple[str, str, bool]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
     parser.add_argument("--n-sources", type=int, default=4000, help="size of the simulated survey")
     parser.add_argument("training", nargs="*", metavar="KEY=VALUE", help="settings of the training")
     arguments = parser.parse_args()

@@ -145,8 +145,8 @@ class Store:
     ) -> Iterator[SourceHistory]:
         """The sources as readers yield them, in the order asked for.
 
-        `cutouts` False leaves the stamps unread. Without any cutouts in the store, `cutouts` is None; in a store that has some, a source without has
-        a list of three Nones for each detection.
+        `cutouts` False leaves the stamps unread. Without any cutouts in the store, `cutouts` is None; in a
+        store that has some, a source without has a list of three Nones for each detection.
         """
         index = np.arange(self.n)[slice(None) if sources is None else sources]
         for block in self._blocks(np.atleast_1d(index)):
