@@ -35,7 +35,7 @@ from rtf.training.task import ReconstructionTask
 log = logging.getLogger(__name__)
 
 #: Settings that may differ when a run is continued: they say how it runs, not what it is.
-_FREE = ("tracking", "progress", "accelerator", "devices", "num_threads", "log_every", "hydra")
+_FREE = ("run", "tracking", "progress", "accelerator", "devices", "num_threads", "log_every", "debug")
 
 
 class History(Callback):
