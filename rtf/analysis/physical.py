@@ -4,8 +4,8 @@ Notable:
 - medians of absolute differences over detections, with intervals over sources (cluster bootstrap)
 - next to each: the photometric-noise floor, which no reconstruction of noisy data can be expected to pass,
   and a baseline that knows only the training split's medians
-- rows: all detections, those of each fine class, those of each (true) band
-- a class or band without detections has no row; sources without a class are in every other row, and counted
+- rows: all detections, those of each fine class, of each (true) band, of sources of like length
+- a group without detections has no row; sources without a class are in every other row, and counted
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,9 @@ from rtf.classes import FINE, UNKNOWN
 
 # Median of |x| for x normal with standard deviation 1.
 _NORMAL_MEDIAN = 0.6744897501960817
+
+#: Fewest and most detections of the sources in a row: a fingerprint has only so much room.
+LENGTHS = {"1 to 9": (1, 9), "10 to 19": (10, 19), "20 to 49": (20, 49), "50 or more": (50, np.inf)}
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class PhysicalRow:
 
     Attributes
     ----------
-    kind : "all", "class" or "band"
+    kind : "all", "class", "band" or "length" (number of detections of the source)
     group : "all", or the name of the class or band
     n_sources, n_detections : sources with a detection in the group, and detections
     mag : median |reconstructed - observed magnitude| [mag]
@@ -224,6 +227,8 @@ def evaluate_physical(
     groups = [("all", "all", np.ones(len(source), bool))]
     groups += [("class", name, label[source] == c) for c, name in enumerate(class_names)]
     groups += [("band", name, true.band == b) for b, name in enumerate(BANDS)]
+    length = np.bincount(source, minlength=n_sources)[source]
+    groups += [("length", name, (length >= low) & (length <= high)) for name, (low, high) in LENGTHS.items()]
     rows = tuple(row(*group) for group in groups if group[2].any())
     return PhysicalResult(rows, constants, n_sources, int((label == UNKNOWN).sum()), n_bootstrap, seed)
 

@@ -98,10 +98,11 @@ _PHYSICAL_COLUMNS = (
 
 
 def physical_table(result: PhysicalResult, title: str = "Reconstruction in physical units") -> Table:
-    """All detections, by class and by band; under each group its baseline."""
+    """All detections, by class, band and number of detections; under each group its baseline."""
     rows = []
     for r in result.rows:
-        name = {"all": "all", "class": r.group, "band": f"{r.group} band"}[r.kind]
+        names = {"all": "all", "class": r.group, "band": f"{r.group} band", "length": f"{r.group} detections"}
+        name = names[r.kind]
         rows += [(name, *_physical_cells(r)), ("↳ training constants", *_baseline_cells(r))]
     notes = [*_how([result]), _physical_note(result.constants)]
     if result.n_unknown:

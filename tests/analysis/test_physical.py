@@ -59,9 +59,12 @@ def test_result_by_hand():
     assert [(r.kind, r.group) for r in result.rows] == [
         ("all", "all"), ("class", "SN Ia"), ("class", "SN Ib"), ("class", "SN Ic"),
         ("band", "g"), ("band", "r"),
+        ("length", "1 to 9"), ("length", "10 to 19"), ("length", "20 to 49"),
     ]  # fmt: skip
     members = [np.ones(len(source), bool), *(label[source] == c for c in range(3))]
     members += [true.band == b for b in range(2)]
+    length = np.bincount(source)[source]
+    members += [length < 10, (length >= 10) & (length < 20), length >= 20]
     for r, m in zip(result.rows, members, strict=True):
         assert (r.n_sources, r.n_detections) == (len(np.unique(source[m])), m.sum())
         assert r.mag.value == pytest.approx(np.median(np.abs(predicted.mag - true.mag)[m]))
@@ -81,7 +84,7 @@ def test_result_by_hand():
     text = to_markdown(physical_table(result))
     assert f"{overall.mag.value:.3f} [{overall.mag.low:.3f}, {overall.mag.high:.3f}]" in text
     assert f"{overall.dt.value:.2f} [{overall.dt.low:.2f}, {overall.dt.high:.2f}]" in text
-    assert "median \\|Δmag\\| [mag]" in text and text.count("training constants") == 6
+    assert "median \\|Δmag\\| [mag]" in text and text.count("training constants") == 9
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.replace("\\|", "").count("|") for line in lines} == {8}
     both = to_markdown(physical_comparison({"dim 8": result, "dim 64": result}))
