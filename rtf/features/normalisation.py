@@ -23,7 +23,14 @@ def fit_statistics(modalities: Mapping[str, Callable], detections: Detections) -
 def feature_columns(
     modalities: Mapping[str, Callable], detections: Detections, statistics: Statistics
 ) -> np.ndarray:
-    """(D, W) float32, the modalities side by side; photometry's seven columns come first."""
+    """(D, W) float32, the modalities side by side.
+
+    Raises
+    ------
+    ValueError : photometry is not the first modality; its columns are what the decoder rebuilds
+    """
+    if next(iter(modalities), None) != "photometry":
+        raise ValueError(f"modalities are {', '.join(modalities) or 'none'}: photometry must come first")
     edges = np.cumsum([0] + [modality.width for modality in modalities.values()])
     columns = np.empty((len(detections.mjd), edges[-1]), np.float32)
     for (name, modality), start, stop in zip(modalities.items(), edges, edges[1:]):

@@ -18,7 +18,10 @@ MODALITIES = {"photometry": Photometry(), "metadata": Metadata()}
 
 
 def columns_of(modality, detections):
-    return feature_columns({"it": modality}, detections, {"it": modality.fit(detections)})
+    """Columns of one modality alone, normalised on the same detections."""
+    modalities = {"photometry": Photometry(), "it": modality}
+    columns = feature_columns(modalities, detections, fit_statistics(modalities, detections))
+    return columns[:, Photometry().width :]
 
 
 def test_photometry_columns_by_hand():
@@ -113,6 +116,13 @@ def test_metadata_constant_in_a_source_survives():
 def test_statistics_of_no_detections_are_refused():
     with pytest.raises(ValueError, match="training split"):
         fit_statistics(MODALITIES, concatenate([]))
+
+
+def test_photometry_has_to_come_first():
+    detections = concatenate(made_up_sources(3))
+    modalities = {"metadata": Metadata(), "photometry": Photometry()}
+    with pytest.raises(ValueError, match="photometry must come first"):
+        feature_columns(modalities, detections, fit_statistics(modalities, detections))
 
 
 def test_statistics_round_trip(tmp_path):
