@@ -162,17 +162,19 @@ def fit(
         log.info("continuing from %s", last)
     batch = config.batch_size
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
-    trainer.fit(
-        task,
-        TrainingBatches(
-            data.train, batch, config.seed, config.truncate_min, lambda: trainer.current_epoch, **ranks
-        ),
-        ValidationBatches(data.val, batch, **ranks),
-        ckpt_path=last if last.exists() else None,
-        weights_only=True,
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt(f"training was interrupted: the same command continues {run}")
+    try:
+        trainer.fit(
+            task,
+            TrainingBatches(
+                data.train, batch, config.seed, config.truncate_min, lambda: trainer.current_epoch, **ranks
+            ),
+            ValidationBatches(data.val, batch, **ranks),
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
+    except SystemExit:  # how Lightning ends on Ctrl-C
+        log.warning("interrupted: the same command continues %s", run)
+        raise
     metrics = _best(history.epochs)
     if trainer.is_global_zero:
         state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
