@@ -62,6 +62,11 @@ class History(Callback):
         task.log("train/sources_per_second", self.sources / self.seconds)
         task.log("train/learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        broken = [k for k, v in metrics.items() if not np.isfinite(v)]
+        if broken:
+            where = f"{broken[0]} is not finite in epoch {epoch + 1}"
+            raise RunError(f"{where}: try a lower optimizer.lr, or precision=32-true")
+        metrics["seconds"] = time.perf_counter() - self.began
         self.epochs[epoch] = metrics
         if not trainer.is_global_zero:
             return
@@ -109,7 +114,6 @@ def fit(
         log.info("%s is finished: nothing to do", run)
         return _read_metrics(run)
 
-    began = time.perf_counter()
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     modalities = build_modalities(config)
@@ -181,7 +185,9 @@ def fit(
         model.cpu().load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
         save_weights(run, model)
         metrics |= {"parameters": parameters, "fingerprint_bytes": model.bottleneck.bytes}
-        metrics |= {"minutes": (time.perf_counter() - began) / 60, "rtf_version": version("rtf")}
+        # All epochs, also those before an interruption.
+        minutes = sum(epoch["seconds"] for epoch in history.epochs.values()) / 60
+        metrics |= {"minutes": minutes, "rtf_version": version("rtf")}
         write_json(run / "metrics.json", metrics)
         log.info(
             "best epoch %d, validation loss %.4f, after %.1f minutes; the run is in %s",
@@ -193,8 +199,6 @@ def fit(
 def _best(epochs: dict[int, dict]) -> dict:
     """Validation metrics of the epoch with the lowest validation loss."""
     best = min(epochs, key=lambda e: epochs[e]["val/loss"])
-    if not np.isfinite(epochs[best]["val/loss"]):
-        raise RunError("the validation loss was never finite: try a lower optimizer.lr")
     return {"best_epoch": best + 1} | {k: v for k, v in epochs[best].items() if k.startswith("val/")}
 
 

@@ -230,3 +230,9 @@ def test_mixed_precision_is_a_setting(store, tmp_path):
     assert mixed["val/loss"] == pytest.approx(full["val/loss"], rel=0.1) and losses(mixed) != losses(full)
     latent = rtf.load(tmp_path / "mixed").encode(made_up_sources(3)).latent
     assert latent.dtype == np.float32 and np.isfinite(latent).all()
+
+
+def test_a_training_that_diverges_says_so(store, tmp_path):
+    with pytest.raises(RunError, match=r"not finite in epoch 1: try a lower optimizer\.lr"):
+        train(store, tmp_path / "run", "epochs=1", "optimizer.lr=1e30", "gradient_clip=1e30")
+    assert not (tmp_path / "run/model.safetensors").exists()
