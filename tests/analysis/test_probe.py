@@ -1,3 +1,4 @@
+import io
 import json
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_evaluate_probe_and_its_tables():
 
     from rich.console import Console
 
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=160, record=True, file=io.StringIO())
     console.print(to_rich(probe_table({"vae": result})))
     assert f"{result.auc.value:.3f} [{result.auc.low:.3f}, {result.auc.high:.3f}]" in console.export_text()
 
