@@ -33,7 +33,8 @@ class ReadReport:
     items: list[dict] = field(default_factory=list)
 
     def count(self, name: str, number: int = 1) -> None:
-        self.counts[name] += number
+        if number:  # what did not occur is not in the report
+            self.counts[name] += number
 
     def skip(self, file, reason: str, *, item: str = "", field: str = "", number: int = 1) -> None:
         """Note a bad item: which file, which packet or row in it, which field, and why it was left out."""

@@ -23,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rtf.alerts.read import nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.store.again import piece_of_store
 from rtf.store.combine import Merged, combine
@@ -149,7 +150,7 @@ def _build(reader, path, out, workers, tables, before, run, progress) -> None:
             pieces, labels=tables["labels"], splits=tables["splits"], kept=kept,
             seed=run["seed"], fractions=run["fractions"],
         )  # fmt: skip
-        report = _whole_report(former, report, merged, path)
+        report = _whole_report(former, report, merged)
 
         runs = [*([] if before is None else before.attributes["runs"]), {**run, "units": len(units)}]
         new = beside(out, ".new")
@@ -165,15 +166,14 @@ def _bars(progress: bool) -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not progress)
 
 
-def _whole_report(former: ReadReport, new: ReadReport, merged: Merged, path) -> ReadReport:
+def _whole_report(former: ReadReport, new: ReadReport, merged: Merged) -> ReadReport:
     """The report of all that is in the store, with the counts that only the merge knows."""
     report = ReadReport()
     report.add(former)
     report.add(new)
     report.counts["repeats"] = former.counts["repeats"] + merged.repeats
     report.counts["objects"] = len(merged.object_id)
-    for name in merged.empty:
-        report.skip(path, "no usable detection", item=name)
+    report.count("empty", len(merged.empty))
     return report
 
 
@@ -181,7 +181,7 @@ def _nothing_readable(path, out: Path, work: Path, report: ReadReport) -> Nothin
     where = beside(out, ".report.json")
     report.write(where)
     clear(out, work)
-    return NothingReadable(f"{path}: no source could be read: {report.summary()}. The full list: {where}")
+    return NothingReadable(f"{nothing_message(path, report)}\n  The full list: {where}")
 
 
 def _check_tables(pieces: list[Piece], tables: dict[str, dict | None]) -> None:

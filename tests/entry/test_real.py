@@ -8,6 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import rtf
+from rtf.alerts.history import NO_CUTOUTS
+from rtf.alerts.read import auto_reader
+from rtf.alerts.report import ReadReport
+from rtf.store.build import preprocess
+from rtf.store.store import open_store
 from tests.entry.test_commands import SMALL, ok
 
 
@@ -42,3 +47,20 @@ def test_real_alerts_get_fingerprints(real_data, run, tmp_path, source):
     )
     assert again.returncode == 0
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("source", ["fink_parquet", "avro"])
+def test_the_store_and_the_library_read_alike(real_data, tmp_path, source):
+    """The same counts, and the same histories to the bit, through the store and in memory."""
+    alerts, report = real_data / "ztf_alerts" / source, ReadReport()
+    in_memory = rtf.read_histories(alerts, report=report)
+    stored = preprocess(auto_reader(alerts), alerts, tmp_path / "s.zarr", workers=0, progress=False)
+    assert stored.as_dict() == report.as_dict()
+    histories = {h.object_id: h for h in open_store(tmp_path / "s.zarr").histories()}
+    assert histories.keys() == {h.object_id for h in in_memory}
+    for expected in in_memory:
+        found = histories[expected.object_id]
+        for name in ("mjd", "band", "mag", "magerr", "candid", "metadata"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        assert found.cutouts == (expected.cutouts or [NO_CUTOUTS] * len(expected))
+        assert (found.ra, found.dec) == (expected.ra, expected.dec)
