@@ -1,13 +1,17 @@
-"""The classes RTF knows: ten fine ones, five coarse ones, and the names other catalogues use for them."""
+"""The classes RTF knows: ten fine ones in five coarse ones, five rare others, and other catalogues' names."""
 
 import numpy as np
 
-FINE = ("SN Ia", "SN Ib", "SN Ic", "SN II", "SN IIP", "SN IIn", "SN IIb", "Cataclysmic", "AGN", "TDE")
-COARSE = ("SNIa", "SNcc", "Cataclysmic", "AGN", "TDE")
+#: What no survey has enough of to train on: for anomaly tests, or as more classes of simulated data.
+OTHERS = ("Kilonova", "Afterglow", "SLSN", "FBOT", "Flare")
+FINE = (
+    "SN Ia", "SN Ib", "SN Ic", "SN II", "SN IIP", "SN IIn", "SN IIb", "Cataclysmic", "AGN", "TDE", *OTHERS,
+)  # fmt: skip
+COARSE = ("SNIa", "SNcc", "Cataclysmic", "AGN", "TDE", "Other")
 UNKNOWN = -1
 
 #: Coarse class of each fine class, in the order of `FINE`.
-COARSE_OF_FINE = np.array([0, 1, 1, 1, 1, 1, 1, 2, 3, 4], dtype=np.int8)
+COARSE_OF_FINE = np.array([0, 1, 1, 1, 1, 1, 1, 2, 3, 4, 5, 5, 5, 5, 5], dtype=np.int8)
 
 # Names of the Transient Name Server that are a subtype or a synonym of a fine class. Types that would be
 # a judgement (SN Ib/c, SN Ia-CSM, SN Ibn, peculiar events) stay unknown.
@@ -22,11 +26,14 @@ _SYNONYMS = {
     "TDE-H": "TDE",
     "TDE-He": "TDE",
     "TDE-H-He": "TDE",
+    "SLSN-I": "SLSN",
+    "SLSN-II": "SLSN",
+    "SLSN-R": "SLSN",
 }
 
 
 def fine_label(name: str | None) -> int:
-    """Fine class index (0 to 9) of a type name, or `UNKNOWN` when it is none of the ten classes."""
+    """Fine class index of a type name, or `UNKNOWN` when it is none of the classes."""
     name = _SYNONYMS.get(name, name)
     return FINE.index(name) if name in FINE else UNKNOWN
 

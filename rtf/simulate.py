@@ -1,26 +1,70 @@
-"""A simulated, labelled survey as a store: `python -m rtf.simulate out=survey.zarr n_sources=2000 seed=0`."""
+"""A simulated, labelled survey, as a store or as alerts: `python -m rtf.simulate out=survey.zarr seed=0`."""
+
+from importlib.metadata import version
 
 import hydra
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from rtf.entry import describe_errors, resolved
+from rtf.entry import describe_errors, progress_bar, resolved
+
+#: What changes nothing in what is written.
+_HOW = ("out", "workers", "overwrite", "progress", "debug")
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="simulate")
 @describe_errors
 def main(config: DictConfig) -> None:
+    config = resolved(config)
+    try:
+        survey = instantiate(config.simulation, _convert_="all")
+    except InstantiationException as error:  # settings that a part of the survey refuses
+        raise ValueError(str(error.__cause__ or error)) from error
+    if config.format == "store":
+        _to_store(survey, config)
+    else:
+        _to_alerts(survey, config)
+
+
+def _to_store(survey, config: DictConfig) -> None:
     from rtf.store.build import preprocess
     from rtf.store.store import open_store
 
-    config = resolved(config)
     # The simulator speaks as a reader does, so a survey is stored the way alerts are.
     preprocess(
-        instantiate(config.simulation, _convert_="all"), "simulated survey", config.out,
+        survey, "simulated survey", config.out,
         workers=config.workers, seed=config.seed, fractions=tuple(config.fractions),
         overwrite=config.overwrite, progress=config.progress,
     )  # fmt: skip
     print(open_store(config.out).summary())
+
+
+def _to_alerts(survey, config: DictConfig) -> None:
+    from rtf.simulation.write import write_survey
+    from rtf.store.splits import SPLITS, check_fractions, stratified
+
+    fractions = check_fractions(config.fractions)
+    settings = {k: v for k, v in OmegaConf.to_container(config).items() if k not in _HOW}
+    settings["version"] = version("rtf")
+
+    def split(names, labels):
+        return [SPLITS[k] for k in stratified(names, labels, config.seed, fractions)]
+
+    with progress_bar("simulating", survey.n_sources, config.progress) as advance:
+        counts = write_survey(
+            survey, config.out, config.format, settings=settings, split=split,
+            workers=config.workers, overwrite=config.overwrite, done=advance,
+        )  # fmt: skip
+    print(
+        f"{config.out}: {counts['sources']:,} sources, {counts['alerts']:,} alerts "
+        f"({counts.get('negative', 0):,} of negative subtractions), and in their histories "
+        f"{counts.get('past', 0):,} alerts and {counts.get('non_detections', 0):,} non-detections"
+    )
+    command = f"python -m rtf.preprocess input={config.out} out=store.zarr"
+    if config.format != "applecider":  # whose reader finds them itself
+        command += f" labels={config.out}/labels.csv splits={config.out}/splits.csv"
+    print(f"to a store: {command}")
 
 
 if __name__ == "__main__":

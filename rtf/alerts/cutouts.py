@@ -19,6 +19,8 @@ SIZE = 63
 _BLOCK = 2880
 _CARD = 80
 _GZIP = 31  # zlib's number for "a gzip header and trailer"
+#: A few real templates mark missing pixels by the largest float, negative, in place of NaN.
+_NO_PIXEL = 1e30
 _LARGEST = 1 << 24  # bytes; a ZTF stamp has 20,160, and a small file can unpack to any size
 _PIXEL = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
@@ -45,7 +47,7 @@ def decode_cutout(stamp: bytes) -> np.ndarray:
 
     Returns
     -------
-    (h, w) float32, in the survey's unit (ZTF: DN); pixels without a measurement stay NaN
+    (h, w) float32, in the survey's unit (ZTF: DN); pixels without a measurement are NaN
 
     Raises
     ------
@@ -56,7 +58,9 @@ def decode_cutout(stamp: bytes) -> np.ndarray:
     image = np.frombuffer(raw, layout.dtype, count, start).reshape(layout.shape)
     if layout.scale == 1 and layout.zero == 0 and layout.blank is None:
         with np.errstate(over="ignore", invalid="ignore"):
-            return image.astype(np.float32)
+            pixels = image.astype(np.float32)
+        pixels[np.abs(pixels) > _NO_PIXEL] = np.nan
+        return pixels
     scaled = image * layout.scale + layout.zero
     if layout.blank is not None:
         scaled[image == layout.blank] = np.nan

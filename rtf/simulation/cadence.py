@@ -1,25 +1,56 @@
-"""When and how deep the survey looks at one position: a ZTF-like sequence of visits.
+"""When and how deep the survey looks: an observing log of fields, drawn from a model or given by the user.
 
 Notable:
-- a field is revisited every 1, 2 or 3 nights (partnership, second and first public survey, Bellm et al. 2019,
-  2022), in g and r on two nights of three and in one of them on the rest, and in i seldom or not at all
-- nights are lost to clouds in spells and to the Moon; a field has a season, and the Sun takes the rest
-- depth varies with moonlight (more in g), clouds and airmass
+- a cadence has `draw_place(rng) -> Place`, a line of sight that it observes, and
+  `visits(place, start, end) -> Visits`
+- the model: a field of 7 degrees is revisited every 1, 2 or 3 nights (partnership, second and first public
+  survey, Bellm et al. 2019, 2022), in g and r on two nights of three and in one of them on the rest, and in i
+  seldom or not at all. Clouds and seeing belong to the night, and so to all fields; the Moon takes depth,
+  more in g; a field has a season, and the Sun takes the rest
+- sources in one field share its visits. A field's log is drawn when it is first asked for, from the seed and
+  the field's number, and kept: a few hundred visits a year, at most some 30 MB for the whole sky
 """
 
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from rtf.alerts.history import BANDS
+from rtf.simulation.sky import Place, draw_place, draw_position
 
 #: A full moon [MJD] and the synodic month [day].
 _FULL_MOON, _MONTH = 58149.56, 29.5306
 #: The Sun crosses right ascension 0 at this date [MJD]; year [day].
 _EQUINOX, _YEAR = 58197.68, 365.25
 #: 5-sigma depth of a 30 s exposure in a dark clear night [mag], g, r, i, and what the full Moon takes.
-DARK_DEPTH = np.array([20.85, 20.72, 20.00])
-_MOON = np.array([1.0, 0.65, 0.4])
+DARK_DEPTH = np.array([21.05, 21.25, 20.1])
+_MOON = np.array([1.21, 0.91, 0.5])
 #: Shares of fields by nights between visits.
-_INTERVALS, _INTERVAL_SHARES = np.array([1, 2, 3]), np.array([0.22, 0.38, 0.40])
+_INTERVALS, _INTERVAL_SHARES = np.array([1, 2, 3]), np.array([0.25, 0.4, 0.35])
+#: Solar midnight at Palomar [day, UT], and a winter solstice [MJD].
+_MIDNIGHT, _SOLSTICE = 0.307, 58108.7
+#: Side of a field, declination of the lowest row and latitude of Palomar [degree]; median seeing in r at the
+#: zenith [pixel of 1.01 arcsec].
+FIELD_SIDE, _SOUTHERNMOST, _LATITUDE, SEEING = 7.0, -28.0, 33.36, 2.0
+#: Mean length of spells of clear nights and of lost ones, and of the few long losses, with their share.
+FAIR_SPELL, FOUL_SPELL, LONG_SPELL, LONG_SHARE = 5.7, 1.8, 7.1, 0.13
+#: Median loss of depth to haze by night, how much of it the next night has, and mean loss by visit [mag];
+#: share of nights with both g and r; scatter of the hour of the first exposure [day].
+NIGHT_LOSS, NIGHT_MEMORY, VISIT_LOSS = 0.33, 0.67, 0.21
+PAIRS, HOUR_SCATTER = 0.75, 0.019
+#: Half the length of the usable night, mean and seasonal amplitude, and hour angles of fields [day].
+HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.15, 0.14)
+SLIPS = 0.28  # share of visits that come a night late
+SEASON_LAG = 8.0  # days after opposition at which seasons have their middle
+#: Median time between the exposures of a pair [day], and its scatter (ln), within a season and between them.
+PAIR_GAP, PAIR_GAP_SCATTER, PAIR_GAP_SEASONS = 0.0465, 0.57, 0.3
+#: Nights before and after the survey's own for which the log is drawn.
+_BEFORE, _AFTER = 60, 520
 
 
 class Visits(NamedTuple):
@@ -32,6 +63,7 @@ class Visits(NamedTuple):
     depth : (V,) float, 5-sigma limiting magnitude of a point source [mag]
     fwhm : (V,) float, seeing [pixel of 1.01 arcsec]
     moon : (V,) float, illuminated fraction
+    field : (V,) int32
     """
 
     mjd: np.ndarray
@@ -39,86 +71,294 @@ class Visits(NamedTuple):
     depth: np.ndarray
     fwhm: np.ndarray
     moon: np.ndarray
+    field: np.ndarray
+
+    def between(self, start: float, end: float) -> "Visits":
+        """The visits from `start` to `end` [MJD]."""
+        rows = slice(*np.searchsorted(self.mjd, [start, end]))
+        return Visits(*(column[rows] for column in self))
 
 
-def draw_position(rng: np.random.Generator) -> tuple[float, float]:
-    """Right ascension and declination [degree], uniform over the sky that Palomar sees."""
-    low, high = np.sin(np.radians([-28.0, 85.0]))
-    return float(rng.uniform(0, 360)), float(np.degrees(np.arcsin(rng.uniform(low, high))))
+def moonlight(mjd):
+    """Illuminated fraction of the Moon."""
+    return 0.5 * (1 + np.cos(2 * np.pi * (mjd - _FULL_MOON) / _MONTH))
 
 
 def season(mjd: float, ra: float, dec: float) -> tuple[float, float]:
     """Start and end [MJD] of the season nearest to `mjd` in which a field is up at night."""
-    opposition = _EQUINOX + ((ra - 180) % 360) / 360 * _YEAR
-    middle = opposition + np.round((mjd - opposition) / _YEAR) * _YEAR
-    half = 0.5 * np.clip(215 + 1.3 * dec, 160, 330)
-    return float(middle - half), float(middle + half)
+    opposition = _EQUINOX + SEASON_LAG + ((ra - 180) % 360) / 360 * _YEAR
+    middle = opposition + round((mjd - opposition) / _YEAR) * _YEAR
+    half = _half_season(dec)
+    return middle - half, middle + half
 
 
-def _in_season(night, ra: float, dec: float):
-    opposition = _EQUINOX + ((ra - 180) % 360) / 360 * _YEAR
-    away = np.abs((night - opposition + _YEAR / 2) % _YEAR - _YEAR / 2)
-    half = 0.5 * np.clip(215 + 1.3 * dec, 160, 330)
-    return away < half, away / half
+def _half_season(dec: float) -> float:
+    return 0.5 * min(max(215 + 1.3 * dec, 160.0), 330.0)
 
 
-def draw_visits(
-    rng: np.random.Generator, start: float, end: float, ra: float, dec: float, i_share: float, repeats: float
-) -> Visits:
-    """The visits between `start` and `end` [MJD] to the field at (`ra`, `dec`) [degree].
+@lru_cache(1)
+def _grid() -> tuple[list[float], list[int], list[int]]:
+    """Declination of each row of fields [degree], fields in it, and number of its first."""
+    rows = [_SOUTHERNMOST + k * FIELD_SIDE for k in range(17)]
+    count = [max(math.ceil(360 * math.cos(math.radians(dec)) / FIELD_SIDE), 1) for dec in rows]
+    return rows, count, [sum(count[:k]) for k in range(len(count))]
 
-    Parameters
+
+def field_of(ra: float, dec: float) -> int:
+    """Number of the field whose centre is nearest in declination, then in right ascension [degree]."""
+    rows, count, first = _grid()
+    row = min(max(round((dec - _SOUTHERNMOST) / FIELD_SIDE), 0), len(rows) - 1)
+    return first[row] + int(ra / 360 * count[row]) % count[row]
+
+
+def field_centre(field: int) -> tuple[float, float]:
+    """Right ascension and declination [degree] of a field of the grid."""
+    rows, count, first = _grid()
+    row = bisect_right(first, field) - 1
+    return (field - first[row] + 0.5) / count[row] * 360, rows[row]
+
+
+@dataclass(frozen=True)
+class ObservingModel:
+    """A ZTF-like observing log.
+
+    Attributes
     ----------
+    seed : of the log
+    mjd_start, mjd_end : when sources begin; the log reaches beyond on both sides
     i_share : chance that a field is in the i-band survey, with a visit every four nights
     repeats : chance that a visit is repeated within the night in the same band (overlapping fields)
     """
-    interval = _INTERVALS[np.searchsorted(np.cumsum(_INTERVAL_SHARES), rng.random() * 0.999999)]
-    both = np.clip(0.68 + 0.15 * rng.standard_normal(), 0.3, 1.0)  # how often a night has g and r
-    clear_share = 0.64
-    night = np.arange(np.floor(start), np.ceil(end))
-    count = len(night)
-    dice = rng.random((6, count))
 
-    # Scheduling slips: a visit due every `interval` nights comes a night early or late now and then.
-    due = (np.arange(count) + int(interval * dice[0, 0])) % interval == 0
-    slip = dice[1] < 0.25
-    due = (due & ~slip) | (np.roll(due & slip, 1))
-    # Clouds come in spells of some days: a two-state chain, its runs laid out at once.
-    runs = rng.geometric(np.tile([0.18, 0.18 * clear_share / (1 - clear_share)], count // 2 + 2))
-    clear = np.repeat(np.tile([True, False], count // 2 + 2), runs)
-    shift = int(dice[0, -1] * 8) if len(clear) >= count + 8 else 0
-    clear = clear[shift : shift + count]
-    up, edge = _in_season(night, ra, dec)
-    keep = np.flatnonzero(due & clear & up)
-    if not len(keep):
-        empty = np.empty(0)
-        return Visits(empty, np.empty(0, np.int8), empty, empty, empty)
-    dice, night, edge = dice[:, keep], night[keep], edge[keep]
+    seed: int = 0
+    mjd_start: float = 58800.0
+    mjd_end: float = 60200.0
+    i_share: float = 0.05
+    repeats: float = 0.1
+
+    def draw_place(self, rng: np.random.Generator) -> Place:
+        """A line of sight, uniform over the sky that Palomar sees."""
+        ra, dec = draw_position(rng)
+        return draw_place(rng, ra, dec, field_of(ra, dec))
+
+    def visits(self, place: Place, start: float, end: float) -> Visits:
+        """The visits to `place` from `start` to `end` [MJD]."""
+        return _field_log(self, place.field).between(start, end)
+
+
+class _Weather(NamedTuple):
+    """By night from `_BEFORE` nights before the survey: clear or lost, loss of depth [mag], ln of seeing."""
+
+    clear: np.ndarray
+    loss: np.ndarray
+    seeing: np.ndarray
+
+
+@lru_cache(4)
+def _weather(model: ObservingModel) -> _Weather:
+    count = int(np.ceil(model.mjd_end) - np.floor(model.mjd_start)) + _BEFORE + _AFTER
+    rng = np.random.default_rng([model.seed, 1 << 40])
+    # Clouds come in spells of some days, a few of them long.
+    fair = rng.geometric(1 / FAIR_SPELL, count)
+    foul = rng.geometric(1 / np.where(rng.random(count) < LONG_SHARE, LONG_SPELL, FOUL_SPELL))
+    clear = np.repeat(np.tile([True, False], count), np.stack([fair, foul], 1).reshape(-1))[:count]
+    haze = _autoregressive(rng.standard_normal(count))
+    return _Weather(clear, NIGHT_LOSS * np.exp(0.9 * haze), 0.12 * rng.standard_normal(count))
+
+
+def _autoregressive(kick: np.ndarray) -> np.ndarray:
+    """A stationary series of unit variance that remembers `NIGHT_MEMORY` of itself from night to night."""
+    value, series = 0.0, np.empty(len(kick))
+    for k, step in enumerate(kick):
+        value = NIGHT_MEMORY * value + np.sqrt(1 - NIGHT_MEMORY**2) * step
+        series[k] = value
+    return series
+
+
+@lru_cache(2048)
+def _field_log(model: ObservingModel, field: int) -> Visits:
+    ra, dec = field_centre(field)
+    rng = np.random.default_rng([model.seed, 1 << 41, field])
+    weather = _weather(model)
+    count = len(weather.clear)
+    night = np.floor(model.mjd_start) - _BEFORE + np.arange(count)
+    dice = rng.random((5, count))
+
+    # The programme of a field changes from season to season.
+    opposition = _EQUINOX + ((ra - 180) % 360) / 360 * _YEAR
+    year = np.round((night - opposition) / _YEAR).astype(int)
+    year -= year.min()
+    years = year.max() + 1
+    interval = rng.choice(_INTERVALS, years, p=_INTERVAL_SHARES)[year]
+    both = np.clip(PAIRS + 0.15 * rng.standard_normal(years), 0.3, 1.0)[year]  # nights with g and r
+    hour_angle = rng.uniform(*HOUR_ANGLES, years)[year]
+    pair_gap = PAIR_GAP * np.exp(PAIR_GAP_SEASONS * rng.standard_normal(years))[year]
+    spread = HOUR_SCATTER * np.exp(0.4 * rng.standard_normal(years))[year]
+
+    # Scheduling slips: a visit due every `interval` nights comes a night late now and then.
+    due = (np.arange(count) + (interval * dice[0, 0]).astype(int)) % interval == 0
+    slip = dice[1] < SLIPS
+    due = (due & ~slip) | np.roll(due & slip, 1)
+    after = (night - opposition + _YEAR / 2) % _YEAR - _YEAR / 2  # days after opposition
+    keep = np.flatnonzero(due & weather.clear & (np.abs(after - SEASON_LAG) < _half_season(dec)))
+    dice, night, after, both = dice[:, keep], night[keep], after[keep], both[keep]
+    edge = np.abs(after - SEASON_LAG) / _half_season(dec)
 
     pair = dice[2] < both
     first_band = (dice[3] < 0.5).astype(np.int8)
-    # A schedule returns to a field at much the same hour.
-    hour = np.clip(rng.uniform(0.16, 0.44) + 0.045 * rng.standard_normal(len(night)), 0.10, 0.5)
-    gap = np.minimum(1.1 / 24 * np.exp(0.6 * rng.standard_normal(len(night))), 0.2)
+    hour, middle = _hour(night, after, hour_angle[keep], spread[keep], rng)
     base = night + hour
-    mjd, band = [base, (base + gap)[pair]], [first_band, (1 - first_band)[pair]]
-    edges = [edge, edge[pair]]
-    if rng.random() < i_share:
-        red = dice[4] < 0.25
-        mjd.append((base - 0.03)[red])
-        band.append(np.full(red.sum(), 2, np.int8))
-        edges.append(edge[red])
-    mjd, band, edge = np.concatenate(mjd), np.concatenate(band), np.concatenate(edges)
-    if repeats:
-        again = rng.random(len(mjd)) < repeats
-        mjd = np.concatenate([mjd, mjd[again] + rng.choice([0.0005, 0.02], again.sum())])
-        band, edge = np.concatenate([band, band[again]]), np.concatenate([edge, edge[again]])
-    order = np.lexsort((band, mjd))
-    mjd, band, edge = mjd[order], band[order], edge[order]
+    gap = pair_gap[keep] * (0.82 + 0.4 * middle) * np.exp(PAIR_GAP_SCATTER * rng.standard_normal(len(night)))
+    gap = np.minimum(gap, 0.2)
+    red = (dice[4] < 0.25) & (rng.random() < model.i_share)
+    order = np.concatenate([np.arange(len(night)), np.flatnonzero(pair), np.flatnonzero(red)])
+    mjd = np.concatenate([base, (base + gap)[pair], (base - 0.03)[red]])
+    band = np.concatenate([first_band, 1 - first_band[pair], np.full(red.sum(), 2)]).astype(np.int8)
+    if model.repeats:
+        again = np.flatnonzero(rng.random(len(mjd)) < model.repeats)
+        mjd = np.concatenate([mjd, mjd[again] + rng.choice([0.0005, 0.02], len(again))])
+        band, order = np.concatenate([band, band[again]]), np.concatenate([order, order[again]])
+    by_time = np.lexsort((band, mjd))
+    mjd, band, order = mjd[by_time], band[by_time], order[by_time]
 
-    moon = 0.5 * (1 + np.cos(2 * np.pi * (mjd - _FULL_MOON) / _MONTH))
+    edge, night_number = edge[order], keep[order]
+    moon = moonlight(mjd)
     normal = rng.standard_normal((2, len(mjd)))
-    fwhm = 2.0 * np.exp(0.18 * normal[0]) * (1 + 0.25 * edge**4)
-    loss = _MOON[band] * moon**3 * rng.random(len(mjd)) * 1.4 + rng.exponential(0.3, len(mjd))
-    depth = DARK_DEPTH[band] - loss - 1.2 * np.log10(fwhm / 2.0) + 0.08 * normal[1] - 0.2 * edge**4
-    return Visits(mjd, band, depth, fwhm, moon)
+    fwhm = SEEING * np.exp(weather.seeing[night_number] + 0.13 * normal[0]) * (1 + 0.25 * edge**4)
+    fwhm *= np.cos(np.radians(min(abs(dec - _LATITUDE), 60.0))) ** -0.4
+    loss = _MOON[band] * moon**3 * (0.4 + 1.2 * rng.random(len(mjd))) + rng.exponential(VISIT_LOSS, len(mjd))
+    depth = DARK_DEPTH[band] - loss - weather.loss[night_number] - 1.2 * np.log10(fwhm / SEEING)
+    depth += 0.08 * normal[1] - 0.2 * edge**4
+    return Visits(_julian(mjd), band, depth, fwhm, moon, np.full(len(mjd), field, np.int32))
+
+
+def _hour(night, after, hour_angle, spread, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Time of the first exposure of each night [day, UT], and how far from dusk and dawn that is, 0 to 1.
+
+    A schedule returns to a field at much the same hour angle, which comes 4 minutes earlier every night, as
+    long as that is dark; before and after, it takes what is nearest of the night.
+    """
+    half = HALF_NIGHT + HALF_NIGHT_SEASON * np.cos(2 * np.pi * (night - _SOLSTICE) / _YEAR)
+    wanted = hour_angle - after / _YEAR
+    scatter = rng.standard_normal(len(night)) * spread
+    hour = half * np.tanh(wanted / half) + scatter
+    hour = np.clip(hour, -half, half)
+    return _MIDNIGHT + hour, 1 - (hour / half) ** 2
+
+
+def _julian(mjd: np.ndarray) -> np.ndarray:
+    """Times that survive the way through a Julian date, in which alerts are sent, to the bit."""
+    return (mjd + 2400000.5) - 2400000.5
+
+
+_LOG_COLUMNS = ("mjd", "band", "limmag")
+
+
+@dataclass(frozen=True)
+class VisitLog:
+    """A log of the user's own, in place of the model.
+
+    Attributes
+    ----------
+    path : parquet or CSV with one row a visit: `mjd` [day], `band` (g, r, i or 1, 2, 3), `limmag` (5-sigma
+        limiting magnitude), the pointing as `ra`, `dec` [degree] or, where every source of a field is seen in
+        all its visits, as a number `field`; optionally `fwhm` [arcsec]
+    radius : a pointing sees sources so far from its centre [degree]
+    """
+
+    path: str
+    radius: float = 3.5
+
+    def draw_place(self, rng: np.random.Generator) -> Place:
+        """A line of sight within a pointing drawn at random, or, in a log of fields, one of a random field
+        at a random position, since the log does not say where its fields are."""
+        table = _read_log(self.path)
+        k = int(rng.integers(len(table.number)))
+        if table.centre is None:
+            return draw_place(rng, *draw_position(rng), int(table.number[k]))
+        ra, dec = table.centre[k]
+        distance, angle = np.radians(self.radius) * np.sqrt(rng.random()), 2 * np.pi * rng.random()
+        east, north = distance * np.sin(angle), distance * np.cos(angle)
+        sine = np.sin(np.radians(dec)) * np.cos(distance) + np.cos(np.radians(dec)) * north
+        dec_here = float(np.degrees(np.arcsin(np.clip(sine, -1, 1))))
+        ra_here = (ra + np.degrees(east) / max(np.cos(np.radians(dec_here)), 1e-3)) % 360
+        return draw_place(rng, float(ra_here), dec_here, int(table.number[k]))
+
+    def visits(self, place: Place, start: float, end: float) -> Visits:
+        """The visits to `place` from `start` to `end` [MJD]."""
+        table = _read_log(self.path)
+        if table.centre is None:
+            seen = table.visits.field == place.field
+        else:
+            ra, dec = np.radians(table.centre.T)
+            here = np.radians([place.ra, place.dec])
+            cosine = np.sin(dec) * np.sin(here[1]) + np.cos(dec) * np.cos(here[1]) * np.cos(ra - here[0])
+            near = table.number[cosine >= np.cos(np.radians(self.radius))]
+            seen = np.isin(table.visits.field, near) | (table.visits.field == place.field)
+        rows = slice(*np.searchsorted(table.visits.mjd, [start, end]))
+        return Visits(*(column[rows][seen[rows]] for column in table.visits))
+
+
+class _Log(NamedTuple):
+    visits: Visits
+    number: np.ndarray  # (F,) of each field
+    centre: np.ndarray | None  # (F, 2) ra, dec [degree]
+
+
+@lru_cache(2)
+def _read_log(path: str) -> _Log:
+    """A user's log.
+
+    Raises
+    ------
+    FileNotFoundError
+    ValueError : a column is missing, or a value cannot be used; the message names file, column and row
+    """
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such visit log")
+    parquet = str(path).endswith((".parquet", ".pq"))
+    table = pyarrow.parquet.read_table(path) if parquet else pyarrow.csv.read_csv(path)
+    names = set(table.column_names)
+    missing = [name for name in _LOG_COLUMNS if name not in names]
+    if not ({"ra", "dec"} <= names or "field" in names):
+        missing.append("field (or ra and dec)")
+    if missing:
+        raise ValueError(f"{path}: a visit log needs column {', '.join(missing)}; it has {sorted(names)}")
+    if not table.num_rows:
+        raise ValueError(f"{path}: no visit in the log")
+    numbers = {name: _numbers(path, table, name) for name in ("mjd", "limmag", "ra", "dec") if name in names}
+    letters = {**{b: k for k, b in enumerate(BANDS)}, **{str(k + 1): k for k in range(len(BANDS))}}
+    band = [letters.get(str(value).strip()) for value in table["band"].to_pylist()]
+    if None in band:
+        row = band.index(None)
+        value = table["band"][row].as_py()
+        raise ValueError(f"{path}: column band, row {row + 1}: {value!r} is none of g, r, i or 1, 2, 3")
+    if {"ra", "dec"} <= names:
+        centre, number = np.unique(
+            np.round(np.stack([numbers["ra"], numbers["dec"]], 1), 3), axis=0, return_inverse=True
+        )
+        field = number.reshape(-1)
+        fields = np.arange(len(centre))
+    else:
+        centre, field = None, _numbers(path, table, "field").astype(np.int64)
+        fields = np.unique(field)
+    mjd = _julian(numbers["mjd"])
+    band = np.array(band, np.int8)
+    fwhm = _numbers(path, table, "fwhm") / 1.01 if "fwhm" in names else np.full(len(mjd), SEEING)
+    order = np.lexsort((band, mjd))
+    columns = (mjd, band, numbers["limmag"], fwhm, moonlight(mjd), field.astype(np.int32))
+    return _Log(Visits(*(column[order] for column in columns)), fields, centre)
+
+
+def _numbers(path, table, name: str) -> np.ndarray:
+    try:
+        values = table[name].to_numpy().astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: column {name} does not hold numbers") from error
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        raise ValueError(f"{path}: column {name}, row {bad[0] + 1}: missing or not finite")
+    return values

@@ -6,9 +6,10 @@ Notable:
   is 1.6, where 2.5 / ln 10 = 1.09 would be exact, so scorr counts sigmas of the quoted error / 1.5; and
   real SN Ia scatter about their own interpolation by 0.54 of the quoted error. Three sigmas, then: the quoted
   one (`magerr`), the one of the threshold (`scorr`), and the true one that noise is drawn with
-- above the threshold, an alert still has to pass the real/bogus cut and the quality filters of a broker,
-  which faint ones often fail: `KEPT` is fitted to how counts fall with magnitude in real SN Ia
-- only positive subtractions become detections, as in the readers' default
+- an alert needs 5 sigma of the quoted error too: no candidate among the real alerts has a `sigmapsf` above
+  0.217. Fainter detections come as entries of the histories of later alerts, seldom (`KEPT_FAINT`), and some
+  good ones fail the real/bogus cut and the quality filters of a broker (`KEPT`)
+- both signs cause alerts; a history holds the positive ones alone, as the readers' default does
 """
 
 from typing import NamedTuple
@@ -21,22 +22,29 @@ THRESHOLD = 5.0
 RAW = 3.0  # what `ndethist` counts
 POGSON = 2.5 / np.log(10)
 #: Quoted errors against the sigma of `scorr`, and against the true scatter.
-QUOTED_OVER_SCORR, QUOTED_OVER_TRUE = 1.5, 1.9
-#: Significance at which half the candidates pass the quality cuts, and the logistic width.
-KEPT, KEPT_WIDTH = 6.0, 1.5
+QUOTED_OVER_SCORR, QUOTED_OVER_TRUE = 1.5, 1.8
+#: Share of detections that pass the quality cuts, at 5 sigma of the quoted error and below.
+KEPT, KEPT_FAINT = 0.98, 0.3
 #: Zero point of the flux unit [mag]: flux 1 is magnitude 25.
 ZERO_POINT = 25.0
+RESIDUAL = 0.022  # of a host's light, left by the subtraction of the reference
+#: Scatter (ln) of the photon term between sources, and of quoted errors between visits.
+GAIN_SCATTER, ERROR_SCATTER = 0.1, 0.12
+#: Quoted error of the sky in units of the one behind the limiting magnitude; relative one of photons at
+#: magnitude 15, above pure photon noise, as quoted errors are. Both are fitted to them.
+SKY, PHOTONS = 0.87, 0.0116
 FLOOR = 0.02  # relative systematic floor of the quoted error
 
 
 class Detections(NamedTuple):
-    """What the survey sends of one source: (L,) arrays over positive detections, in order of time.
+    """What the survey sends of one source: (L,) arrays over alerts of either sign, in order of time.
 
     Attributes
     ----------
     visit : int, index into the visits
-    mag, magerr : AB magnitude and its quoted 1-sigma error
-    snr : flux over the sigma of the threshold, at least 5 (`scorr`)
+    mag, magerr : AB magnitude of the difference and its quoted 1-sigma error
+    snr : absolute flux over the sigma of the threshold, at least 5 (`scorr`)
+    positive : bool, sign of the subtraction
     raw : int, raw candidates of either sign, from 3 sigma, up to and including this one
     """
 
@@ -44,7 +52,12 @@ class Detections(NamedTuple):
     mag: np.ndarray
     magerr: np.ndarray
     snr: np.ndarray
+    positive: np.ndarray
     raw: np.ndarray
+
+    def rows(self, index: np.ndarray) -> "Detections":
+        """The alerts at `index`."""
+        return Detections(*(column[index] for column in self))
 
 
 def magnitude_to_flux(magnitude):
@@ -52,41 +65,52 @@ def magnitude_to_flux(magnitude):
     return 10 ** (-0.4 * (magnitude - ZERO_POINT))
 
 
-def quoted_sigma(flux, depth, noisy_host: float):
+def quoted_sigma(flux, depth, host, gain: float = 1.0):
     """Error of a difference flux as alerts quote it, same unit.
 
     Parameters
     ----------
     flux : (V,) true difference flux
     depth : (V,) 5-sigma limiting magnitude
-    noisy_host : factor on the photon term, how much host light lies under the source
+    host : (V,) flux of the host under the PSF: subtraction leaves `RESIDUAL` of it
+    gain : factor on the photon term
     """
-    sky = 0.88 * magnitude_to_flux(depth) / 5.0  # 0.88: what alerts near the limit quote
-    # The photon term is 1.3 % at magnitude 15: above pure photon noise, fitted to quoted errors.
-    photons = noisy_host * 0.013**2 * magnitude_to_flux(15.0) * np.abs(flux)
-    return np.sqrt(sky**2 + photons + (FLOOR * flux) ** 2)
+    sky = SKY * magnitude_to_flux(depth) / 5.0
+    photons = gain * PHOTONS**2 * magnitude_to_flux(15.0) * np.abs(flux)
+    return np.sqrt(sky**2 + photons + (FLOOR * flux) ** 2 + (RESIDUAL * host) ** 2)
 
 
-def detect(rng: np.random.Generator, visits: Visits, flux: np.ndarray) -> tuple[Detections, int]:
-    """The positive 5-sigma detections of a difference flux, and the number of negative ones left out."""
-    noisy_host = np.exp(0.45 * rng.standard_normal())
+def detect(rng: np.random.Generator, visits: Visits, flux: np.ndarray, host: np.ndarray) -> Detections:
+    """The alerts that a difference flux causes: 5 sigma of either sign, and kept by the quality cuts.
+
+    Parameters
+    ----------
+    flux : (V,) true difference flux
+    host : (3,) magnitudes of the host under the PSF in g, r, i (`rtf.simulation.scene.light_at_source`)
+    """
+    gain = np.exp(GAIN_SCATTER * rng.standard_normal())
     normal = rng.standard_normal((3, len(flux)))
-    quoted = quoted_sigma(flux, visits.depth, noisy_host) * np.exp(0.08 * normal[0])
+    under = magnitude_to_flux(np.asarray(host))[visits.band]
+    quoted = quoted_sigma(flux, visits.depth, under, gain) * np.exp(0.08 * normal[0])
     measured = flux + quoted / QUOTED_OVER_TRUE * normal[1]
-    snr = measured / (quoted / QUOTED_OVER_SCORR)
-    passed = rng.random(len(flux)) < 1 / (1 + np.exp(np.clip((KEPT - snr) / KEPT_WIDTH, -50, 50)))
-    visit = np.flatnonzero((snr >= THRESHOLD) & passed)
-    mag = ZERO_POINT - 2.5 * np.log10(measured[visit])
+    size = np.abs(measured)
+    snr = size / (quoted / QUOTED_OVER_SCORR)
     # Quoted errors scatter on their own, so that magerr and scorr are not one number.
-    magerr = POGSON * quoted[visit] / measured[visit] * np.exp(0.13 * normal[2, visit])
-    raw = np.cumsum(np.abs(snr) >= RAW)[visit]
-    return Detections(visit, mag, magerr, snr[visit], raw), int((snr <= -THRESHOLD).sum())
+    magerr = POGSON * quoted / np.maximum(size, 1e-9) * np.exp(ERROR_SCATTER * normal[2])
+    kept = np.where(magerr <= POGSON / THRESHOLD, KEPT, KEPT_FAINT)
+    visit = np.flatnonzero((snr >= THRESHOLD) & (rng.random(len(flux)) < kept))
+    mag = ZERO_POINT - 2.5 * np.log10(size[visit])
+    raw = np.cumsum(snr >= RAW)[visit]
+    return Detections(visit, mag, magerr[visit], snr[visit], measured[visit] > 0, raw)
 
 
 def alternating(band: np.ndarray) -> np.ndarray:
-    """Indices (K,) of the first detection of each run of one band: what is left has bands that alternate.
+    """Indices (K,) of the middle detection of each run of one band: what is left has bands that alternate.
 
-    The Bright Transient Survey table among the real data is thinned in this way: of its 29,695 pairs of
-    consecutive detections none shares a band, where half do in alert packets.
+    The Bright Transient Survey table among the real data is thinned in some such way. Of its 29,695 pairs of
+    consecutive detections none shares a band, where half do in alert packets; and a source whose g has faded
+    has a single r detection after it, 10 days later in the median: neither the first of a run, which would be
+    2 days later, nor the last, 23 days.
     """
-    return np.flatnonzero(np.diff(band, prepend=-1) != 0)
+    start = np.flatnonzero(np.diff(band, prepend=-1) != 0)
+    return (start + np.append(start[1:], len(band)) - 1) // 2

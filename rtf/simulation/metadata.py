@@ -1,16 +1,17 @@
-"""The 30 `candidate` fields of an alert (`METADATA_FIELDS`), drawn from what the simulation knows.
+"""The 30 `candidate` fields of an alert (`METADATA_FIELDS`), measured from the scene that the stamps show.
 
-Definitions: ZTF public alert schema (https://zwickytransientfacility.github.io/ztf-avro-alert/schema.html);
-ranges follow 286 real alerts.
+Definitions: ZTF public alert schema (https://zwickytransientfacility.github.io/ztf-avro-alert/schema.html).
+Ranges follow the positive candidates among 299 real alerts of ZTF, bearing in mind that many of those were
+chosen (variable stars, candidates of superluminous supernovae).
 
-What ties a field to the class, through nature and not by label:
-- `sgscore1`: a cataclysmic variable sits on a star (near 1), a supernova on a galaxy (near 0), a quasar on
-  something compact (in between). Hosts below the PS1 limit leave an unrelated neighbour, star or galaxy
-- `distpsnr1`: host offset; within the centroid error for AGN, TDE and stars
-- `s?mag1`: host magnitudes, so their colours; `magnr`, `distnr`, `sharpnr`, `chinr`: the same host in the
-  shallower reference image, galaxies broader than the PSF (sharpnr > 0, chinr > 1)
-- `ndethist`, `ncovhist`: AGN and cataclysmic variables were there before
-The rest belongs to the visit: depth, seeing, band, signal.
+Notable:
+- what ties a field to the class does so through the scene: `sgscore1` is near 1 because a cataclysmic
+  variable is a star, `distpsnr1` is the offset from the host, `magnr` and `distnr` the same host in the
+  reference image
+- two catalogues look at the scene, PS1 and the reference image; both fit point sources, which misses light of
+  extended objects, more of it where the PSF is smaller
+- only `ndethist` and `ncovhist` know the class by name: some classes were there before
+- missing is NaN; a writer of packets turns it into the survey's sentinel
 """
 
 import numpy as np
@@ -18,130 +19,205 @@ import numpy as np
 from rtf.alerts.history import METADATA_FIELDS
 from rtf.simulation.cadence import Visits
 from rtf.simulation.detections import Detections
+from rtf.simulation.scene import Scene
+from rtf.simulation.sky import Place
+from rtf.simulation.source import Event
 
 _COLUMN = {name: k for k, name in enumerate(METADATA_FIELDS)}
-#: Limits of the PS1 catalogue in g, r, i, z [mag] (Chambers et al. 2016): fainter objects have no magnitude.
-PS1_LIMIT = np.array([22.6, 22.3, 22.1, 21.5])
-REFERENCE_LIMIT = 21.3  # of the reference image [mag]
+#: Faintest that the PS1 catalogue lists in g, r, i, z (5 % of the real neighbours are fainter), and how
+#: gradually it ends [mag].
+PS1_LIMIT, _PS1_SOFT = np.array([22.2, 22.0, 21.75, 21.3]), 0.2
+#: Share of bright PS1 objects that lack g, r, i, z nevertheless, as in real alerts.
+_GAPS = np.array([0.04, 0.02, 0.02, 0.05])
+#: Search radius of PS1 objects [arcsec].
+PS1_RADIUS = 30.0
+#: Limit of the reference image, mean and scatter between fields [mag].
+REFERENCE_LIMIT, _REFERENCE_SCATTER = 22.8, 0.3
+#: Fits of point sources gather light from about this far [arcsec].
+_PS1_APERTURE, _REFERENCE_APERTURE = 0.7, 1.3
+#: Objects closer than this to the host are not told apart from it [arcsec].
+_BLEND = 1.2
+_PIXEL = 1.01  # [arcsec]
+_NOTHING = 99.0  # magnitude under a source where the reference has no object
+_PS1_NAMES = {number: [f"s{letter}mag{number}" for letter in "griz"] for number in "12"}
 _SURVEY_START = 58194.0
-#: Share of PS1 neighbours that lack a magnitude in g, r, i, z, as measured in real alerts.
-_GAPS_HOST = np.array([0.05, 0.01, 0.01, 0.03])
-_GAPS_NEIGHBOUR = np.array([0.45, 0.25, 0.05, 0.10])
-#: Colour coefficient of the photometric calibration, g, r, i.
-_CLRCOEFF = np.array([-0.055, 0.095, 0.10])
-
-
-def star_score(rng: np.random.Generator, star: bool, compact: float, magnitude: float) -> float:
-    """Star/galaxy score of a PS1 object (Tachibana & Miller 2018): 1 star, 0 galaxy, 0.5 when faint."""
-    if star:
-        score = rng.beta(30, 0.8)
-    elif compact > 0.5:
-        score = rng.beta(1.5, 1.5)
-    else:
-        score = rng.beta(0.5, 14)
-    doubt = 1 / (1 + np.exp(-(magnitude - 21.0) / 0.4))
-    if rng.random() < 0.4 * doubt:
-        return 0.5
-    return float(np.clip(score + doubt * 0.6 * (rng.beta(2, 2) - score), 0, 1))
-
-
-def _neighbour(rng: np.random.Generator, beyond: float, crowding: float) -> dict:
-    """An unrelated PS1 object: the nearest farther than `beyond` [arcsec]."""
-    distance = np.sqrt(beyond**2 + rng.exponential(70.0 / crowding))
-    star = rng.random() < 0.45
-    r = min(22.3 + np.log10(max(rng.random(), 1e-4)) / 0.35, 22.3)
-    blue = rng.normal(0.7, 0.4)
-    magnitudes = r + np.array([blue, 0.0, -0.45 * blue, -0.65 * blue])
-    return {"magnitudes": magnitudes, "offset": float(distance), "star": bool(star), "compact": float(star)}
-
-
-def _photometry(rng: np.random.Generator, magnitudes, gaps) -> np.ndarray:
-    """Catalogue magnitudes (4,) in g, r, i, z, NaN where the catalogue has none."""
-    measured = magnitudes + 0.04 * rng.standard_normal(4)
-    return np.where((measured > PS1_LIMIT) | (rng.random(4) < gaps), np.nan, measured)
+#: Raw detections a year before the history begins, in the median, of classes that were always there.
+_EARLIER = {"AGN": 14.0, "Cataclysmic": 8.0, "Flare": 1.0}
+#: Colour coefficient of the photometric calibration in g, r, i.
+_CLRCOEFF = np.array([-0.055, 0.097, 0.10])
 
 
 def draw_metadata(
-    rng: np.random.Generator, visits: Visits, detections: Detections, host: dict, dec: float, earlier: float
-) -> np.ndarray:
-    """The metadata (L, 30) float32 of one source's detections.
+    rng: np.random.Generator,
+    visits: Visits,
+    detections: Detections,
+    scene: Scene,
+    place: Place,
+    event: Event,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The metadata and positions that the survey measures with each alert of one source.
+
+    Returns
+    -------
+    metadata : (L, 30) float32, columns `METADATA_FIELDS`, NaN where missing
+    positions : (L, 2) float64, right ascension and declination [degree]
+    """
+    count = len(detections.visit)
+    band = visits.band[detections.visit].astype(int)
+    table = np.full((len(METADATA_FIELDS), count), np.nan, np.float32)
+
+    def put(name, value):
+        table[_COLUMN[name]] = value
+
+    # Centroid: the PSF over the signal, and the astrometric solution of the exposure.
+    spread = 0.55 * visits.fwhm[detections.visit] * _PIXEL / detections.snr
+    error = np.hypot(0.09, spread) * rng.standard_normal((2, count))  # east, north [arcsec]
+    scale = 3600 * np.array([np.cos(np.radians(place.dec)), 1.0])
+    positions = np.array([place.ra, place.dec]) + error.T / scale
+    positions[:, 0] %= 360.0
+
+    distinct = np.hypot(scene.dx - scene.dx[0], scene.dy - scene.dy[0]) > _BLEND
+    distinct[0] = True
+    _put_ps1(rng, put, scene, distinct, error)
+    under = _put_reference(rng, put, scene, distinct, error, band)
+    _put_detection(rng, put, visits, detections, under)
+    _put_counts(rng, put, visits, detections, event, place, float(under.min(initial=_NOTHING)))
+
+    put("clrcoeff", _CLRCOEFF[band] + 0.02 * rng.standard_normal(count))
+    uncertainty = 1.6e-5 * np.exp(0.55 * rng.standard_normal(count))
+    put("clrcounc", uncertainty)
+    put("zpclrcov", -0.69 * uncertainty * np.exp(0.14 * rng.standard_normal(count)))
+    return np.ascontiguousarray(table.T), positions
+
+
+def point_magnitudes(scene: Scene, aperture: float) -> np.ndarray:
+    """Magnitudes (N, 4) of a point-source fit that gathers light from `aperture` [arcsec].
+
+    Calibrated to PS1 and reference magnitudes of real hosts: the latter are brighter by 0.2 to 0.5 mag.
+    """
+    missed = 2.5 * np.log10(1 + 0.8 * (scene.radius / aperture) ** 1.2) * (1 - 0.4 * scene.bulge)
+    return scene.magnitudes + ((1 - scene.compact) * missed)[:, None]
+
+
+def star_scores(rng: np.random.Generator, star: np.ndarray, compact: np.ndarray, magnitude: np.ndarray):
+    """Star/galaxy scores of PS1 objects (Tachibana & Miller 2018): 1 star, 0 galaxy, 0.5 unknown.
 
     Parameters
     ----------
-    host : `rtf.simulation.populations.draw_host`
-    dec : declination [degree]
-    earlier : median detections a year that the source had before (recurrent sources), 0 for new ones
+    star : (N,) bool
+    compact : (N,) share of point-like light; above a half, a galaxy looks like neither
+    magnitude : (N,) of the point-source fit; scores lose their meaning beyond 20.5
+
+    Returns
+    -------
+    (N,) float
     """
-    count = len(detections.visit)
-    band = visits.band[detections.visit]
-    snr, mag = detections.snr, detections.mag
-    normal = rng.standard_normal((8, count))
-    table = np.full((count, len(METADATA_FIELDS)), np.nan, np.float32)
+    high, low, middle = rng.beta(20.0, 0.6, len(star)), rng.beta(0.5, 16.0, len(star)), rng.random(len(star))
+    score = np.where(star, high, np.where(compact > 0.5, 0.25 + 0.75 * middle, low))
+    doubt = 1 / (1 + np.exp((21.0 - magnitude) / 0.4))
+    score = score + doubt * 0.75 * (rng.beta(3.0, 2.0, len(star)) - score)
+    return np.where(rng.random(len(star)) < 0.05 + 0.55 * doubt, 0.5, score)
 
-    def put(name, value):
-        table[:, _COLUMN[name]] = value
 
-    # Catalogue neighbours: the host if PS1 sees it, then unrelated objects by distance.
-    crowding = np.exp(0.7 * rng.standard_normal() + (0.6 if host["star"] else 0.0))
-    seen = host["magnitudes"][2] < PS1_LIMIT[2] + 0.2 and host["offset"] < 30
-    objects = [_neighbour(rng, 0.5, crowding)]
-    objects.append(_neighbour(rng, objects[0]["offset"], crowding))
-    if seen:
-        objects = sorted([host, *objects], key=lambda near: near["offset"])
-    centroid = 0.25 * np.minimum(6.0 / snr, 1.0) + 0.05  # [arcsec] of a detection's position
-    for number, near in zip("12", objects):
-        distance = np.hypot(near["offset"] + centroid * normal[0], centroid * normal[1])
-        put(f"distpsnr{number}", np.where(distance < 30, distance, np.nan))
-        put(f"sgscore{number}", star_score(rng, near["star"], near["compact"], near["magnitudes"][1]))
-        bands = _photometry(rng, near["magnitudes"], _GAPS_HOST if near is host else _GAPS_NEIGHBOUR)
-        for letter, value in zip("griz", bands):
-            put(f"s{letter}mag{number}", value)
-    put("nmtchps", min(1 + rng.poisson(8 * crowding), 400))
+def _put_ps1(rng, put, scene: Scene, distinct, error) -> None:
+    """The two nearest objects of the PS1 catalogue."""
+    measured = point_magnitudes(scene, _PS1_APERTURE) + 0.04 * rng.standard_normal(scene.magnitudes.shape)
+    limit = PS1_LIMIT + _PS1_SOFT * rng.standard_normal(scene.magnitudes.shape)
+    listed = np.where((measured > limit) | (rng.random(measured.shape) < _GAPS), np.nan, measured)
+    distance = np.hypot(scene.dx, scene.dy)
+    inside = np.flatnonzero(np.isfinite(listed).any(1) & distinct & (distance < PS1_RADIUS))
+    put("nmtchps", len(inside))
+    # Centroid noise can swap the nearest two, hardly ever the third or fourth.
+    nearest = inside[np.argsort(distance[inside])[:4]]
+    if not len(nearest):
+        return
+    seen = np.hypot(scene.dx[nearest, None] - error[0], scene.dy[nearest, None] - error[1])
+    order = np.argsort(seen, 0)
+    brightness = np.fmin(listed[nearest, 1], listed[nearest, 2] + 0.3)
+    brightness = np.where(np.isnan(brightness), 22.0, brightness)
+    scores = star_scores(rng, scene.star[nearest], scene.compact[nearest], brightness)
+    magnitudes = listed[nearest].T
+    for number, row in zip("12", order):
+        put(f"distpsnr{number}", seen[row, np.arange(len(row))])
+        put(f"sgscore{number}", scores[row])
+        for name, column in zip(_PS1_NAMES[number], magnitudes):
+            put(name, column[row])
 
-    # The reference image, per band: the nearest object above its limit.
-    listed = [near for near in objects if near["magnitudes"][1] < REFERENCE_LIMIT]
-    near = (
-        listed[0] if listed else {"magnitudes": np.full(4, 21.0), "offset": 9.0, "star": True, "compact": 1.0}
+
+def _put_reference(rng, put, scene: Scene, distinct, error, band) -> np.ndarray:
+    """The nearest object of the reference image in each band; returns the magnitude (L,) under the source.
+
+    Sharpness and chi of point-source fits follow the real alerts: stars -0.02 and 0.75, galaxies up to 0.3
+    and 3 with both losing themselves at the reference's limit.
+    """
+    measured = point_magnitudes(scene, _REFERENCE_APERTURE)[:, :3] + 0.05 * rng.standard_normal(
+        (len(scene.dx), 3)
     )
-    reference_error = np.hypot(near["offset"] + 0.15 * normal[2], 0.15 * normal[3])
-    put("distnr", reference_error)
-    band_offset = 0.05 * rng.standard_normal(3)
-    put("magnr", near["magnitudes"][band] + band_offset[band])
-    extended = not near["star"] and near["compact"] < 0.5
-    sharp, chi = (0.25 * rng.gamma(3.0) / 3, 1.2 + rng.exponential(1.2)) if extended else (
-        -0.01 + 0.035 * rng.standard_normal(), 0.75 * np.exp(0.35 * rng.standard_normal()))  # fmt: skip
-    by_band = 1 + 0.15 * rng.standard_normal(3)
-    put("sharpnr", sharp * by_band[band])
-    put("chinr", chi * np.maximum(by_band[band], 0.3))
+    limit = REFERENCE_LIMIT + _REFERENCE_SCATTER * rng.standard_normal(3)
+    separation = np.hypot(scene.dx, scene.dy)[:, None]
+    separation = np.where((measured < limit) & distinct[:, None], separation, np.inf)
+    first = separation.argmin(0)
+    column = np.arange(3)
+    magnitude = np.where(np.isfinite(separation[first, column]), measured[first, column], np.nan)
 
-    # The detection itself.
-    put("scorr", snr)
+    extended = (1 - scene.compact[first]) * (1 - scene.star[first])
+    bright = np.minimum(np.maximum((limit - magnitude) / 1.5, 0), 1)
+    normal = rng.standard_normal((4, 3))
+    size = scene.radius[first] / (scene.radius[first] + 0.8)
+    sharp = extended * 0.42 * size * bright * np.exp(0.3 * normal[0])
+    faint = 0.22 * 10 ** (0.45 * (magnitude - limit))
+    sharp = sharp + (1 - extended) * -0.028 + (0.03 + faint) * normal[1]
+    chi = 0.72 * np.exp(0.38 * normal[2]) + 4.0 * extended * size * bright * np.exp(0.4 * normal[3])
+
+    # The reference has an astrometric solution of its own, per band.
+    shift = 0.12 * rng.standard_normal((2, 3))
+    seen = np.hypot(scene.dx[first] + shift[0], scene.dy[first] + shift[1])
+    missing = np.isnan(magnitude)
+    east = (scene.dx[first] + shift[0])[band] - error[0]
+    north = (scene.dy[first] + shift[1])[band] - error[1]
+    put("distnr", np.where(missing[band], np.nan, np.hypot(east, north)))
+    put("magnr", _thousandths(magnitude)[band])
+    put("sharpnr", _thousandths(np.where(missing, np.nan, sharp))[band])
+    put("chinr", _thousandths(np.where(missing, np.nan, chi))[band])
+    return np.where(missing | (seen > 3), _NOTHING, magnitude)[band]
+
+
+def _put_detection(rng, put, visits: Visits, detections: Detections, under: np.ndarray) -> None:
+    """What the subtraction tells of this alert."""
+    count = len(detections.visit)
+    normal, uniform = rng.standard_normal((3, count)), rng.random((2, count))
+    put("scorr", detections.snr)
     put("sigmapsf", detections.magerr)
     put("diffmaglim", visits.depth[detections.visit])
-    put("fwhm", visits.fwhm[detections.visit] * np.exp(0.06 * normal[4]))
-    put("sky", 0.1 + (0.4 + 0.8 * visits.moon[detections.visit]) * normal[5])
-    quality = 1.3 + 0.9 * np.log10(snr / 5) + 0.7 * normal[6]
-    put("rb", np.clip(1 / (1 + np.exp(-quality)), 0.31, 1.0))
-    put("classtar", np.clip(1 - 0.02 * rng.gamma(0.7 + 4 / snr, 1.0, count), 0.0, 1.0))
-    # Bright hosts subtract badly: chi grows where the reference outshines the difference.
-    glare = np.maximum(mag - near["magnitudes"][band] - 1, 0) * (near["offset"] < 3)
-    put("chipsf", (0.9 + rng.gamma(1.2, 0.5, count)) * np.exp(0.35 * glare) + 0.02 * snr)
+    put("fwhm", np.rint(100 * visits.fwhm[detections.visit] * np.exp(0.06 * normal[0])) / 100)
+    # Quartiles of -0.6 and 0.6 DN with wide wings, as in real alerts.
+    put("sky", 0.08 + 0.55 * rng.standard_t(2.0, count))
+    quality = 1.85 + 0.5 * np.log10(detections.snr / 10) + 0.85 * normal[1]
+    put("rb", np.rint(350 * np.minimum(np.maximum(1 / (1 + np.exp(-quality)), 0.3), 0.98)) / 350)
+    # SExtractor's own classifier: one answer for most clean stars, close to 1 for the rest, one in five low.
+    classtar = np.where(uniform[0] < 0.30, 0.983, 1 - 0.03 * uniform[1])
+    classtar = np.where(uniform[0] > 0.78, 0.98 - 0.35 * uniform[1] ** 2, classtar)
+    put("classtar", _thousandths(classtar))
+    # A fit to real alerts: brighter sources show more of the PSF model's errors.
+    bright = np.maximum(18.5 - detections.mag, -1.5)
+    chi = 0.72 + 0.15 * np.log(detections.snr / 10) + 0.45 * bright + 0.3 * np.maximum(bright, 0)
+    glare = 0.10 * np.minimum(np.maximum(detections.mag - under, 0), 4)
+    put("chipsf", np.maximum(np.exp(chi + glare + 0.5 * normal[2]), 0.7 + 0.2 * uniform[1]))
 
-    # Counts: this detection included; coverage has run since the survey began, g, r and i together.
-    rate = 0.75 * np.exp(0.45 * rng.standard_normal()) * (1 + 0.004 * dec)
+
+def _put_counts(rng, put, visits: Visits, detections: Detections, event: Event, place: Place, host) -> None:
+    """How often the place was observed and something was detected there, this alert included."""
+    rate = 0.75 * np.exp(0.5 * rng.standard_normal()) * (1 + 0.004 * place.dec)
     covered = rate * max(visits.mjd[0] - _SURVEY_START, 0.0)
-    put("ncovhist", np.round(covered) + 1 + detections.visit)
-    # Some AGN and most recurrent stars flare seldom; a bright host leaves artefacts of its own.
-    artefacts = 0.2 * np.exp(0.4 * np.clip(18 - near["magnitudes"][1], -4, 4)) * (near["offset"] < 2)
-    years = min(covered / 365.25, 6.0)
-    put(
-        "ndethist",
-        rng.poisson((earlier * np.exp(1.4 * rng.standard_normal()) + artefacts) * years) + detections.raw,
-    )
+    coverage = np.rint(covered) + 1 + detections.visit
+    put("ncovhist", coverage)
+    # Bright hosts leave artefacts in every subtraction.
+    artefacts = 0.2 * np.exp(0.4 * np.clip(18 - host, -4, 4)) if host < _NOTHING else 0.0
+    earlier = _EARLIER.get(event.name, 0.0) * np.exp(1.4 * rng.standard_normal())
+    before = min(rng.poisson((earlier + artefacts) * min(covered / 365.25, 6.0)), covered)
+    put("ndethist", np.floor(before) + detections.raw)
 
-    # Calibration of the exposure.
-    put("clrcoeff", _CLRCOEFF[band] + 0.025 * normal[7])
-    uncertainty = 1.5e-5 * np.exp(0.8 * rng.standard_normal(count))
-    put("clrcounc", uncertainty)
-    put("zpclrcov", -uncertainty * np.exp(0.15 * rng.standard_normal(count)))
-    return table
+
+def _thousandths(value: np.ndarray) -> np.ndarray:
+    """Rounded as the survey rounds."""
+    return np.rint(1000 * value) / 1000

@@ -1,10 +1,10 @@
-"""Who explodes where: class shares, redshifts, luminosities, dust, and the hosts they sit on.
+"""How often what explodes, how far away, and which of it a survey follows: rates, volumes, selection.
 
 Notable:
-- the sample is what gets a spectrum: sources are drawn from a volume with a luminosity function and kept
-  with a probability that falls with their apparent peak, so that Malmquist bias arises by itself
-- cataclysmic variables are stars: they have an apparent magnitude and no redshift
-- a host is ten numbers: light and colours at the source's place, used by the metadata alone
+- the sample is what gets a spectrum: a source is drawn from its volume, with the luminosity that its
+  light-curve model gives it, and kept with a probability that falls with its apparent peak, so that Malmquist
+  bias arises by itself, in luminosity, stretch and dust alike
+- stars of our Galaxy have a distance in an exponential disc and no redshift
 - distances are interpolated from a table made once
 """
 
@@ -13,61 +13,67 @@ from functools import cache
 
 import numpy as np
 
+from rtf.simulation.detections import ZERO_POINT
+from rtf.simulation.light_curves import MODELS
+from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH
+from rtf.simulation.sky import DUST_POLE, EXTINCTION, Place, dust_before
+from rtf.simulation.source import Event
+
 #: Class shares of the published sample.
 SHARES = {
     "SN Ia": 0.673, "Cataclysmic": 0.076, "SN II": 0.072, "SN IIP": 0.068, "AGN": 0.035,
     "SN IIn": 0.025, "SN Ic": 0.016, "SN Ib": 0.016, "SN IIb": 0.013, "TDE": 0.005,
 }  # fmt: skip
 
-#: Extinction in g, r, i per E(B-V), R_V = 3.1 (Schlafly & Finkbeiner 2011, table 6).
-EXTINCTION = np.array([3.172, 2.271, 1.682])
-_TRIALS = 96  # sources drawn at a time until one is bright enough
+#: Nothing extragalactic is followed closer to the Galactic plane [degree], as in the Bright Transient Survey.
+PLANE = 7.0
+#: Scale height of the stars that erupt, and the farthest that the disc reaches [kpc].
+DISC_HEIGHT, DISC_EDGE = 0.3, 3.0
+_TRIALS = 400
+#: When to look for the peak of a light curve, as shares of its duration: hours to months.
+_PEAK_SEARCH = np.geomspace(3e-4, 1.0, 60)
 
 
 @dataclass(frozen=True)
 class Population:
-    """One class. Magnitudes are AB in r; `magnitude` is the absolute peak (AGN: the varying nucleus).
+    """One class.
 
     Attributes
     ----------
-    magnitude, scatter : mean and standard deviation of the absolute magnitude [mag]
-    redshift_max : end of the volume; beyond it nothing is bright enough
+    rate : per comoving volume and time [1 / Gpc^3 / yr]; of stars and AGN, whose number in a spectroscopic
+        sample is not a matter of rate, spectra a year for each 1000 of SN Ia
+    redshift_max : end of the volume; 0 for stars of our Galaxy
     limit, softness : apparent peak [mag] at which half the sources get a spectrum, and how gradually
-    host_magnitude, host_scatter : absolute r magnitude of hosts [mag]
-    passive : share of passive hosts, redder
-    offset : scale of the projected distance from the host's centre [kpc], 0 for sources in the nucleus
     """
 
-    magnitude: float
-    scatter: float
+    rate: float
     redshift_max: float
-    limit: float = 18.85
-    softness: float = 0.12
-    host_magnitude: float = -20.0
-    host_scatter: float = 1.4
-    passive: float = 0.05
-    offset: float = 2.5
+    limit: float = 18.95
+    softness: float = 0.08
 
 
-# Luminosity functions: Li et al. 2011, Richardson et al. 2014, Perley et al. 2020 (Bright Transient Survey);
-# TDE van Velzen et al. 2021. Offsets: Wang et al. 2013 (Ia), Kelly & Kirshner 2012 (core collapse).
+# Rates: SN Ia and core collapse Perley et al. 2020 (Bright Transient Survey), the latter divided by the
+# shares of Shivvers et al. 2017; TDE Yao et al. 2023. Of SN IIn and TDE, whose luminosity functions here
+# are those of bright samples, a third of the published rate. SLSN Frohmaier et al. 2021; kilonovae Abbott
+# et al. 2023; fast blue transients Ho et al. 2023; afterglows (seen on axis) Ho et al. 2022. Stars and AGN:
+# share among the classified ZTF sources of the Transient Name Server.
 POPULATIONS = {
-    "SN Ia": Population(-19.15, 0.05, 0.16, host_magnitude=-20.8, host_scatter=1.3, passive=0.35, offset=2.6),
-    "SN Ib": Population(-17.3, 0.7, 0.09, offset=2.1),
-    "SN Ic": Population(-17.5, 0.8, 0.11, offset=1.6),
-    "SN II": Population(-17.2, 0.9, 0.10, offset=2.6, host_magnitude=-19.8),
-    "SN IIP": Population(-16.9, 0.8, 0.08, offset=2.7, host_magnitude=-19.8),
-    "SN IIn": Population(-18.7, 0.9, 0.22, offset=2.4, host_magnitude=-19.4, host_scatter=1.6),
-    "SN IIb": Population(-17.1, 0.7, 0.08, offset=2.7, host_magnitude=-19.3),
-    "Cataclysmic": Population(np.nan, np.nan, 0.0, limit=19.2, softness=0.3, offset=0.0),
-    "AGN": Population(-22.0, 1.2, 0.5, limit=18.8, softness=0.3, host_magnitude=-21.8, host_scatter=0.8,
-                      passive=0.4, offset=0.0),
-    "TDE": Population(-19.6, 0.9, 0.35, limit=19.1, softness=0.25, host_magnitude=-20.6, host_scatter=0.9,
-                      passive=0.6, offset=0.0),
-}  # fmt: skip
-
-#: g - r, r - i, i - z of star-forming and passive galaxies, and of stars in quiescence [mag].
-_COLOURS = {"blue": (0.48, 0.24, 0.15), "red": (0.76, 0.37, 0.26), "nucleus": (0.45, 0.25, 0.15)}
+    "SN Ia": Population(2.4e4, 0.16),
+    "SN Ib": Population(1.1e4, 0.12),
+    "SN Ic": Population(0.9e4, 0.14),
+    "SN II": Population(2.2e4, 0.15),
+    "SN IIP": Population(4.2e4, 0.15),
+    "SN IIn": Population(1.5e3, 0.25),
+    "SN IIb": Population(1.1e4, 0.12),
+    "Cataclysmic": Population(110.0, 0.0, limit=19.2, softness=0.3),
+    "AGN": Population(40.0, 0.5, limit=18.8, softness=0.3),
+    "TDE": Population(1.0e2, 0.35, limit=19.1, softness=0.25),
+    "Kilonova": Population(2.1e2, 0.06, limit=20.3, softness=0.25),
+    "Afterglow": Population(3.0, 3.0, limit=20.3, softness=0.25),
+    "SLSN": Population(35.0, 0.8, limit=19.3, softness=0.3),
+    "FBOT": Population(70.0, 0.35, limit=19.6, softness=0.25),
+    "Flare": Population(20.0, 0.0, limit=16.5, softness=0.5),
+}
 
 
 @cache
@@ -76,8 +82,8 @@ def _distances():
     from astropy.cosmology import FlatLambdaCDM  # slow to import, and needed once a process
 
     cosmology = FlatLambdaCDM(H0=70, Om0=0.3)
-    z = np.geomspace(5e-4, 1.0, 600)
-    volume = cosmology.differential_comoving_volume(z).value / (1 + z)
+    z = np.geomspace(5e-4, 4.0, 1200)
+    volume = 4 * np.pi * cosmology.differential_comoving_volume(z).value * 1e-9 / (1 + z)  # [Gpc^3 / dz]
     cumulative = np.concatenate([[0.0], np.cumsum(0.5 * (volume[1:] + volume[:-1]) * np.diff(z))])
     return (
         z,
@@ -99,84 +105,122 @@ def kpc_per_arcsec(redshift):
     return np.interp(redshift, z, scale)
 
 
-def draw_brightness(
-    rng: np.random.Generator, name: str, parameters: dict, dust: float
-) -> tuple[float, float]:
-    """Redshift and apparent r peak of a source that gets a spectrum.
+def followed(name: str, magnitude):
+    """Probability that a source of an apparent peak in r, dust included, gets a spectrum and so its class."""
+    population = POPULATIONS[name]
+    return 1 / (1 + np.exp(np.clip((magnitude - population.limit) / population.softness, -50, 50)))
 
-    Parameters
-    ----------
-    name : class
-    parameters : of the light curve, for its `magnitude_offset` [mag]
-    dust : E(B-V) on the way [mag]
+
+def selected(rng: np.random.Generator, name: str, magnitude: float, place: Place) -> bool:
+    """Draw whether a source is followed; nothing extragalactic is near the plane of the Galaxy."""
+    if POPULATIONS[name].redshift_max and abs(place.latitude) < PLANE:
+        return False
+    return bool(rng.random() < followed(name, magnitude))
+
+
+def _faintest(name: str) -> float:
+    """The apparent magnitude beyond which less than one source in a hundred is followed."""
+    population = POPULATIONS[name]
+    return population.limit + 5 * population.softness
+
+
+def _sphere(name: str, magnitude: float) -> float:
+    """Volume [Gpc^3], weighted by time dilation, in which a source of this luminosity is bright enough."""
+    z, modulus, _, cumulative = _distances()
+    reach = np.interp(_faintest(name) - magnitude, modulus, z)
+    return float(np.interp(min(reach, POPULATIONS[name].redshift_max), z, cumulative))
+
+
+def _disc(name: str, magnitude: float, latitude: float) -> tuple[float, float, float]:
+    """Number of stars in a line of sight out to where they are bright enough, relative; scale length, reach.
+
+    The density of an exponential disc falls as exp(-d sin|b| / h) along a line of sight, so that distances
+    follow d^2 exp(-d / L) with L = h / sin|b|, at most `DISC_EDGE`.
+    """
+    reach = 10 ** (0.2 * (_faintest(name) - magnitude) - 2)  # [kpc]
+    length = min(DISC_HEIGHT / max(abs(np.sin(np.radians(latitude))), 1e-3), DISC_EDGE)
+    x = min(reach / length, 50.0)
+    return length**3 * (2 - np.exp(-x) * (x * x + 2 * x + 2)), length, reach
+
+
+def _room(name: str, magnitude: float) -> float:
+    """Volume, or number of stars in a line of sight along the plane, in which a source is bright enough."""
+    return _sphere(name, magnitude) if POPULATIONS[name].redshift_max else _disc(name, magnitude, 0.0)[0]
+
+
+@cache
+def _largest(name: str) -> float:
+    """The room of the most luminous source of a class."""
+    model = MODELS[name]
+    rng = np.random.default_rng(0)
+    return _room(name, min(model.module.draw(rng, model.kind)["magnitude"] for _ in range(_TRIALS)))
+
+
+@cache
+def followed_rate(name: str) -> float:
+    """Sources a year over the whole sky that are followed, by integration over their volume (seed 0)."""
+    population, model = POPULATIONS[name], MODELS[name]
+    if name in ("Cataclysmic", "AGN", "Flare"):
+        return population.rate * 1e-3 * followed_rate("SN Ia")
+    z, _, _, cumulative = _distances()
+    rng = np.random.default_rng(0)
+    part, total = (np.arange(16) + 0.5) / 16, 0.0
+    for _ in range(_TRIALS):
+        parameters = model.module.draw(rng, model.kind)
+        volume = _sphere(name, parameters["magnitude"])
+        dust = EXTINCTION[1] * (parameters["host_dust"] + DUST_POLE)
+        peak = parameters["magnitude"] + distance_modulus(np.interp(part * volume, cumulative, z)) + dust
+        total += volume * followed(name, peak).mean()
+    return population.rate * total / _TRIALS
+
+
+def draw_event(rng: np.random.Generator, name: str, place: Place) -> Event | None:
+    """A source of a class on a line of sight, from the parametric models: the default light-curve backend.
 
     Returns
     -------
-    redshift, apparent r peak before extinction [mag]
+    The event, or None where this one is too far, too faint, or not followed
     """
-    population = POPULATIONS[name]
-    extinction = EXTINCTION[1] * dust
+    population, model = POPULATIONS[name], MODELS[name]
+    star = population.redshift_max == 0
+    if not star and abs(place.latitude) < PLANE:
+        return None
+    # Sources are uniform in the volume of the most luminous of their class. One for which only a part of it
+    # is near enough is drawn with that part's probability, instead of being drawn beyond it and dropped.
     while True:
-        place, luck = rng.random((2, _TRIALS))
-        if name == "Cataclysmic":
-            # A disc of stars: counts grow as 10^(0.3 m), from the brightest novae to the limit.
-            apparent = 20.0 + np.log10(np.maximum(place, 1e-9)) / 0.3
-            redshift = np.zeros(_TRIALS)
-            seen = apparent + extinction
-            bright = seen > 10.5
-        else:
-            z, _, _, cumulative = _distances()
-            top = np.interp(population.redshift_max, z, cumulative)
-            redshift = np.interp(place * top, cumulative, z)
-            absolute = population.magnitude + population.scatter * rng.standard_normal(_TRIALS)
-            absolute = absolute + parameters.get("magnitude_offset", 0.0)
-            apparent = absolute + distance_modulus(redshift)
-            seen = apparent + extinction
-            bright = seen > 11.5
-        step = np.clip((seen - population.limit) / population.softness, -50, 50)
-        kept = np.flatnonzero(bright & (luck < 1 / (1 + np.exp(step))))
-        if len(kept):
-            return float(redshift[kept[0]]), float(apparent[kept[0]])
-
-
-def draw_host(rng: np.random.Generator, name: str, redshift: float, peak: float, parameters: dict) -> dict:
-    """What lies at the source's place in a deep image.
-
-    Parameters
-    ----------
-    peak : apparent r magnitude, which for stars (quiescence below it) and AGN (nucleus) tells the light there
-
-    Returns
-    -------
-    dict with `magnitudes` (4,) AB in g, r, i, z; `offset` [arcsec] of the source from its centre; `star`
-    bool; `compact`, share of the light that is point-like, 0 to 1
-    """
-    population = POPULATIONS[name]
-    if name == "Cataclysmic":
-        r = peak + parameters["amplitude"] + 0.3 * rng.standard_normal()
-        blue = 0.25 + 0.25 * rng.standard_normal()
-        colours, offset, compact = np.array([blue, 0.4 * blue, 0.2 * blue]), 0.0, 1.0
+        parameters = model.module.draw(rng, model.kind)
+        magnitude = parameters["magnitude"]
+        room = _room(name, magnitude)
+        if rng.random() < room / _largest(name):
+            break
+    if star:
+        number, length, reach = _disc(name, magnitude, place.latitude)
+        if rng.random() > number / room:
+            return None
+        distance = length * rng.gamma(3.0)
+        while distance > reach:
+            distance = length * rng.gamma(3.0) if reach > length else reach * rng.random() ** (1 / 3)
+        redshift, modulus = 0.0, 5 * np.log10(distance * 100)
+        galactic = dust_before(place, distance)
     else:
-        red = rng.random() < population.passive
-        colours = np.array(_COLOURS["red" if red else "blue"]) * (1 + 1.5 * min(redshift, 0.3))
-        colours = colours + np.array([0.12, 0.06, 0.06]) * rng.standard_normal(3)
-        absolute = population.host_magnitude + population.host_scatter * rng.standard_normal()
-        r = absolute + distance_modulus(redshift)
-        compact = 0.0
-        if name == "AGN":
-            nucleus = 10 ** (-0.4 * (peak - r))
-            compact = nucleus / (1 + nucleus)
-            colours = (1 - compact) * colours + compact * np.array(_COLOURS["nucleus"])
-            r = r - 2.5 * np.log10(1 + nucleus)
-        # Bigger galaxies are wider: radius grows as L^0.25 (Shen et al. 2003).
-        width = population.offset * 10 ** (-0.1 * (absolute + 20))
-        offset = width * rng.gamma(1.6) / kpc_per_arcsec(redshift)
-        # Catalogues fit a point source, which misses the outskirts, more of them in near and bright galaxies.
-        r = r + (1 - compact) * np.clip(0.4 * (20.0 - r), 0.2, 2.2)
-    g, i = r + colours[0], r - colours[1]
-    return {
-        "magnitudes": np.array([g, r, i, i - colours[2]]),
-        "offset": float(offset),
-        "star": name == "Cataclysmic",
-        "compact": float(compact),
-    }
+        z, _, _, cumulative = _distances()
+        redshift = float(np.interp(rng.random() * room, cumulative, z))
+        modulus, galactic = float(distance_modulus(redshift)), place.dust
+    host = parameters["host_dust"]
+
+    def flux(days, band):
+        # Host dust acts where the light is emitted, at a shorter wavelength: a power law there.
+        wavelength = BAND_WAVELENGTH / (1 + redshift)
+        dust = EXTINCTION * galactic + EXTINCTION[1] * host * (BAND_WAVELENGTH[1] / wavelength) ** 1.3
+        scale = (1 + redshift) * 10 ** (-0.4 * (modulus + dust - ZERO_POINT))
+        light = model.module.luminosity(days / (1 + redshift), wavelength[band], parameters)
+        return light * scale[band]
+
+    if name in ("AGN", "Flare"):  # found by the nucleus; by the greatest flare, which a grid of days misses
+        peak = magnitude + modulus + EXTINCTION[1] * (galactic + host)
+    else:
+        days = model.duration * _PEAK_SEARCH
+        peak = ZERO_POINT - 2.5 * np.log10(max(flux(days, np.ones(len(days), int)).max(), 1e-9))
+    if not selected(rng, name, peak, place):
+        return None
+    return Event(name, redshift, float(modulus), float(peak), model.duration, flux, parameters)

@@ -1,14 +1,17 @@
 """A labelled survey of sources that nobody observed, spoken in the language of the alert readers.
 
 Notable:
-- a source depends on (`seed`, its number) alone, not on how the survey is cut into units or on other sources
-- a source that the survey would not have followed is drawn again, with the same class, until one is accepted:
-  the class shares are the configured ones, up to binomial scatter
-- truth that only the simulation has (redshift, parameters) is in `simulate_source`, for tests and notebooks
+- a source depends on (`seed`, its number) and the settings alone, not on how the survey is cut into units or
+  on other sources; with stamps or without, its light curve and metadata are the same
+- a source that the survey would not have followed is drawn again, with the same class, until one is
+  accepted: the class shares are the configured ones, up to binomial scatter. With `classes="rates"` the
+  class is drawn again too, so that shares follow from volumetric rates and what the survey finds
+- `simulate_source` also has what only the simulation knows, for packets, tests and notebooks
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +19,23 @@ import numpy as np
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.report import ReadReport
 from rtf.classes import FINE
-from rtf.simulation import cadence, populations
-from rtf.simulation.detections import Detections, alternating, detect, magnitude_to_flux
-from rtf.simulation.light_curves import MODELS
+from rtf.simulation import populations
+from rtf.simulation.cadence import ObservingModel, season
+from rtf.simulation.detections import alternating, detect
 from rtf.simulation.metadata import draw_metadata
+from rtf.simulation.scene import Scene, add_field, draw_host, light_at_source
+from rtf.simulation.sky import Place
+from rtf.simulation.source import Event, SimulatedSource
 
-#: Sources in a unit of work.
-CHUNK = 256
+#: Sources in a unit of work, without stamps and with them.
+CHUNK, CHUNK_STAMPS = 256, 32
 #: A class that yields nothing after so many draws is impossible under the settings.
-_PATIENCE = 2000
-#: Median detections a year before the history begins, of sources that were always there.
-_EARLIER = {"AGN": 12.0, "Cataclysmic": 2.0}
+_PATIENCE = 20000
+#: Spectrographs go to what can be followed: a source begins at most so many days before its season, and at
+#: least so many before the end of it.
+BEFORE_SEASON, WITHIN_SEASON = 15, 36
+#: Alerts tell the visits of so many days before them.
+HISTORY_DAYS = 30.0
 
 
 @dataclass(frozen=True)
@@ -36,80 +45,101 @@ class SimulatedSurvey:
     Attributes
     ----------
     n_sources : accepted sources
-    seed : of the whole survey
-    classes : class name to share, any scale; None for the published shares (`populations.SHARES`)
-    min_detections : fewest detections within `window` of the first, for a source to be accepted
+    seed : of the sources
+    classes : class name to share, any scale; None for the published shares (`populations.SHARES`); "rates"
+        for shares that follow from `populations.POPULATIONS`
+    min_detections : fewest positive detections within `window` of the first, for a source to be accepted
     window : days
     mjd_start, mjd_end : when sources begin [MJD]
-    i_share : chance that a field has i-band visits
-    repeats : chance that a visit is repeated the same night in the same band; about 0.1 in alert streams
+    cadence : object with `draw_place` and `visits` (`rtf.simulation.cadence`); None for the observing model
+        of these dates, with the survey's seed
+    backend : `(rng, class name, place) -> Event | None`, where light curves come from; None for the
+        parametric models (`populations.draw_event`)
+    stamps : draw the three cutouts of every alert
+    negative : keep negative subtractions in the histories
     alternate_bands : thin each source to bands that alternate, which no alert stream does but the table of
         real SN Ia that the survey is compared with (`rtf.simulation.detections.alternating`)
     """
 
     n_sources: int
     seed: int = 0
-    classes: dict | None = field(default=None, hash=False)
+    classes: dict | str | None = field(default=None, hash=False)
     min_detections: int = 3
     window: float = 100.0
     mjd_start: float = 58800.0
     mjd_end: float = 60200.0
-    i_share: float = 0.05
-    repeats: float = 0.0
+    cadence: object = None
+    backend: Callable | None = None
+    stamps: bool = False
+    negative: bool = False
     alternate_bands: bool = False
 
     def __post_init__(self):
+        if isinstance(self.classes, str) and self.classes != "rates":
+            raise ValueError(f'classes is a mapping of class to share, or "rates", not {self.classes!r}')
         unknown = set(self.shares) - set(FINE)
         if unknown:
             raise ValueError(f"no light-curve model for class {sorted(unknown)}; known: {', '.join(FINE)}")
         if not self.shares or min(self.shares.values()) < 0 or sum(self.shares.values()) <= 0:
             raise ValueError(f"class shares must be positive, not {self.shares}")
+        if self.cadence is None:
+            model = ObservingModel(self.seed, self.mjd_start, self.mjd_end)
+            object.__setattr__(self, "cadence", model)
 
     @property
     def shares(self) -> dict:
+        if self.classes == "rates":
+            return {name: populations.followed_rate(name) for name in populations.SHARES}
         return dict(populations.SHARES if self.classes is None else self.classes)
 
     def units(self, path: Path | None = None) -> list[tuple[int, int]]:
         """First and one past the last source number of each chunk; `path` is not used."""
-        return [(k, min(k + CHUNK, self.n_sources)) for k in range(0, self.n_sources, CHUNK)]
+        chunk = CHUNK_STAMPS if self.stamps else CHUNK
+        return [(k, min(k + chunk, self.n_sources)) for k in range(0, self.n_sources, chunk)]
 
     def read(self, unit: tuple[int, int], report: ReadReport) -> Iterator[SourceHistory]:
         """The sources of one chunk; counts their detections, and the negative ones left out."""
         for number in range(*unit):
-            history, truth = simulate_source(self, number)
+            source = simulate_source(self, number)
+            history = history_of(source, self.negative)
             report.count("detections", len(history))
-            if truth["negative"]:
-                report.count("negative", truth["negative"])
+            if len(history) < len(source.alerts):
+                report.count("negative", len(source.alerts) - len(history))
             yield history
 
 
-def simulate_source(survey: SimulatedSurvey, number: int) -> tuple[SourceHistory, dict]:
-    """Source `number` of a survey, and the truth behind it.
+def history_of(source: SimulatedSource, negative: bool = False) -> SourceHistory:
+    """The history that a reader makes of a source's packets, `negative` subtractions kept or left out."""
+    if negative or source.positive.all():
+        return source.alerts
+    return source.alerts.select(np.flatnonzero(source.positive))
 
-    Returns
-    -------
-    history : as a reader yields it, without cutouts
-    truth : class name, redshift, parameters, apparent r scale [mag], dust E(B-V), host, start [MJD],
-        visits, and the number of negative detections
+
+def simulate_source(survey: SimulatedSurvey, number: int) -> SimulatedSource:
+    """Source `number` of a survey.
 
     Raises
     ------
     RuntimeError : the settings leave no source of the class to accept
     """
     rng = np.random.default_rng([survey.seed, number])
-    names = sorted(survey.shares, key=FINE.index)
-    edges = np.cumsum([survey.shares[name] for name in names])
-    name = names[int(np.searchsorted(edges, rng.random() * edges[-1], side="right").clip(max=len(names) - 1))]
-    for _ in range(_PATIENCE):
-        drawn = _draw(survey, rng, name)
-        if drawn is not None:
+    names, edges = _classes(survey)
+    for attempt in range(_PATIENCE):
+        if attempt == 0 or survey.classes == "rates":
+            name = names[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
+        place, start, event = _begin(survey, rng, name)
+        host = draw_host(rng, event, place)
+        visits, detections = _observe(survey, rng, place, start, event, host)
+        if detections is not None:
             break
     else:
-        raise RuntimeError(f"no {name} with {survey.min_detections} detections in {_PATIENCE} draws")
-    visits, detections, truth = drawn
-    metadata = draw_metadata(rng, visits, detections, truth["host"], truth["dec"], _EARLIER.get(name, 0.0))
+        raise RuntimeError(f"no {name} with {survey.min_detections} detections among {_PATIENCE}")
+    scene = add_field(rng, host, place)
+    metadata, positions = draw_metadata(rng, visits, detections, scene, place, event)
     visit = detections.visit
-    history = SourceHistory(
+    # Of several positions that packets report, readers keep the smallest.
+    ra, dec = positions[np.lexsort(positions.T)][0]
+    alerts = SourceHistory(
         object_id=f"SIM{survey.seed}_{number:07d}",
         mjd=visits.mjd[visit],
         band=visits.band[visit].astype(np.int8),
@@ -118,43 +148,55 @@ def simulate_source(survey: SimulatedSurvey, number: int) -> tuple[SourceHistory
         metadata=metadata,
         # Twelve bits hold the visits of a source, the next 36 its number, the rest the seed.
         candid=((np.int64(survey.seed) & 0x7FFF) << 48 | np.int64(number) << 12) + 1 + visit.astype(np.int64),
-        ra=truth["ra"],
-        dec=truth["dec"],
-        label=FINE.index(name),
+        cutouts=None,
+        ra=float(ra),
+        dec=float(dec),
+        label=FINE.index(event.name),
     )
-    return history, truth
+    if survey.stamps:
+        from rtf.simulation.stamps import draw_stamps  # galsim is slow to import
+
+        stamp_rng = np.random.default_rng([survey.seed, number, 1])
+        alerts.cutouts = draw_stamps(stamp_rng, visits, detections, scene, place)
+    return SimulatedSource(
+        alerts, detections.positive, positions, detections, visits, event, place, scene, start
+    )
 
 
-def _draw(survey: SimulatedSurvey, rng: np.random.Generator, name: str):
-    """One try: visits, detections and truth of a source of class `name`, or None if it is not followed."""
-    model = MODELS[name]
-    ra, dec = cadence.draw_position(rng)
-    start = float(rng.uniform(survey.mjd_start, survey.mjd_end))
-    opening, closing = cadence.season(start, ra, dec)
-    # Spectrographs go to what was found on the rise: not to one that began long before the season or ends it.
-    if start > closing - 20 or start < opening - 14:
-        return None
-    visits = cadence.draw_visits(
-        rng, start - 3, start + model.duration, ra, dec, survey.i_share, survey.repeats
-    )
+@lru_cache(8)
+def _shares(classes: tuple) -> tuple[list[str], np.ndarray]:
+    return [name for name, _ in classes], np.cumsum([share for _, share in classes])
+
+
+def _classes(survey: SimulatedSurvey) -> tuple[list[str], np.ndarray]:
+    """Class names with a share, and the cumulative shares."""
+    shares = survey.shares
+    return _shares(tuple((name, shares[name]) for name in sorted(shares, key=FINE.index) if shares[name] > 0))
+
+
+def _begin(survey: SimulatedSurvey, rng: np.random.Generator, name: str) -> tuple[Place, float, Event]:
+    """A source of a class that is followed, and when [MJD] it begins."""
+    for _ in range(_PATIENCE):
+        place = survey.cadence.draw_place(rng)
+        start = float(rng.uniform(survey.mjd_start, survey.mjd_end))
+        opening, closing = season(start, place.ra, place.dec)
+        if opening - BEFORE_SEASON <= start <= closing - WITHIN_SEASON:
+            event = (survey.backend or populations.draw_event)(rng, name, place)
+            if event is not None:
+                return place, start, event
+    raise RuntimeError(f"no {name} that is followed in {_PATIENCE} draws")
+
+
+def _observe(survey: SimulatedSurvey, rng, place: Place, start: float, event: Event, host: Scene):
+    """The visits to a source and its detections; None for these where they are too few."""
+    visits = survey.cadence.visits(place, start - HISTORY_DAYS, start + event.duration)
     if len(visits.mjd) < survey.min_detections:
-        return None
-    parameters = model.module.draw(rng, model.kind)
-    dust = 0.04 * np.exp(0.7 * rng.standard_normal()) + parameters.get("host_dust", 0.0)
-    redshift, peak = populations.draw_brightness(rng, name, parameters, dust)
-    phase = (visits.mjd - start) / (1 + redshift)
-    shape = model.module.relative_flux(phase, visits.band, parameters, redshift)
-    flux = shape * magnitude_to_flux(peak + populations.EXTINCTION[visits.band] * dust)
-    detections, negative = detect(rng, visits, flux)
+        return visits, None
+    flux = event.flux(visits.mjd - start, visits.band)
+    detections = detect(rng, visits, flux, light_at_source(host))
     if survey.alternate_bands:
-        kept = alternating(visits.band[detections.visit])
-        detections = Detections(*(column[kept] for column in detections))
-    early = visits.mjd[detections.visit]
-    if len(early) < survey.min_detections or early[survey.min_detections - 1] > early[0] + survey.window:
-        return None
-    host = populations.draw_host(rng, name, redshift, peak, parameters)
-    truth = {
-        "class": name, "redshift": redshift, "parameters": parameters, "peak": peak, "dust": dust,
-        "host": host, "ra": ra, "dec": dec, "start": start, "visits": visits, "negative": negative,
-    }  # fmt: skip
-    return visits, Detections(*detections), truth
+        detections = detections.rows(alternating(visits.band[detections.visit]))
+    seen = visits.mjd[detections.visit[detections.positive]]
+    if len(seen) < survey.min_detections or seen[survey.min_detections - 1] > seen[0] + survey.window:
+        return visits, None
+    return visits, detections

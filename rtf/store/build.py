@@ -42,6 +42,7 @@ from rtf.store.publish import (
 from rtf.store.splits import DEFAULT_FRACTIONS, check_fractions, read_labels, read_splits
 from rtf.store.store import StoreError
 from rtf.store.write import write_group
+from rtf.workers import cores
 
 #: Parts kept open at once; below the usual limit of 1024 open files.
 _OPEN_PARTS = 256
@@ -91,7 +92,7 @@ def preprocess(
     ValueError : bad fractions, a table that cannot be understood or that names no object of the input
     """
     out = Path(os.path.abspath(out))
-    workers = len(os.sched_getaffinity(0)) if workers is None else workers
+    workers = cores() if workers is None else workers
     if append and overwrite:
         raise ValueError("append and overwrite exclude each other")
     fractions = None if fractions is None else tuple(check_fractions(fractions).tolist())

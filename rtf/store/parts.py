@@ -7,12 +7,8 @@ Notable:
   stay on disk until they are copied to their place
 """
 
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ import pyarrow as pa
 from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, SourceHistory
 from rtf.alerts.report import ReadReport
 from rtf.files import whole
+from rtf.workers import in_processes
 
 SPLITS = ("train", "val", "test")
 
@@ -66,33 +63,17 @@ def read_units(reader, units: list, folder: Path, workers: int, done: Callable[[
     todo = [k for k in range(len(units)) if not report_path(folder, k).exists()]
     for _ in range(len(units) - len(todo)):
         done()
-    workers = min(workers, len(todo))
-    if workers <= 1:
-        for k in todo:
-            read_unit(reader, units[k], folder, k)
-            done()
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=_die_with_parent)
+    jobs = [(reader, units[k], folder, k) for k in todo]
+    for _ in in_processes(_read_unit, jobs, workers):
+        done()
+
+
+def _read_unit(reader, unit, folder: Path, index: int) -> None:
     try:
-        futures = {pool.submit(read_unit, reader, units[k], folder, k): k for k in todo}
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is not None:
-                error.add_note(f"while reading {units[futures[future]]}")
-                raise error
-            done()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _die_with_parent() -> None:
-    """End this worker when the process that started it is killed: else it waits for ever."""
-
-    def wait() -> None:
-        parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
+        read_unit(reader, unit, folder, index)
+    except Exception as error:
+        error.add_note(f"while reading {unit}")
+        raise
 
 
 def _groups(histories: Iterable[SourceHistory]) -> Iterator[list[SourceHistory]]:

@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 
 from rtf.alerts.history import METADATA_FIELDS, Cutouts, Detections, SourceHistory
-from rtf.classes import FINE
+from rtf.classes import FINE, OTHERS
 from rtf.store.parts import NUMBERS, SPLITS
 from rtf.store.write import FORMAT, VERSION
 
@@ -179,6 +179,8 @@ class Store:
         for label, name in [*enumerate(FINE), (-1, "unknown"), (None, "all")]:
             member = self.label == label if label is not None else np.ones(self.n, bool)
             counts = [int((member & (self.split == s)).sum()) for s in (0, 1, 2, -1)]
+            if name in OTHERS and not sum(counts):
+                continue
             lines.append(f"{name:<14}" + "".join(f"{c:>12,}" for c in (*counts, sum(counts))))
         return "\n".join(lines)
 

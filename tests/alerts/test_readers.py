@@ -267,7 +267,7 @@ def test_splits_and_labels(alerts, tmp_path):
     assert [(h.split, h.label) for h in histories] == [("val", -1), ("", 3)]
     assert report.counts["unlabelled"] == 1
 
-    np.savez(tmp_path / "labels" / "test" / f"{OBJECTS[0]}.npz", label=12)
+    np.savez(tmp_path / "labels" / "test" / f"{OBJECTS[0]}.npz", label=99)
     report = ReadReport()
     assert [h.label for h in read_histories(folder, report=report)] == [-1, 3]
     assert report.items[0]["field"] == "label"
@@ -444,7 +444,7 @@ def write_table(path, columns):
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
 def test_a_table(name, tmp_path):
     more = {
-        "type": ["SN II", "CV", "SN II", None, "CV", "SLSN"],
+        "type": ["SN II", "CV", "SN II", None, "CV", "SN Ib/c"],
         "isdiffpos": ["t", "1", "t", "f", "1", "t"],
         "ra": [3.0, 1.0, 2.0, 2.0, None, 5.0],
         "dec": [-1.0, 0.5, -1.0, -2.0, None, 5.0],

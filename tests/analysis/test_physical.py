@@ -127,7 +127,7 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(ValueError, match="source indices"):
         evaluate(source=source + 1)
     with pytest.raises(ValueError, match="labels must lie"):
-        evaluate(label=label + 10)
+        evaluate(label=label + 100)
     empty = Photometry(*(np.array([], int) for _ in range(3)))
     with pytest.raises(ValueError, match="no detections"):
         evaluate(true=empty, predicted=empty, magerr=np.array([]), source=np.array([], int))

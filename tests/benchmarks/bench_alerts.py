@@ -1,4 +1,4 @@
-"""Reading alerts and simulating sources, on one core.
+"""Reading alerts, on one core.
 
 Counted first: a packet of ZTF is about 60 kB, of which 40 kB are stamps; its 36 history entries hold some
 1,500 numbers, each decoded into a Python object by any Avro library. The baseline only decodes packets with
@@ -15,7 +15,6 @@ import numpy as np
 
 from rtf.alerts.read import auto_reader
 from rtf.alerts.report import ReadReport
-from rtf.simulation.survey import SimulatedSurvey
 from tests.packets import packets, write_avro
 
 COPIES = 40
@@ -58,10 +57,3 @@ def test_reading_avro(tmp_path):
     print(f"  fastavro, decoding alone       {decoding:,.0f} alerts/s")
     print(f"  to histories, stamps checked   {full:,.0f} alerts/s: {full / decoding:.2f} times")
     print(f"  to histories, without stamps   {no_cutouts:,.0f} alerts/s: {no_cutouts / decoding:.2f} times")
-
-
-def test_simulating():
-    survey = SimulatedSurvey(n_sources=512, seed=0)
-    began = time.perf_counter()
-    number = sum(1 for unit in survey.units() for _ in survey.read(unit, ReadReport()))
-    print(f"\nsimulating, one core: {number / (time.perf_counter() - began):,.0f} sources/s")

@@ -153,7 +153,8 @@ def test_configs_compose():
 
     needed = {
         "train": ["data.store=s"], "preprocess": ["input=i", "out=o"], "simulate": ["out=o"],
-        "encode": ["run=r", "input=i"], "evaluate": ["run=r"],
+        "encode": ["run=r", "input=i"], "evaluate": ["run=r"], "fit": ["input=i", "out=o"],
+        "check": ["out=o", "real=r"],
     }  # fmt: skip
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for name, overrides in needed.items():

@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 
 import rtf
+from rtf.alerts.history import BANDS
+from rtf.alerts.report import ReadReport
+from rtf.simulation.survey import SimulatedSurvey
 from tests.packets import packets, write_avro
 
 ROOT = Path(rtf.__file__).parents[1]
@@ -18,7 +23,8 @@ README = (ROOT / "README.md").read_text()
 SMALLER = {
     "rtf.train": "encoder.d_model=32 encoder.n_layers=1 encoder.n_heads=4 encoder.d_ff=64 decoder.d_model=32 "
     "decoder.n_layers=1 decoder.n_heads=4 decoder.d_ff=64 epochs=1 accelerator=cpu progress=false",
-    "rtf.simulate": "n_sources=60",
+    "rtf.simulate": "n_sources=20",
+    "rtf.fit": "",
     "rtf.evaluate": "",
     "rtf.preprocess": "",
     "rtf.encode": "",
@@ -51,7 +57,36 @@ def folder(tmp_path_factory):
     types = np.tile(["SN Ia", "SN II", "AGN", "Cataclysmic"], 10)
     rows = [f"{name},{kind}" for name, kind in zip(objects, types, strict=True)]
     (folder / "types.csv").write_text("\n".join(["object_id,type", *rows]) + "\n")
+    write_light_curves(folder / "lightcurves.parquet")
+    write_visits(folder / "visits.parquet")
     return folder
+
+
+def write_light_curves(path: Path) -> None:
+    """A table of light curves as an astronomer has them: forty SN Ia, simulated."""
+    survey = SimulatedSurvey(40, classes={"SN Ia": 1.0}, min_detections=12)
+    histories = [h for unit in survey.units() for h in survey.read(unit, ReadReport())]
+    rows = {
+        "object_id": [h.object_id for h in histories for _ in range(len(h))],
+        "mjd": np.concatenate([h.mjd for h in histories]),
+        "band": [BANDS[b] for h in histories for b in h.band],
+        "mag": np.concatenate([h.mag for h in histories]),
+        "magerr": np.concatenate([h.magerr for h in histories]),
+        "type": ["SN Ia" for h in histories for _ in range(len(h))],
+    }
+    parquet.write_table(pa.table(rows), path)
+
+
+def write_visits(path: Path) -> None:
+    """A log of three pointings, in g and r every second night for four years."""
+    mjd = np.arange(58800.0, 60300.0, 2.0)
+    pointing = np.repeat([[150.0, 30.0], [210.0, 45.0], [250.0, 60.0]], 2 * len(mjd), axis=0)
+    columns = {
+        "mjd": np.tile(np.concatenate([mjd + 0.3, mjd + 0.34]), 3),
+        "band": (["g"] * len(mjd) + ["r"] * len(mjd)) * 3,
+        "limmag": np.full(6 * len(mjd), 20.6), "ra": pointing[:, 0], "dec": pointing[:, 1],
+    }  # fmt: skip
+    parquet.write_table(pa.table(columns), path)
 
 
 def test_the_readme_has_commands():

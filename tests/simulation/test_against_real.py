@@ -7,35 +7,33 @@ Notable:
 """
 
 import numpy as np
-import pyarrow.parquet as parquet
 import pytest
 
-from rtf.alerts.report import ReadReport
+from rtf.simulation.check.light_curves import real_light_curves, simulated_light_curves
 from rtf.simulation.survey import SimulatedSurvey
 
 
-def real(folder, name):
-    """Light curves (mjd, band, mag, magerr) of a table, cut at 100 days."""
-    table = parquet.read_table(folder / "lightcurves" / name)
-    columns = [table[c].to_numpy() for c in ("mjd", "mag", "magerr")]
-    band = np.array(["gri".index(b) for b in table["band"].to_pylist()])
-    ids = np.array(table["object_id"].to_pylist())
-    order = np.lexsort((columns[0], ids))
-    edges = np.flatnonzero(ids[order][1:] != ids[order][:-1]) + 1
-    for rows in np.split(order, edges):
-        rows = rows[columns[0][rows] <= columns[0][rows[0]] + 100]
-        yield columns[0][rows], band[rows], columns[1][rows], columns[2][rows]
+def columns(histories):
+    """(mjd, band, mag, magerr) of each source."""
+    return [(h.mjd, h.band, h.mag, h.magerr) for h in histories]
+
+
+def both_sides(real_data, class_name, n, seed=5):
+    """Real and simulated light curves of a class, selected alike."""
+    survey = SimulatedSurvey(10 * n, seed=seed, classes={class_name: 1.0})
+    return columns(real_light_curves(real_data, class_name)), columns(
+        simulated_light_curves(survey, class_name, n)
+    )
 
 
 @pytest.fixture(scope="module")
 def pair(real_data):
-    survey = SimulatedSurvey(1000, seed=5, classes={"SN Ia": 1.0}, i_share=0.0, alternate_bands=True)
-    simulated = []
-    for unit in survey.units():
-        for h in survey.read(unit, ReadReport()):
-            k = h.mjd <= h.mjd[0] + 100
-            simulated.append((h.mjd[k], h.band[k], h.mag[k], h.magerr[k]))
-    return list(real(real_data, "ztf_bts_snia.parquet")), simulated
+    return both_sides(real_data, "SN Ia", 1000)
+
+
+@pytest.fixture(scope="module")
+def disruptions(real_data):
+    return both_sides(real_data, "TDE", 200)
 
 
 def compare(pair, measure, quantiles, atol, rtol=0.0):
@@ -45,13 +43,11 @@ def compare(pair, measure, quantiles, atol, rtol=0.0):
     np.testing.assert_allclose(ours, theirs, atol=atol, rtol=rtol)
 
 
-def test_the_real_table_is_thinned_to_alternating_bands_and_alerts_are_not(pair, real_data):
-    assert not any((np.diff(b) == 0).any() for _, b, _, _ in pair[0])
-    assert not any((np.diff(b) == 0).any() for _, b, _, _ in pair[1])
-    others = np.concatenate([np.diff(b) == 0 for _, b, _, _ in real(real_data, "ztf_tde.parquet")])
-    survey = SimulatedSurvey(200, seed=5, classes={"TDE": 1.0})
-    ours = [np.diff(h.band) == 0 for unit in survey.units() for h in survey.read(unit, ReadReport())]
-    assert np.concatenate(ours).mean() == pytest.approx(others.mean(), abs=0.12)
+def test_the_real_table_is_thinned_to_alternating_bands_and_alerts_are_not(pair, disruptions):
+    for side in pair:
+        assert not any((np.diff(b) == 0).any() for _, b, _, _ in side)
+    repeated = [np.concatenate([np.diff(b) == 0 for _, b, _, _ in side]).mean() for side in disruptions]
+    assert repeated[1] == pytest.approx(repeated[0], abs=0.12)
 
 
 def test_detections_per_source(pair):
@@ -99,13 +95,9 @@ def test_rise_and_decline(pair, band, phase):
     compare(pair, below_peak, (50,), 0.2)
 
 
-def test_tde_are_blue(real_data):
+def test_tde_are_blue(disruptions):
     def colour(t, b, m, e):
-        close = np.flatnonzero((np.diff(t) < 0.5) & (b[:-1] != b[1:]))
+        close = np.flatnonzero((np.diff(t) < 0.5) & (b[:-1] + b[1:] == 1))
         return (m[close + 1] - m[close]) * np.where(b[close] == 0, -1, 1)
 
-    survey = SimulatedSurvey(200, seed=5, classes={"TDE": 1.0})
-    ours = [h for unit in survey.units() for h in survey.read(unit, ReadReport())]
-    ours = np.concatenate([colour(h.mjd, h.band, h.mag, h.magerr) for h in ours])
-    theirs = np.concatenate([colour(*c) for c in real(real_data, "ztf_tde.parquet")])
-    assert np.nanmedian(ours) == pytest.approx(np.nanmedian(theirs), abs=0.1)
+    compare(disruptions, colour, (50,), 0.1)

@@ -82,11 +82,11 @@ def _source(path: Path, report: ReadReport) -> SourceHistory | None:
 
 
 def fine_index(value: np.ndarray, path: Path, report: ReadReport) -> int:
-    """A stored fine class, or unknown, reported, where it is none of 0 to 9; -1 stands for unknown itself."""
+    """A stored fine class, or unknown, reported, where it is none of `FINE`; -1 stands for unknown itself."""
     value = np.asarray(value)
     if value.size == 1 and value.dtype.kind in "iuf":
         number = float(value.reshape(()))
         if number == UNKNOWN or number in range(len(FINE)):
             return int(number)
-    report.skip(path, "not a fine class 0 to 9, kept as unknown", field="label")
+    report.skip(path, f"not a fine class 0 to {len(FINE) - 1}, kept as unknown", field="label")
     return UNKNOWN

@@ -1,24 +1,45 @@
-"""Parametric light curves, one file a model, and which class uses which.
+"""Light-curve models as spectral energy distributions, one file a model, and which class uses which.
 
 Every model is two functions, so that a survey, a test or a notebook drives them alike:
 
-- `draw(rng, kind) -> dict` draws the parameters of one source from the priors in the file's docstring
-- `relative_flux(phase, band, parameters, redshift) -> (T,)` evaluates it: `phase` (T,) rest-frame days since
-  the start of the event (explosion, disruption, start of watching for recurrent sources), ascending; `band`
-  (T,) index into `rtf.alerts.history.BANDS`; the result is the flux difference to quiescence in units of
-  the r-band scale that `rtf.simulation.populations` gives in magnitudes (the peak; for AGN the nucleus)
+- `draw(rng, kind) -> dict` draws the parameters of one source from the priors in the file's docstring; among
+  them `magnitude`, the absolute AB peak at 6366 Angstrom in the rest frame before dust (of AGN, the nucleus;
+  of what lies on a star, the light above it), and `host_dust`, E(B-V) [mag]. `amplitude`, where there is one,
+  is the peak above the star's quiescence [mag]
+- `luminosity(phase, wavelength, parameters) -> (T,)` evaluates them: `phase` (T,) rest-frame days since the
+  start (explosion, disruption, first outburst, start of watching), ascending; `wavelength` (T,) or scalar,
+  emitted Angstrom; the result in the unit of `spectrum`, the difference to quiescence and so zero before the
+  start, and of either sign for AGN alone
 
-A parameter named `magnitude_offset` (mag) shifts the population's absolute magnitude, so that a width can be
-tied to a luminosity. `duration` is how long the source is watched, observer-frame days.
+An observer at redshift z evaluates phase / (1 + z) and wavelength / (1 + z): that is the K-correction.
 """
 
 from typing import NamedTuple
 
-from rtf.simulation.light_curves import agn, outburst, plateau, sn_ia, sn_iin, stripped, tde
+from rtf.simulation.light_curves import (
+    afterglow,
+    agn,
+    arnett,
+    cataclysmic,
+    flare,
+    interaction,
+    kilonova,
+    magnetar,
+    plateau,
+    sn_ia,
+    tde,
+)
 
 
 class Model(NamedTuple):
-    """A model as a class uses it: `module` with `draw` and `relative_flux`, and the `kind` of prior."""
+    """A model as a class uses it.
+
+    Attributes
+    ----------
+    module : has `draw` and `luminosity`
+    kind : of the priors
+    duration : observer-frame days after its start for which a source is watched
+    """
 
     module: object
     kind: str
@@ -27,13 +48,18 @@ class Model(NamedTuple):
 
 MODELS = {
     "SN Ia": Model(sn_ia, "", 160.0),
-    "SN Ib": Model(stripped, "Ib", 160.0),
-    "SN Ic": Model(stripped, "Ic", 160.0),
+    "SN Ib": Model(arnett, "Ib", 160.0),
+    "SN Ic": Model(arnett, "Ic", 160.0),
     "SN II": Model(plateau, "II", 200.0),
     "SN IIP": Model(plateau, "IIP", 200.0),
-    "SN IIn": Model(sn_iin, "", 300.0),
-    "SN IIb": Model(stripped, "IIb", 160.0),
-    "Cataclysmic": Model(outburst, "", 400.0),
+    "SN IIn": Model(interaction, "", 300.0),
+    "SN IIb": Model(arnett, "IIb", 160.0),
+    "Cataclysmic": Model(cataclysmic, "", 400.0),
     "AGN": Model(agn, "", 400.0),
     "TDE": Model(tde, "", 300.0),
+    "Kilonova": Model(kilonova, "", 30.0),
+    "Afterglow": Model(afterglow, "", 20.0),
+    "SLSN": Model(magnetar, "", 300.0),
+    "FBOT": Model(arnett, "FBOT", 60.0),
+    "Flare": Model(flare, "", flare.WATCHED),
 }

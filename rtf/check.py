@@ -1,0 +1,28 @@
+"""Judge a simulated survey against real data: `python -m rtf.check out=DIR real=FOLDER`."""
+
+from functools import partial
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from rtf.entry import describe_errors, progress_bar, resolved
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="check")
+@describe_errors
+def main(config: DictConfig) -> None:
+    from rtf.simulation.check.report import check
+
+    config = resolved(config)
+    report = check(
+        partial(instantiate, config.simulation, _convert_="all"), config.real, config.out,
+        parts=tuple(config.parts), n_sources=config.n_sources, n_light_curves=config.n_light_curves,
+        seed=config.seed,
+        progress=partial(progress_bar, show=config.progress),
+    )  # fmt: skip
+    print(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,437 @@
+"""Fits of observed light curves with an empirical function: the parameters that nature draws.
+
+All bands of a source are fitted together. A band is described by the parameters of r and its differences to
+them, and both have Gaussian priors: a band of two detections gets the shape that other supernovae have in it,
+a band of twenty its own. The sum
+
+    sum_k rho((flux_k - F(t_k)) / sigma_k) + sum_j ((x_j - prior mean_j) / prior spread_j)²
+
+is minimised by Levenberg and Marquardt's method (MINPACK) with an analytic Jacobian, rho(r) = 2 c²
+(sqrt(1 + (r / c)²) - 1) with c = 3, so that an outlier pulls with a constant force.
+
+Notable:
+- coordinates are unbounded (`from_coordinates` of `rtf.simulation.light_curves.bazin` and `.villar`): time
+  scales cannot become negative nor a plateau rise; beyond 6 spreads of the prior nothing is evaluated
+- the start is the best of a grid; where it ends badly, a second start of another shape is tried
+- a lone detection a season earlier is left out: what counts is the brightest that has another near in time
+- r is the reference even of sources without r: its curve is then the prior's and is not given
+- errors are those of the Gaussian approximation, prior included, times sqrt(chi2) where chi2 exceeds 1
+- a floor of the relative error keeps a few exact points from deciding what a simple function cannot follow
+- alerts quote errors that are larger than the scatter: a chi2 per degree of freedom near 0.5 is a good fit
+- a source that cannot be fitted is returned with the reason, never with numbers
+- fluxes have zero point 25
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.optimize import leastsq
+
+from rtf.alerts.history import BANDS, SourceHistory
+from rtf.classes import FINE, UNKNOWN
+from rtf.files import whole
+from rtf.simulation.detections import POGSON, ZERO_POINT
+from rtf.simulation.light_curves import bazin, villar
+from rtf.workers import in_processes
+
+MODELS = {"bazin": bazin, "villar": villar}
+#: Band whose parameters the other bands are compared with.
+REFERENCE = BANDS.index("r")
+
+# Mean and spread of the coordinates in r; amplitude against the brightest detection, t0 against its time.
+# Time scales: fits of 6,000 ZTF supernovae (de Soto et al. 2024), with spreads at least as wide as theirs.
+_PRIOR = {
+    "bazin": np.array([[0.0, 2.0], [0.0, 30.0], [1.5, 1.0], [3.5, 0.8]]),
+    "villar": np.array([[0.0, 2.0], [0.0, 30.0], [1.53, 1.0], [3.51, 0.8], [3.28, 0.75], [-1.25, 1.5]]),
+}
+# The same of g and i against r. g is earlier and faster (same source); i mirrors g.
+_PRIOR_DIFFERENCE = {
+    "bazin": {
+        0: np.array([[0.0, 0.8], [-3.0, 5.0], [-0.35, 0.45], [-0.34, 0.6]]),
+        2: np.array([[0.0, 0.8], [1.0, 5.0], [0.15, 0.45], [0.20, 0.6]]),
+    },
+    "villar": {
+        0: np.array([[0.0, 0.8], [-2.0, 4.0], [-0.35, 0.45], [-0.34, 0.6], [-0.10, 0.4], [-0.2, 1.0]]),
+        2: np.array([[0.0, 0.8], [1.0, 4.0], [0.15, 0.45], [0.20, 0.6], [0.05, 0.4], [0.0, 1.0]]),
+    },
+}
+_REACH = 6.0  # spreads of the prior within which the function is evaluated
+_LOSS = 3.0  # sigmas from which a detection counts as an outlier
+_COMPANY = 30.0  # days within which a detection needs another, to be taken for the peak
+_AGAIN = 1.2  # reduced chi2 above which a second start is tried
+
+
+def _grid(*axes) -> np.ndarray:
+    return np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], -1)
+
+
+_BEGIN = np.array([-40.0, -28.0, -20.0, -14.0, -9.0, -5.0, -2.0, 1.0])  # of t0, days after the brightest
+#: Starts in r: one grid a shape.
+_STARTS = {
+    "bazin": [_grid(0.0, _BEGIN, np.log([1.5, 4, 12]), np.log([8, 25, 70]))],
+    "villar": [
+        _grid(0.0, _BEGIN, np.log([1.2, 3.5, 10]), np.log([10, 30, 80]), np.log([8, 30, 80]), -1.0),
+        # A steep decline that becomes a slow one: type Ia supernovae followed for long.
+        _grid(0.0, _BEGIN, np.log([1.2, 3.5, 10]), np.log([30, 80]), np.log([20, 35, 60]), 1.8),
+    ],
+}
+
+
+class Settings(NamedTuple):
+    """How to fit.
+
+    Attributes
+    ----------
+    model : "bazin" or "villar"
+    min_detections : fewest of all bands together
+    min_in_band : fewest in the band that has most
+    floor : relative error added in quadrature [mag]
+    before, after : days about the brightest detection within which detections are used
+    """
+
+    model: str = "villar"
+    min_detections: int = 5
+    min_in_band: int = 3
+    floor: float = 0.03
+    before: float = 100.0
+    after: float = 200.0
+
+    def check(self) -> None:
+        """Raises ValueError for no such model, or numbers that make no sense."""
+        if self.model not in MODELS:
+            raise ValueError(f"no model {self.model!r}; there are {', '.join(MODELS)}")
+        if self.floor < 0 or self.before < 0 or self.after < 0 or self.min_in_band < 1:
+            raise ValueError(f"impossible settings of a fit: {self._asdict()}")
+
+
+DEFAULT = Settings()
+
+
+class Fit(NamedTuple):
+    """A fitted source; arrays run over `BANDS` and are NaN for a band without detections.
+
+    Attributes
+    ----------
+    object_id, label, model
+    values, errors : (3, P) parameters as the function's file names them (`NAMES`) and their 1-sigma errors;
+        amplitude with zero point 25, t0 [MJD]
+    n : (3,) int, detections used
+    brightest : (3,) magnitude of the brightest of them
+    peak_mjd, peak_mag : (3,) of the fitted curve
+    chi2 : per degree of freedom
+    dof : detections less the effective number of parameters (the trace of the hat matrix)
+    """
+
+    object_id: str
+    label: int
+    model: str
+    values: np.ndarray
+    errors: np.ndarray
+    n: np.ndarray
+    brightest: np.ndarray
+    peak_mjd: np.ndarray
+    peak_mag: np.ndarray
+    chi2: float
+    dof: float
+
+
+class Failure(NamedTuple):
+    """A source that was not fitted, and why."""
+
+    object_id: str
+    reason: str
+
+
+class _Data(NamedTuple):
+    """Detections in units of the brightest, days from it, and the prior of the coordinates they need."""
+
+    blocks: list[int]
+    rows: list[np.ndarray]
+    time: np.ndarray
+    flux: np.ndarray
+    sigma: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+
+
+def fit(history: SourceHistory, settings: Settings = DEFAULT) -> Fit | Failure:
+    """Fit one source. The same detections in another order give the same fit.
+
+    Raises
+    ------
+    ValueError : no such model, or impossible settings
+    """
+    settings.check()
+    mjd, band, mag, magerr, first = _window(history, settings)
+    count = np.bincount(band, minlength=len(BANDS))
+    if len(mjd) < settings.min_detections:
+        return Failure(history.object_id, f"fewer than {settings.min_detections} detections")
+    if count.max() < settings.min_in_band:
+        return Failure(history.object_id, f"fewer than {settings.min_in_band} detections in every band")
+    data = _prepare(mjd - mjd[first], band, mag - mag[first], magerr, settings)
+    x, converged = _minimise(data, settings.model)
+    if not (converged and np.isfinite(x).all()):
+        return Failure(history.object_id, "did not converge")
+    return _described(history, settings.model, data, x, mjd[first], mag[first], band, mag, count)
+
+
+def _window(history: SourceHistory, settings: Settings):
+    """mjd, band, mag, magerr of the detections near the brightest, in an order of their own; its index."""
+    mjd, band = np.asarray(history.mjd, float), np.asarray(history.band, int)
+    mag, magerr = np.asarray(history.mag, float), np.asarray(history.magerr, float)
+    order = np.lexsort((magerr, mag, band, mjd))
+    mjd, band, mag, magerr = mjd[order], band[order], mag[order], magerr[order]
+    if not len(mjd):
+        return mjd, band, mag, magerr, 0
+    gap = np.diff(mjd, prepend=-np.inf, append=np.inf)
+    company = np.minimum(gap[1:], gap[:-1]) <= _COMPANY
+    first = int(np.argmin(np.where(company, mag, mag + 100.0)))
+    since = mjd - mjd[first]
+    keep = (since >= -settings.before) & (since <= settings.after)
+    return mjd[keep], band[keep], mag[keep], magerr[keep], int(keep[:first].sum())
+
+
+def _prepare(time, band, mag, magerr, settings: Settings) -> _Data:
+    flux = 10 ** (-0.4 * mag)
+    blocks = [REFERENCE, *(b for b in np.unique(band).tolist() if b != REFERENCE)]
+    prior = [_PRIOR[settings.model], *(_PRIOR_DIFFERENCE[settings.model][b] for b in blocks[1:])]
+    mean, spread = np.concatenate(prior).T
+    sigma = flux / POGSON * np.hypot(magerr, settings.floor)
+    return _Data(blocks, [np.flatnonzero(band == b) for b in blocks], time, flux, sigma, mean, spread)
+
+
+def _of_bands(x: np.ndarray, n_blocks: int) -> np.ndarray:
+    """(blocks, P) coordinates of each band from those of r and the differences to them."""
+    bands = x.reshape(n_blocks, -1).copy()
+    bands[1:] += bands[0]
+    return bands
+
+
+def _residuals(x: np.ndarray, data: _Data, module) -> tuple[np.ndarray, np.ndarray]:
+    """(L,) residuals in sigmas, and their Jacobian (L, X)."""
+    bands = _of_bands(x, len(data.blocks))
+    size = bands.shape[1]
+    curve, jacobian = np.zeros(len(data.time)), np.zeros((len(data.time), len(x)))
+    for k, rows in enumerate(data.rows):
+        log_flux, gradient = module.log_flux_gradient(data.time[rows], bands[k])
+        curve[rows] = np.exp(np.minimum(log_flux, 50.0))
+        gradient *= (curve[rows] / data.sigma[rows])[:, None]
+        jacobian[rows, :size] = gradient
+        jacobian[rows, k * size : (k + 1) * size] = gradient
+    return (curve - data.flux) / data.sigma, jacobian
+
+
+def _minimise(data: _Data, model: str) -> tuple[np.ndarray, bool]:
+    """Coordinates (X,) of the least cost, and whether the search ended there."""
+    module, best = MODELS[model], (np.inf, data.mean, False)
+    low, high = data.mean - _REACH * data.spread, data.mean + _REACH * data.spread
+    known: dict[bytes, tuple] = {}  # MINPACK asks for residuals and Jacobian of one point in two calls
+
+    def both(x):
+        key = x.tobytes()
+        if key not in known:
+            residual, jacobian = _residuals(np.clip(x, low, high), data, module)
+            root = np.sqrt(1 + (residual / _LOSS) ** 2)
+            # A residual whose square is rho: sqrt(2) r / sqrt(1 + root), free of cancellation near 0.
+            robust = residual * np.sqrt(2 / (1 + root))
+            slope = np.sqrt((1 + root) / 2) / root
+            known.clear()
+            known[key] = (
+                np.concatenate([robust, (x - data.mean) / data.spread]),
+                np.concatenate([jacobian * slope[:, None], np.diag(1 / data.spread)]),
+            )
+        return known[key]
+
+    for starts in _STARTS[model]:
+        x, _, info, _, status = leastsq(
+            lambda x: both(x)[0], _start(starts, data, module), Dfun=lambda x: both(x)[1],
+            full_output=True, maxfev=200, xtol=1e-5, ftol=1e-5,
+        )  # fmt: skip
+        cost = float(info["fvec"] @ info["fvec"])
+        if cost < best[0]:
+            best = (cost, x, status in (1, 2, 3, 4))
+        if best[0] < _AGAIN * len(data.time):
+            break
+    return best[1:]
+
+
+def _start(grid: np.ndarray, data: _Data, module) -> np.ndarray:
+    """The point of a grid of r's coordinates (K, P), with the amplitudes that suit it, of the least cost."""
+    size = grid.shape[1]
+    offset = data.mean.reshape(-1, size).copy()
+    offset[0] = 0.0
+    offset[:, 0] = 0.0  # amplitudes are solved for
+    amplitude = np.zeros((len(grid), len(data.blocks)))
+    spread = data.spread[:size]
+    cost = (((grid - data.mean[:size]) / spread)[:, 2:] ** 2).sum(1)
+    for k, rows in enumerate(data.rows):
+        if not len(rows):  # r itself
+            continue
+        shape = module.log_flux(data.time[rows], (grid + offset[k])[:, None, :]) - np.log(data.sigma[rows])
+        shape = np.exp(np.clip(shape, -50.0, 50.0))
+        seen = data.flux[rows] / data.sigma[rows]
+        scale = np.maximum(shape @ seen, 1e-30) / np.maximum((shape * shape).sum(1), 1e-30)
+        residual = (seen - scale[:, None] * shape) / _LOSS
+        amplitude[:, k] = np.log(scale)
+        cost += (amplitude[:, k] / spread[0]) ** 2
+        cost += 2 * _LOSS**2 * (np.sqrt(1 + residual**2) - 1).sum(1)
+    best = np.argmin(cost)
+    x = data.mean.copy()
+    x[:size] = grid[best]
+    with_data = [k for k, rows in enumerate(data.rows) if len(rows)]
+    x[0] = amplitude[best, with_data[0]]
+    for k in with_data:
+        if k:
+            x[k * size] = amplitude[best, k] - x[0]
+    return x
+
+
+def _described(history, model, data: _Data, x, origin, zero, band, mag, count) -> Fit:
+    """The `Fit` of coordinates `x` with times from `origin` [MJD] and fluxes in units of magnitude `zero`."""
+    module = MODELS[model]
+    residual, jacobian = _residuals(x, data, module)
+    information = jacobian.T @ jacobian
+    covariance = np.linalg.inv(information + np.diag(data.spread**-2.0))
+    dof = max(len(residual) - float(np.trace(covariance @ information)), 1.0)
+    chi2 = float(residual @ residual) / dof
+    covariance *= max(chi2, 1.0)
+
+    size = len(module.NAMES)
+    values, errors = np.full((2, len(BANDS), size), np.nan)
+    brightest, peak_mjd, peak_mag = np.full((3, len(BANDS)), np.nan)
+    coordinates = _of_bands(x, len(data.blocks))
+    coordinates[:, 0] += 0.4 * np.log(10) * (ZERO_POINT - zero)
+    for k, b in enumerate(data.blocks):
+        if not count[b]:
+            continue
+        pick = np.zeros((size, len(x)))
+        pick[:, :size] = pick[:, k * size : (k + 1) * size] = np.eye(size)
+        values[b] = module.from_coordinates(coordinates[k])
+        slope = _slope(module.from_coordinates, coordinates[k]) @ pick
+        errors[b] = np.sqrt(np.diag(slope @ covariance @ slope.T))
+        peak_mjd[b], log_peak = module.peak(coordinates[k])
+        peak_mag[b] = ZERO_POINT - POGSON * log_peak
+        brightest[b] = mag[band == b].min()
+    values[:, 1] += origin
+    peak_mjd += origin
+    return Fit(
+        history.object_id, history.label, model, values, errors, count, brightest, peak_mjd, peak_mag,
+        chi2, dof,
+    )  # fmt: skip
+
+
+def _slope(function: Callable, x: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    """Jacobian of a function (P,) -> (P,) by central differences."""
+    steps = step * np.eye(len(x))
+    return ((function(x + steps) - function(x - steps)) / (2 * step)).T
+
+
+def curve_magnitude(fit: Fit, mjd, band: int) -> np.ndarray:
+    """Magnitude (T,) of a fit at times `mjd` (T,) in one band; NaN if that band has no fit."""
+    module = MODELS[fit.model]
+    if np.isnan(fit.values[band, 0]):
+        return np.full(np.shape(mjd), np.nan)
+    log_flux = module.log_flux(np.asarray(mjd, float), module.to_coordinates(fit.values[band]))
+    return ZERO_POINT - POGSON * log_flux
+
+
+#: Sources in a unit of work, and the number from which processes pay.
+_CHUNK, _WORTH = 64, 200
+
+
+def fit_many(
+    histories: list[SourceHistory],
+    settings: Settings = DEFAULT,
+    workers: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[list[Fit], list[Failure]]:
+    """Fit sources in parallel, results in the order of `histories`.
+
+    Parameters
+    ----------
+    workers : processes; 0 fits in this one; None is one for each core, or none for few sources
+    progress : called with the number of sources done since the last call
+
+    Raises
+    ------
+    ValueError : no such model, or impossible settings
+    """
+    settings.check()
+    # Only what a fit looks at goes to the workers.
+    light = [_without_extras(h) for h in histories]
+    chunks = [light[k : k + _CHUNK] for k in range(0, len(light), _CHUNK)]
+    results = [[] for _ in chunks]
+    if workers is None and len(histories) < _WORTH:
+        workers = 0
+    for k, result in in_processes(_fit_chunk, [(chunk, settings) for chunk in chunks], workers):
+        results[k] = result
+        progress(len(result))
+    every = [result for chunk in results for result in chunk]
+    return [r for r in every if isinstance(r, Fit)], [r for r in every if isinstance(r, Failure)]
+
+
+def _fit_chunk(histories: list[SourceHistory], settings: Settings) -> list[Fit | Failure]:
+    return [fit(history, settings) for history in histories]
+
+
+def _without_extras(h: SourceHistory) -> SourceHistory:
+    empty = np.empty((len(h), 0), np.float32)
+    return SourceHistory(h.object_id, h.mjd, h.band, h.mag, h.magerr, empty, h.candid, label=h.label)
+
+
+def to_table(fits: list[Fit]) -> pa.Table:
+    """One row for each source and band with detections, sorted as given.
+
+    Columns: object_id, type (name, "" unknown) and label, model, band, n (detections in the band),
+    n_detections (in all), chi2 (per degree of freedom) and dof of the whole source, brightest_mag, peak_mjd,
+    peak_mag, then each parameter `p` of the function and `p_error`.
+
+    Raises
+    ------
+    ValueError : fits of several models
+    """
+    models = {f.model for f in fits}
+    if len(models) > 1:
+        raise ValueError(f"fits of {' and '.join(sorted(models))} do not fit in one table")
+    rows = [(f, b) for f in fits for b in range(len(BANDS)) if f.n[b]]
+    columns = {
+        "object_id": pa.array([f.object_id for f, _ in rows], pa.string()),
+        "type": pa.array(["" if f.label == UNKNOWN else FINE[f.label] for f, _ in rows], pa.string()),
+        "label": pa.array([f.label for f, _ in rows], pa.int8()),
+        "model": pa.array([f.model for f, _ in rows], pa.string()),
+        "band": pa.array([BANDS[b] for _, b in rows], pa.string()),
+        "n": pa.array([int(f.n[b]) for f, b in rows], pa.int32()),
+        "n_detections": pa.array([int(f.n.sum()) for f, _ in rows], pa.int32()),
+        "chi2": pa.array([f.chi2 for f, _ in rows], pa.float64()),
+        "dof": pa.array([f.dof for f, _ in rows], pa.float64()),
+        "brightest_mag": pa.array([f.brightest[b] for f, b in rows], pa.float64()),
+        "peak_mjd": pa.array([f.peak_mjd[b] for f, b in rows], pa.float64()),
+        "peak_mag": pa.array([f.peak_mag[b] for f, b in rows], pa.float64()),
+    }
+    for k, name in enumerate(MODELS[models.pop()].NAMES if models else ()):
+        columns[name] = pa.array([f.values[b, k] for f, b in rows], pa.float64())
+        columns[f"{name}_error"] = pa.array([f.errors[b, k] for f, b in rows], pa.float64())
+    return pa.table(columns)
+
+
+def write_fits(fits: list[Fit], path: str | os.PathLike) -> None:
+    """Write `to_table` as parquet, whole or not at all."""
+    with whole(Path(path)) as temporary:
+        pq.write_table(to_table(fits), temporary)
+
+
+def summary(fits: list[Fit], failures: list[Failure]) -> str:
+    """Lines a person can read: fitted, failed by reason, how well."""
+    lines = [f"{len(fits):,} of {len(fits) + len(failures):,} sources fitted"]
+    lines += [f"  {n:,} not: {reason}" for reason, n in Counter(f.reason for f in failures).most_common()]
+    if fits:
+        chi2 = np.array([f.chi2 for f in fits])
+        low, middle, high = np.percentile(chi2, [10, 50, 90])
+        lines.append(f"chi2 / dof: median {middle:.2f}, 80 % between {low:.2f} and {high:.2f}")
+    return "\n".join(lines)

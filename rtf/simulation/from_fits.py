@@ -1,0 +1,327 @@
+"""Light curves drawn from fits to real ones: a backend that gives a survey the variety that nature has.
+
+A table of fits (`python -m rtf.fit`, `rtf.simulation.fitting`) is a sample of each class. A source is one of
+its fits, chosen at random and moved a little in the space of the function's coordinates, all bands at once:
+
+    x = mean + (x_k - mean + h e) / sqrt(1 + h²),  e normal with the covariance of the class
+
+Notable:
+- this is a draw from a kernel density estimate that keeps mean and covariance (Silverman 1986, section 6.4),
+  so that colours stay with decline rates. Moving a fit within its own errors instead would count the errors
+  twice: they are in the spread of the table already
+- what is drawn is what was observed: apparent, in the survey's bands, dust of host and Milky Way and the
+  K-correction included. None of them is applied again, whatever the dust of the place; the parameters'
+  `host_dust` is 0 for that reason
+- by default the apparent magnitudes are the table's, which a survey had selected already; with `distance` a
+  source is moved nearer or farther, its time dilated accordingly, and selected by its new magnitude
+- a redshift is what puts an absolute magnitude at the apparent one. The absolute magnitude is drawn from the
+  class's luminosity function, weighted by the volume in which it would be as bright: hosts need a distance,
+  the light curve needs none
+- curves are zero before r (or the best band there is) has 1 % of its peak
+"""
+
+import os
+import warnings
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rtf.alerts.history import BANDS
+from rtf.classes import FINE
+from rtf.simulation.detections import POGSON, ZERO_POINT
+from rtf.simulation.fitting import MODELS, REFERENCE
+from rtf.simulation.light_curves import MODELS as CLASS_MODELS
+from rtf.simulation.light_curves.empirical import beginning
+from rtf.simulation.populations import PLANE, POPULATIONS, distance_modulus, selected
+from rtf.simulation.sky import EXTINCTION, Place
+from rtf.simulation.source import Event
+
+REQUIRED = ("object_id", "type", "model", "band", "n", "n_detections", "chi2", "brightest_mag", "peak_mag")
+#: What a source of an unknown redshift has of dust, on the way from the luminosity function to the sky [mag].
+_TYPICAL_DUST = 0.1
+#: A source is watched until it is this faint [mag], but no longer than this [d].
+_FAINT, _LONGEST = 21.5, 400.0
+#: A fit whose peak is brighter than any detection by more than this [mag] has invented it.
+_INVENTED = 0.5
+
+
+@dataclass(frozen=True)
+class FromFits:
+    """A light-curve backend: `backend(rng, class name, place) -> Event | None`.
+
+    Attributes
+    ----------
+    table : parquet file of fits
+    scatter : h, width of the kernel as a share of the class's spread; 0 repeats the fits themselves
+    max_chi2 : per degree of freedom, beyond which a fit is not used
+    min_detections : fewest that a fit must rest on
+    min_bands : fewest bands with two detections
+    distance : None, or (nearest, farthest) change of the distance modulus [mag]; within it, sources are
+        uniform in volume
+    missing : "typical" lets a band that the fit lacks differ from r (or, without r, from the band there is)
+        as it does in another fit of the class, or else as in the function's own population; "absent" leaves
+        it dark
+
+    Raises
+    ------
+    FileNotFoundError : no table
+    ValueError : a table that is not one of fits, or in which no fit is good enough; impossible settings
+    """
+
+    table: str
+    scatter: float = 0.2
+    max_chi2: float = 3.0
+    min_detections: int = 10
+    min_bands: int = 2
+    distance: tuple[float, float] | None = None
+    missing: str = "typical"
+
+    def __post_init__(self):
+        if self.missing not in ("typical", "absent"):
+            raise ValueError(f'missing is "typical" or "absent", not {self.missing!r}')
+        if self.scatter < 0:
+            raise ValueError(f"scatter must not be negative, as {self.scatter} is")
+        if self.distance is not None and not self.distance[0] < self.distance[1]:
+            raise ValueError(f"distance is (nearest, farthest) in magnitudes, not {tuple(self.distance)}")
+        for name, sample in self.samples.items():
+            dark = [BANDS[b] for b in range(len(BANDS)) if np.isnan(sample.coordinates[:, b, 0]).all()]
+            if dark:
+                known = name in MODELS[sample.model].POPULATION
+                typical = "it gets typical colours there" if known else "it gets another band's curve there"
+                what = "it is without light there" if self.missing == "absent" else typical
+                warnings.warn(f"{self.table}: no fit of {name} in {', '.join(dark)}; {what}", stacklevel=3)
+
+    @property
+    def samples(self) -> dict[str, "Sample"]:
+        """The usable fits of each class."""
+        if not os.path.exists(self.table):
+            raise FileNotFoundError(f"{self.table}: no table of fits there; python -m rtf.fit makes one")
+        stamp = os.stat(self.table).st_mtime_ns
+        return _samples(str(self.table), stamp, self.max_chi2, self.min_detections, self.min_bands)
+
+    def __call__(self, rng: np.random.Generator, name: str, place: Place) -> Event | None:
+        """A source of a class, or None where it is not followed.
+
+        Raises
+        ------
+        ValueError : the table has no usable fit of the class
+        """
+        samples = self.samples
+        if name not in samples:
+            raise ValueError(
+                f"{self.table}: no usable fit of class {name}; there are "
+                + ", ".join(f"{len(s.coordinates)} of {key}" for key, s in samples.items())
+            )
+        if POPULATIONS[name].redshift_max and abs(place.latitude) < PLANE:
+            return None
+        sample = samples[name]
+        x = draw_coordinates(rng, sample, self.scatter)
+        if self.missing == "typical":
+            x = _completed(rng, x, sample, name)
+        model = MODELS[sample.model]
+        best = _best(x)
+        magnitude = ZERO_POINT - POGSON * model.peak(x[best])[1]
+        redshift, modulus, parameters = _distance(rng, name, magnitude)
+        if self.distance is not None:
+            nearest, farthest = (10 ** (0.6 * d) for d in self.distance)
+            shift = np.log10(rng.uniform(nearest, farthest)) / 0.6
+            x, redshift = _moved(x, redshift, modulus, shift)
+            magnitude, modulus = magnitude + shift, modulus + shift
+            if not selected(rng, name, magnitude, place):
+                return None
+        return _event(name, model, x, best, redshift, modulus, magnitude, parameters)
+
+
+class Sample(NamedTuple):
+    """The usable fits of a class.
+
+    Attributes
+    ----------
+    model : name of the function
+    coordinates : (N, 3, P), NaN in bands without fit; t0 of each band counts from that of the first with one
+        in the order r, g, i
+    mean, root : (3 P,), (3 P, 3 P), mean and a square root of the covariance, of what is there
+    """
+
+    model: str
+    coordinates: np.ndarray
+    mean: np.ndarray
+    root: np.ndarray
+
+
+@lru_cache(4)
+def _samples(
+    path: str, stamp: int, max_chi2: float, min_detections: int, min_bands: int
+) -> dict[str, Sample]:
+    table = _read(path)
+    models = set(table["model"].to_pylist())
+    if len(models) != 1 or not models <= set(MODELS):
+        raise ValueError(
+            f"{path}: fits of {', '.join(sorted(models)) or 'nothing'}; needed is one of {', '.join(MODELS)}"
+        )
+    model = models.pop()
+    names = MODELS[model].NAMES
+    absent = [name for name in names if name not in table.column_names]
+    if absent:
+        raise ValueError(f"{path}: no column {', '.join(absent)}, which fits with {model} have")
+    column = {name: np.array(table[name].to_pylist()) for name in (*REQUIRED, *names)}
+
+    values = np.stack([column[name].astype(float) for name in names], -1)
+    good = (column["chi2"] <= max_chi2) & (column["n_detections"] >= min_detections)
+    good &= np.isfinite(values).all(1) & (column["peak_mag"] > column["brightest_mag"] - _INVENTED)
+    good &= np.isin(column["band"], BANDS) & (column["n"] >= 2)
+    rows: dict[str, dict[str, list[int]]] = {}
+    for k in np.flatnonzero(good & np.isin(column["type"], FINE)):
+        rows.setdefault(str(column["type"][k]), {}).setdefault(str(column["object_id"][k]), []).append(k)
+    samples = {}
+    for name in sorted(rows, key=FINE.index):
+        objects = [own for own in rows[name].values() if len(own) >= min_bands]
+        if objects:
+            bands = [[BANDS.index(column["band"][k]) for k in own] for own in objects]
+            samples[name] = _sample(model, [values[own] for own in objects], bands)
+    if not samples:
+        raise ValueError(
+            f"{path}: none of {table.num_rows} rows is a good fit of a known class (chi2 <= {max_chi2}, "
+            f"{min_detections} detections, {min_bands} bands)"
+        )
+    return samples
+
+
+def _read(path: str) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: not a parquet table ({error})") from error
+    absent = [name for name in REQUIRED if name not in table.column_names]
+    if absent:
+        raise ValueError(f"{path}: no column {', '.join(absent)}; a table of python -m rtf.fit has them")
+    return table
+
+
+def _sample(model: str, values: list[np.ndarray], bands: list[list[int]]) -> Sample:
+    size = values[0].shape[1]
+    x = np.full((len(values), len(BANDS), size), np.nan)
+    for k, (own, where) in enumerate(zip(values, bands)):
+        x[k, where] = MODELS[model].to_coordinates(own)
+        x[k, :, 1] -= x[k, _best(x[k]), 1]
+    flat = x.reshape(len(x), -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a band that no fit has is NaN throughout
+        mean = np.nanmean(flat, 0)
+    # A band that a source lacks varies with nothing.
+    around = np.nan_to_num(flat - mean)
+    _, spread, axes = np.linalg.svd(around / np.sqrt(max(len(x) - 1, 1)), full_matrices=False)
+    root = np.zeros((flat.shape[1], flat.shape[1]))
+    root[:, : len(spread)] = axes.T * spread
+    return Sample(model, x, mean, root)
+
+
+def _best(x: np.ndarray) -> int:
+    """The first band with a fit in the order r, g, i."""
+    return next(b for b in (REFERENCE, 0, 2) if np.isfinite(x[b, 0]))
+
+
+def draw_coordinates(rng: np.random.Generator, sample: Sample, scatter: float) -> np.ndarray:
+    """(3, P) coordinates of one source, NaN in bands that its fit lacks."""
+    one = sample.coordinates[rng.integers(len(sample.coordinates))].ravel()
+    kick = sample.root @ rng.standard_normal(len(one))
+    moved = sample.mean + (one - sample.mean + scatter * kick) / np.sqrt(1 + scatter**2)
+    return moved.reshape(len(BANDS), -1)
+
+
+def _completed(rng: np.random.Generator, x: np.ndarray, sample: Sample, name: str) -> np.ndarray:
+    """`x` with each missing band as another one plus the difference that the class has between the two."""
+    by = _best(x)
+    for b in np.flatnonzero(np.isnan(x[:, 0])):
+        difference = sample.coordinates[:, b] - sample.coordinates[:, by]
+        difference = difference[np.isfinite(difference[:, 0])]
+        if len(difference):
+            x[b] = x[by] + difference[rng.integers(len(difference))]
+        else:
+            x[b] = _typical(x[by], sample.model, name, b, by)
+    return x
+
+
+def _typical(x: np.ndarray, model: str, name: str, band: int, by: int) -> np.ndarray:
+    """(P,) coordinates in one band from those in another: the mean difference of the function's population.
+
+    A class without a population has the same curve in both.
+    """
+    module = MODELS[model]
+    if name not in module.POPULATION:
+        return x.copy()
+    of_r, of_g, of_i = np.array(module.POPULATION[name][0], float)
+    difference = {0: of_g, REFERENCE: np.zeros_like(of_r), 2: of_i}
+    shift = difference[band] - difference[by]
+    there = x + shift
+    there[0] = 0.0
+    there[0] = module.peak(x)[1] - shift[0] / POGSON - module.peak(there)[1]
+    return there
+
+
+@lru_cache(32)
+def _luminosities(name: str, number: int = 300) -> tuple[tuple[dict, ...], np.ndarray]:
+    """Parameters drawn from a class's model, and cumulative weights by the volume in which they are seen."""
+    model, rng = CLASS_MODELS[name], np.random.default_rng(0)
+    drawn = tuple(model.module.draw(rng, model.kind) for _ in range(number))
+    volume = 10 ** (-0.6 * np.array([p["magnitude"] for p in drawn]))
+    return drawn, np.cumsum(volume / volume.sum())
+
+
+def _distance(rng, name: str, magnitude: float) -> tuple[float, float, dict]:
+    """Redshift, distance modulus, and what else hosts need of a source of an apparent magnitude."""
+    drawn, cumulative = _luminosities(name)
+    one = drawn[min(int(np.searchsorted(cumulative, rng.random())), len(drawn) - 1)]
+    modulus = magnitude - one["magnitude"] - EXTINCTION[1] * _TYPICAL_DUST
+    redshift = _redshift(modulus) if POPULATIONS[name].redshift_max else 0.0
+    kept = {key: one[key] for key in ("magnitude", "amplitude") if key in one}
+    return redshift, float(modulus), {**kept, "host_dust": 0.0}
+
+
+@cache
+def _redshifts() -> tuple[np.ndarray, np.ndarray]:
+    grid = np.geomspace(5e-4, 4.0, 2000)
+    return distance_modulus(grid), grid
+
+
+def _redshift(modulus: float) -> float:
+    return float(np.interp(modulus, *_redshifts()))
+
+
+def _moved(x: np.ndarray, redshift: float, modulus: float, shift: float) -> tuple[np.ndarray, float]:
+    """Coordinates and redshift at a distance modulus larger by `shift`."""
+    farther = _redshift(modulus + shift) if redshift else 0.0
+    stretch = (1 + farther) / (1 + redshift)
+    x = x.copy()
+    x[:, 0] -= shift / POGSON
+    x[:, 1] *= stretch
+    x[:, 2 : min(x.shape[1], 5)] += np.log(stretch)  # every other time scale is a logarithm
+    return x, farther
+
+
+def _event(name, model, x, best: int, redshift, modulus, magnitude, parameters: dict) -> Event:
+    top, _ = model.peak(x[best])
+    x = x.copy()
+    x[:, 1] -= beginning(model, x[best], top)
+    light = np.isfinite(x[:, 0])
+    known = np.where(light[:, None], x, x[best])
+
+    def flux(days, band):
+        values = np.exp(model.log_flux(days, known[band]))
+        return np.where((np.asarray(days) > 0) & light[band], values, 0.0)
+
+    days = np.arange(0.0, _LONGEST, 2.0)
+    seen = np.flatnonzero(flux(days, np.full(len(days), best)) > 10 ** (-0.4 * (_FAINT - ZERO_POINT)))
+    duration = float(days[seen[-1]] + 2.0) if len(seen) else 2.0
+    values = model.from_coordinates(known)
+    shape = {
+        f"{key}_{BANDS[b]}": float(values[b, k])
+        for b in np.flatnonzero(light)
+        for k, key in enumerate(model.NAMES)
+    }
+    # `amplitude` without a band is that of an outburst above its star.
+    return Event(name, redshift, modulus, float(magnitude), duration, flux, {**parameters, **shape})

@@ -1,0 +1,309 @@
+"""What a deep image shows at a source's place: its host, or the star it is, and everything around it.
+
+Notable:
+- one table of objects serves metadata and stamps, so that both speak of the same sky; row 0 is the host
+- the host follows the class as in nature: its type, luminosity and size, and where in it the source sits
+- offsets are drawn in half-light radii along the host's ellipse: close to the light for supernovae, far out
+  for kilonovae, zero for what happens in a nucleus
+- magnitudes are observed ones (distance, redshifted colours, dust of the Milky Way) of the whole object
+- neighbours are unrelated: stars by Galactic latitude, galaxies by their counts; nothing is clustered
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from rtf.simulation.populations import kpc_per_arcsec
+from rtf.simulation.sky import EXTINCTION, Place
+from rtf.simulation.source import Event
+
+#: Objects are drawn this far east, west, north and south of the source [arcsec]: a stamp, and 30" around.
+HALF_SIDE = 33.0
+_AREA = (2 * HALF_SIDE / 60) ** 2  # [arcmin^2]
+#: Extinction in g, r, i, z per E(B-V) (Schlafly & Finkbeiner 2011, table 6) [mag].
+_DUST = np.append(EXTINCTION, 1.263)
+#: Half-light radius of an exponential disc in scale lengths.
+_HALF_LIGHT = 1.678
+#: Thickness of discs seen edge-on, over their diameter.
+_THICKNESS = 0.2
+
+
+class Scene(NamedTuple):
+    """Objects around a source, the host first.
+
+    Attributes
+    ----------
+    dx, dy : (N,) position east and north of the source [arcsec]
+    magnitudes : (N, 4) total AB magnitude in g, r, i, z
+    star : (N,) bool
+    compact : (N,) share of the light in a point: 1 of stars, the nucleus of an AGN, else 0
+    radius : (N,) half-light radius of the extended light along its major axis [arcsec], 0 of stars
+    bulge : (N,) share of the extended light in a Sérsic bulge of index 4; the rest is an exponential disc
+    axis_ratio : (N,) minor over major axis
+    angle : (N,) position angle of the major axis, from north to east [radian]
+    kind : of row 0: "passive", "star-forming", "dwarf", "green", or "star"
+    """
+
+    dx: np.ndarray
+    dy: np.ndarray
+    magnitudes: np.ndarray
+    star: np.ndarray
+    compact: np.ndarray
+    radius: np.ndarray
+    bulge: np.ndarray
+    axis_ratio: np.ndarray
+    angle: np.ndarray
+    kind: str
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Where a class happens.
+
+    Attributes
+    ----------
+    kinds : kind of galaxy to its share
+    magnitude, scatter : absolute r magnitude of star-forming hosts and its standard deviation [mag]; other
+        kinds are shifted by `KINDS`
+    offset : "light" (bulge or disc, by their light), "disc", "far", or "nucleus"
+    """
+
+    kinds: dict
+    magnitude: float = -20.0
+    scatter: float = 1.3
+    offset: str = "disc"
+
+
+class Kind(NamedTuple):
+    """Galaxies of one kind, at luminosity -20.5.
+
+    Attributes
+    ----------
+    shift : of the absolute magnitude against the class's star-forming hosts [mag]
+    colours : g - r, r - i, i - z at rest [mag]
+    radius, slope : half-light radius [kpc], and the exponent with which it grows with luminosity
+    bulge : parameters of the beta distribution of the bulge's share
+    flat : whether it is a disc seen at any inclination, else a spheroid
+    """
+
+    shift: float
+    colours: tuple
+    radius: float
+    slope: float
+    bulge: tuple
+    flat: bool
+
+
+# Colours: Blanton & Moustakas 2009. Sizes: Shen et al. 2003 (early and late types, half light in z).
+KINDS = {
+    "passive": Kind(-0.9, (0.74, 0.37, 0.26), 3.3, 0.60, (5.0, 3.0), False),
+    "star-forming": Kind(0.0, (0.46, 0.25, 0.15), 4.6, 0.26, (1.5, 6.0), True),
+    "dwarf": Kind(0.0, (0.24, 0.08, 0.02), 3.2, 0.30, (0.5, 12.0), True),
+    "green": Kind(0.0, (0.62, 0.30, 0.20), 2.7, 0.45, (4.0, 3.0), False),
+}
+
+# Core collapse: Schulze et al. 2021. SN Ia, by mass and star formation: Sullivan et al. 2006.
+# SLSN, GRB: Lunnan et al. 2015, Perley et al. 2016; FBOT: Wiseman et al. 2020; kilonovae (short GRB): Fong &
+# Berger 2013; TDE: French et al. 2020; AGN: hosts of luminous broad-line nuclei, Kauffmann et al. 2003.
+_FORMING = Hosts({"star-forming": 0.88, "dwarf": 0.12})
+HOSTS = {
+    "SN Ia": Hosts({"passive": 0.32, "star-forming": 0.64, "dwarf": 0.04}, -20.3, 1.1, "light"),
+    "SN Ib": _FORMING,
+    "SN Ic": Hosts({"star-forming": 0.90, "dwarf": 0.10}, -20.2),
+    "SN II": _FORMING,
+    "SN IIP": _FORMING,
+    "SN IIn": Hosts({"star-forming": 0.78, "dwarf": 0.22}, -19.5, 1.6),
+    "SN IIb": Hosts({"star-forming": 0.80, "dwarf": 0.20}, -19.6),
+    "AGN": Hosts({"passive": 0.4, "star-forming": 0.6}, -21.4, 0.8, "nucleus"),
+    "TDE": Hosts({"green": 0.8, "star-forming": 0.1, "passive": 0.1}, -20.2, 0.9, "nucleus"),
+    "Kilonova": Hosts({"passive": 0.35, "star-forming": 0.65}, -20.5, 1.0, "far"),
+    "Afterglow": Hosts({"dwarf": 1.0}, -18.8, 1.4),
+    "SLSN": Hosts({"dwarf": 1.0}, -17.6, 1.4),
+    "FBOT": Hosts({"dwarf": 1.0}, -18.4, 1.2),
+}
+
+#: Classes that are stars of our Galaxy: g - r, r - i, i - z in quiescence, mean and scatter [mag]; and the r
+#: magnitude, mean and scatter, where the light curve does not tell an amplitude.
+_QUIESCENT = {
+    "Cataclysmic": ((0.25, 0.10, 0.05), 0.22, 20.5, 1.2),
+    "Flare": ((1.45, 1.35, 0.70), 0.12, 19.5, 1.5),
+}
+_NUCLEUS_COLOURS = np.array([0.25, 0.15, 0.10])
+
+#: Stars brighter than `_STAR_LIMIT` in r per square arcminute: at the poles, and what the disc adds with its
+#: angular scale [degree] (counts of the Besançon model; Robin et al. 2003), patches in ln.
+_STAR_LIMIT, _STAR_POLE, _STAR_DISC, _STAR_SCALE, _PATCHES = 22.8, 3.0, 150.0, 8.0, 0.45
+#: Galaxies brighter than `_GALAXY_LIMIT` in r per square arcminute (Yasuda et al. 2001).
+_GALAXY_LIMIT, _GALAXIES = 23.3, 11.0
+#: Slope of log10 counts per magnitude.
+_STAR_SLOPE, _GALAXY_SLOPE = 0.25, 0.38
+_BRIGHTEST = 9.0
+#: Noise-equivalent area of a PSF of 2 arcsec [arcsec^2].
+_PSF_AREA = 9.0
+
+
+def draw_scene(rng: np.random.Generator, event: Event, place: Place) -> Scene:
+    """The host of a source and the field around it.
+
+    Parameters
+    ----------
+    event : its class, distance, brightness and, where it has one, amplitude [mag]
+    place : Galactic latitude and dust
+
+    Raises
+    ------
+    KeyError : a class without hosts
+    """
+    return add_field(rng, draw_host(rng, event, place), place)
+
+
+def draw_host(rng: np.random.Generator, event: Event, place: Place) -> Scene:
+    """A scene of the host alone: all that it takes to know how well a source is detected."""
+    if event.name in _QUIESCENT:
+        return Scene(*_star(rng, event), "star")
+    kind, host = _galaxy(rng, event, place)
+    return Scene(*host, kind)
+
+
+def add_field(rng: np.random.Generator, host: Scene, place: Place) -> Scene:
+    """A host and the unrelated objects around it."""
+    stars, galaxies = _field_stars(rng, place), _field_galaxies(rng, place)
+    return Scene(*(np.concatenate(columns) for columns in zip(host[:-1], stars, galaxies)), host.kind)
+
+
+def _star(rng: np.random.Generator, event: Event) -> tuple:
+    """The star that erupts, as one row of a `Scene`."""
+    colours, scatter, mean, spread = _QUIESCENT[event.name]
+    if "amplitude" in event.parameters:
+        r = event.magnitude + event.parameters["amplitude"]
+    else:
+        r = max(mean + spread * rng.standard_normal(), event.magnitude + 0.5)
+    # One temperature moves all colours together.
+    colours = np.array(colours) + scatter * rng.standard_normal() * np.array([1.0, 0.5, 0.3])
+    return _rows(0.0, 0.0, _griz(r, colours), True, 1.0, 0.0, 0.0, 1.0, 0.0)
+
+
+def _galaxy(rng: np.random.Generator, event: Event, place: Place) -> tuple[str, tuple]:
+    """The kind of host galaxy, and it as one row of a `Scene`."""
+    hosts = HOSTS[event.name]
+    edges = np.cumsum(list(hosts.kinds.values()))
+    name = list(hosts.kinds)[int(np.searchsorted(edges[:-1], rng.random() * edges[-1], side="right"))]
+    kind = KINDS[name]
+    normal, uniform = rng.standard_normal(6), rng.random(3)
+    absolute = hosts.magnitude + kind.shift + hosts.scatter * normal[0]
+
+    # Redshift reddens the optical colours of galaxies by about 1.5 mag per unit in g - r, to redshift 0.4.
+    colours = np.array(kind.colours) * (1 + 1.5 * min(event.redshift, 0.4)) + 0.06 * normal[1:4]
+    r = absolute + event.distance_modulus
+    magnitudes = _griz(r, colours) + _DUST * place.dust
+    compact = 0.0
+    if event.name == "AGN":
+        nucleus = _griz(event.magnitude - _DUST[1] * place.dust, _NUCLEUS_COLOURS) + _DUST * place.dust
+        light, point = 10 ** (-0.4 * magnitudes), 10 ** (-0.4 * nucleus)
+        magnitudes, compact = -2.5 * np.log10(light + point), float(point[1] / (light + point)[1])
+
+    kpc = kind.radius * 10 ** (-0.4 * kind.slope * (absolute + 20.5)) * np.exp(0.35 * normal[4])
+    radius = float(np.clip(max(kpc, 0.4) / kpc_per_arcsec(event.redshift), 0.05, 60.0))
+    bulge = float(rng.beta(*kind.bulge))
+    cosine = uniform[0]
+    axis_ratio = np.sqrt(cosine**2 * (1 - _THICKNESS**2) + _THICKNESS**2) if kind.flat else 0.5 + 0.5 * cosine
+    angle = np.pi * uniform[1]
+    along = _offset(rng, hosts.offset, bulge) * radius
+    turn = 2 * np.pi * uniform[2]
+    major, minor = along * np.cos(turn), along * np.sin(turn) * axis_ratio
+    # The host's centre as seen from the source.
+    dx = -(major * np.sin(angle) + minor * np.cos(angle))
+    dy = -(major * np.cos(angle) - minor * np.sin(angle))
+    return name, _rows(dx, dy, magnitudes, False, compact, radius, bulge, axis_ratio, angle)
+
+
+def _offset(rng: np.random.Generator, rule: str, bulge: float) -> float:
+    """Distance from the centre along the ellipse, in half-light radii.
+
+    Light of an exponential disc has radii of a gamma distribution of shape 2. That of a de Vaucouleurs bulge
+    is close to log-normal about the half-light radius. Short GRB lie 1.5 half-light radii out in the median
+    (Fong & Berger 2013).
+    """
+    if rule == "nucleus":
+        return 0.0
+    if rule == "far":
+        return float(min(1.5 * np.exp(0.9 * rng.standard_normal()), 10.0))
+    if rule == "light" and rng.random() < bulge:
+        return float(min(np.exp(rng.standard_normal()), 6.0))
+    return float(rng.gamma(2.0) / _HALF_LIGHT)
+
+
+def _field_stars(rng: np.random.Generator, place: Place) -> tuple:
+    """Stars that happen to be near, as rows of a `Scene`."""
+    density = _STAR_POLE + _STAR_DISC * np.exp(-abs(place.latitude) / _STAR_SCALE)
+    count = rng.poisson(_AREA * density * np.exp(_PATCHES * rng.standard_normal() - 0.5 * _PATCHES**2))
+    x, y, depth, dice = rng.random((4, count))
+    r = _counts(depth, _STAR_LIMIT, _STAR_SLOPE)
+    # Turn-off stars, and more red dwarfs the fainter (Jurić et al. 2008; locus of Covey et al. 2007).
+    normal = rng.standard_normal((2, count))
+    dwarf = dice < np.clip(0.12 * (r - 16), 0.05, 0.7)
+    colour = np.where(dwarf, 1.40 + 0.08 * normal[0], 0.55 + 0.18 * normal[0])
+    red = np.where(dwarf, 0.6 + 1.2 * ((dice * 97.0) % 1.0), 0.40 * colour - 0.02 + 0.04 * normal[1])
+    magnitudes = np.stack([r + colour, r, r - red, r - 1.55 * red], 1)
+    # Half of the dust lies before a typical star, and reddens it; the counts in r are as observed.
+    magnitudes += 0.5 * place.dust * (_DUST - _DUST[1])
+    none, one = np.zeros(count), np.ones(count)
+    return (
+        (2 * x - 1) * HALF_SIDE, (2 * y - 1) * HALF_SIDE, magnitudes,
+        np.ones(count, bool), one, none, none, one, none,
+    )  # fmt: skip
+
+
+def _field_galaxies(rng: np.random.Generator, place: Place) -> tuple:
+    """Galaxies that happen to be near, as rows of a `Scene`."""
+    count = rng.poisson(_AREA * _GALAXIES * 10 ** (-_GALAXY_SLOPE * _DUST[1] * min(place.dust, 3.0)))
+    x, y, depth, inclination, turn, bulge = rng.random((6, count))
+    normal = rng.standard_normal((2, count))
+    r = _counts(depth, _GALAXY_LIMIT, _GALAXY_SLOPE)
+    colour = 0.80 + 0.35 * normal[0] + place.dust * (_DUST[0] - _DUST[1])
+    magnitudes = np.stack([r + colour, r, r - 0.50 * colour, r - 0.80 * colour], 1)
+    radius = 0.75 * 10 ** (-0.14 * (r - 21.0)) * np.exp(0.4 * normal[1])
+    return (
+        (2 * x - 1) * HALF_SIDE, (2 * y - 1) * HALF_SIDE, magnitudes, np.zeros(count, bool), np.zeros(count),
+        radius, bulge**2, np.sqrt(inclination**2 * (1 - _THICKNESS**2) + _THICKNESS**2), np.pi * turn,
+    )  # fmt: skip
+
+
+def _counts(uniform: np.ndarray, limit: float, slope: float) -> np.ndarray:
+    """Magnitudes whose numbers grow tenfold every 1 / `slope` magnitudes up to `limit`."""
+    return np.maximum(limit + np.log10(np.maximum(uniform, 1e-9)) / slope, _BRIGHTEST)
+
+
+def _griz(r: float, colours: np.ndarray) -> np.ndarray:
+    """Magnitudes (4,) from r and g - r, r - i, i - z."""
+    return np.array([r + colours[0], r, r - colours[1], r - colours[1] - colours[2]])
+
+
+def _rows(dx, dy, magnitudes, star, compact, radius, bulge, axis_ratio, angle) -> tuple:
+    """One object as columns of length one."""
+    numbers = ([value] for value in (compact, radius, bulge, axis_ratio, angle))
+    return (
+        np.array([dx]), np.array([dy]), magnitudes[None], np.array([star]),
+        *(np.array(value, float) for value in numbers),
+    )  # fmt: skip
+
+
+def light_at_source(scene: Scene) -> np.ndarray:
+    """Magnitudes (3,) in g, r, i of the host's light that falls under the PSF at the source's place.
+
+    Surface brightness of an exponential disc, and of a bulge as one of a quarter of its size, over the
+    area of a PSF of 2 arcsec; a point-like nucleus counts in full, and so does the star that erupts.
+    """
+    if scene.star[0]:
+        return scene.magnitudes[0, :3]
+    sine, cosine = np.sin(scene.angle[0]), np.cos(scene.angle[0])
+    major = scene.dx[0] * sine + scene.dy[0] * cosine
+    minor = (scene.dx[0] * cosine - scene.dy[0] * sine) / scene.axis_ratio[0]
+    share = 0.0
+    for part, size in ((1 - scene.bulge[0], 1.0), (scene.bulge[0], 0.25)):
+        length = size * scene.radius[0] / _HALF_LIGHT
+        density = np.exp(-np.hypot(major, minor) / length) / (2 * np.pi * length**2 * scene.axis_ratio[0])
+        share += part * min(density * _PSF_AREA, 1.0)
+    share = scene.compact[0] + (1 - scene.compact[0]) * share
+    return scene.magnitudes[0, :3] - 2.5 * np.log10(max(share, 1e-6))

@@ -1,0 +1,260 @@
+"""Empirical light-curve functions against scalar formulas, their fits against truth and real light curves."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rtf.alerts.history import SourceHistory, from_columns
+from rtf.alerts.read import read_histories
+from rtf.classes import FINE
+from rtf.simulation import fitting
+from rtf.simulation.fitting import Failure, Fit, Settings
+from rtf.simulation.light_curves import bazin, villar
+from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH, R_WAVELENGTH
+
+DAYS = np.arange(-60.0, 300.0, 1.7)
+SHAPES = {
+    bazin: [(3.0, 12.0, 4.0, 25.0), (0.2, -7.0, 1.5, 90.0)],
+    villar: [(3.0, 12.0, 4.0, 25.0, 20.0, 0.3), (0.2, -7.0, 1.5, 30.0, 100.0, 0.9)],
+}
+CASES = [(module, values) for module, all_values in SHAPES.items() for values in all_values]
+
+
+def scalar_bazin(t, amplitude, t0, rise, fall, offset=0.0):
+    return amplitude * math.exp(-(t - t0) / fall) / (1 + math.exp(-(t - t0) / rise)) + offset
+
+
+def scalar_villar(t, amplitude, t0, rise, fall, plateau, drop):
+    beta = -drop * amplitude / plateau
+    if t < t0 + plateau:
+        top = amplitude + beta * (t - t0)
+    else:
+        top = (amplitude + beta * plateau) * math.exp(-(t - t0 - plateau) / fall)
+    return top / (1 + math.exp(-(t - t0) / rise))
+
+
+def observed(rng, values: dict, module, magerr=0.05, step=3.0, **rest) -> SourceHistory:
+    """Detections every `step` days in each band of `values`, which maps it to parameters with t0 in MJD."""
+    mjd, band, mag = [], [], []
+    for b, own in values.items():
+        time = np.arange(58990.0, 59100.0, step) + rng.uniform(0, 1)
+        flux = np.exp(module.log_flux(time, module.to_coordinates(np.array(own))))
+        seen = 25 - 2.5 * np.log10(flux)
+        kept = seen < 20.5
+        mjd.append(time[kept])
+        band.append(np.full(kept.sum(), b))
+        mag.append(seen[kept])
+    mjd, band, mag = (np.concatenate(x) for x in (mjd, band, mag))
+    mag = mag + magerr * rng.standard_normal(len(mag))
+    return from_columns("made up", mjd, band, mag, np.full(len(mag), magerr), **rest)
+
+
+def supernova(rng, module) -> dict:
+    """Parameters in g and r of something like a type Ia supernova at magnitude 18."""
+    scatter = np.exp(0.15 * rng.standard_normal(4))
+    red = [600 * scatter[0], 59010.0, 4 * scatter[1], 28 * scatter[2], 17 * scatter[3], 0.5]
+    blue = [620 * scatter[0], 59009.0, 3.4 * scatter[1], 16 * scatter[2], 16 * scatter[3], 0.45]
+    size = len(module.NAMES)
+    return {0: blue[:size], 1: red[:size]}
+
+
+@pytest.mark.parametrize("values", SHAPES[bazin])
+def test_bazin_is_the_published_formula(values):
+    expected = [scalar_bazin(t, *values, offset=0.7) for t in DAYS]
+    np.testing.assert_allclose(bazin.bazin(DAYS, *values, offset=0.7), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("values", SHAPES[villar])
+def test_villar_is_the_published_formula_and_continuous(values):
+    expected = [scalar_villar(t, *values) for t in DAYS]
+    np.testing.assert_allclose(villar.villar(DAYS, *values), expected, rtol=1e-10)
+    end = values[1] + values[4]
+    before, after = villar.villar(np.array([end - 1e-9, end + 1e-9]), *values)
+    assert before == pytest.approx(after, rel=1e-6)
+
+
+def test_rounding_the_end_of_villars_plateau():
+    values = SHAPES[villar][0]
+    end = values[1] + values[4]
+
+    def slopes(join):  # just before and just after the end of the plateau, per day and flux
+        flux = villar.villar(end + np.array([-1e-3, 0.0, 1e-3]), *values, join=join)
+        return np.diff(flux) / 1e-3 / flux[1]
+
+    assert abs(np.diff(slopes(0.0))[0]) > 0.01  # the published corner
+    assert abs(np.diff(slopes(3.0))[0]) < 1e-4
+    for join, apart in ((3.0, 0.06), (0.3, 0.006), (0.03, 6e-4)):  # and the published curve for join -> 0
+        ratio = villar.villar(DAYS, *values, join=join) / villar.villar(DAYS, *values)
+        assert np.abs(ratio - 1).max() < apart
+
+
+@pytest.mark.parametrize(("module", "values"), CASES)
+def test_nothing_overflows(module, values):
+    far = np.array([-1e7, -1e4, 1e4, 1e7])
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        log_flux, gradient = module.log_flux_gradient(far, module.to_coordinates(np.array(values)))
+    assert np.isfinite(log_flux).all() and np.isfinite(gradient).all()
+    assert (np.exp(log_flux) < 1e-30).all()
+
+
+@pytest.mark.parametrize(("module", "values"), CASES)
+def test_coordinates_gradient_and_peak(module, values):
+    x = module.to_coordinates(np.array(values))
+    np.testing.assert_allclose(module.from_coordinates(x), values, rtol=1e-12)
+    log_flux, gradient = module.log_flux_gradient(DAYS, x)
+    np.testing.assert_allclose(module.log_flux(DAYS, x), log_flux, rtol=1e-12)
+    for k, step in enumerate(1e-5 * np.eye(len(x))):
+        numeric = (module.log_flux(DAYS, x + step) - module.log_flux(DAYS, x - step)) / 2e-5
+        np.testing.assert_allclose(gradient[:, k], numeric, rtol=1e-6, atol=1e-7)
+    fine = np.arange(-60, 200, 0.01)
+    dense = module.log_flux(fine, x)
+    time, log_peak = module.peak(x)
+    assert time == pytest.approx(fine[dense.argmax()], abs=0.05)
+    assert log_peak == pytest.approx(dense.max(), abs=1e-4)
+
+
+@pytest.mark.parametrize("module", [bazin, villar])
+@pytest.mark.parametrize("kind", ["SN Ia", "SN IIP", "TDE"])
+def test_as_a_model_of_a_source(module, kind):
+    rng = np.random.default_rng(3)
+    phase = np.arange(-5.0, 400.0, 0.5)
+    for _ in range(20):
+        parameters = module.draw(rng, kind)
+        light = module.luminosity(phase, np.full(len(phase), R_WAVELENGTH), parameters)
+        assert (light[phase <= 0] == 0).all() and np.isfinite(light).all()
+        assert -2.5 * np.log10(light.max()) == pytest.approx(parameters["magnitude"], abs=0.01)
+        assert light[phase == 0.5] < 0.03 * light.max()  # it begins at 1 % of the peak
+
+        at = {
+            w: module.luminosity(phase, np.full(len(phase), w), parameters) for w in (3000, *BAND_WAVELENGTH)
+        }
+        np.testing.assert_array_equal(at[3000], at[BAND_WAVELENGTH[0]])  # constant beyond g
+        between = module.luminosity(phase, np.full(len(phase), 5500.0), parameters)
+        g, r = at[BAND_WAVELENGTH[0]], at[BAND_WAVELENGTH[1]]
+        assert ((between >= np.minimum(g, r) * 0.999) & (between <= np.maximum(g, r) * 1.001)).all()
+
+
+@pytest.mark.parametrize("model", ["bazin", "villar"])
+def test_parameters_are_recovered_within_their_errors(model):
+    module = fitting.MODELS[model]
+    rng = np.random.default_rng(1)
+    pulls, peaks = [], []
+    for _ in range(60):
+        truth = supernova(rng, module)
+        fit = fitting.fit(observed(rng, truth, module), Settings(model, floor=0.0))
+        assert isinstance(fit, Fit) and np.isnan(fit.values[2]).all()
+        for b, values in truth.items():
+            pulls.append((fit.values[b] - values) / fit.errors[b])
+            x = module.to_coordinates(np.array(values))
+            peaks.append(fit.peak_mag[b] - (25 - 2.5 / np.log(10) * module.peak(x)[1]))
+    spread = 0.5 * np.diff(np.percentile(pulls, [16, 84], axis=0), axis=0)[0]
+    assert (spread > 0.4).all() and (spread < 1.3).all(), spread
+    assert (np.abs(np.median(pulls, axis=0)) < 0.6).all(), np.median(pulls, axis=0)
+    assert np.std(peaks) < 0.04
+
+
+def test_the_order_of_detections_does_not_matter():
+    rng = np.random.default_rng(2)
+    history = observed(rng, supernova(rng, villar), villar)
+    fit = fitting.fit(history)
+    again = fitting.fit(history.select(rng.permutation(len(history))))
+    for name in Fit._fields:
+        np.testing.assert_array_equal(getattr(fit, name), getattr(again, name))
+
+
+def test_a_sparse_band_follows_the_others():
+    rng = np.random.default_rng(5)
+    truth = supernova(rng, villar)
+    history = observed(rng, truth, villar)
+    green = np.flatnonzero(history.band == 0)
+    few = history.select(np.sort(np.concatenate([np.flatnonzero(history.band == 1), green[[3, 6]]])))
+    fit = fitting.fit(few)
+    true_peak = 25 - 2.5 / np.log(10) * villar.peak(villar.to_coordinates(np.array(truth[0])))[1]
+    assert fit.n.tolist() == [2, (history.band == 1).sum(), 0]
+    assert fit.peak_mag[0] == pytest.approx(true_peak, abs=0.3)
+    # What two detections leave open is in the errors: relative ones several times those of r.
+    assert fit.errors[0, 3] / fit.values[0, 3] > 2 * fit.errors[1, 3] / fit.values[1, 3]
+
+
+def test_outliers_and_a_lone_early_detection_do_little():
+    rng = np.random.default_rng(6)
+    history = observed(rng, supernova(rng, villar), villar)
+    clean = fitting.fit(history)
+    spoilt = history.select(np.arange(len(history)))
+    spoilt.mag[12] -= 1.0
+    assert np.abs(fitting.fit(spoilt).peak_mag - clean.peak_mag)[:2].max() < 0.1
+    early = from_columns(
+        "early", [58800.0, *history.mjd], [1, *history.band], [15.0, *history.mag], [0.1, *history.magerr]
+    )
+    np.testing.assert_array_equal(fitting.fit(early).values, clean.values)
+
+
+def test_what_cannot_be_fitted_is_counted_with_its_reason():
+    rng = np.random.default_rng(7)
+    history = observed(rng, supernova(rng, villar), villar)
+    g, r = (np.flatnonzero(history.band == b) for b in (0, 1))
+    cases = [
+        history,
+        history.select(r[:4]),
+        history.select(np.array([], int)),
+        history.select(np.array([*g[:2], *r[:2]])),
+    ]
+    fits, failures = fitting.fit_many(cases, Settings(min_detections=4), workers=0)
+    assert len(fits) == 2
+    assert [f.reason for f in failures] == [
+        "fewer than 4 detections",
+        "fewer than 3 detections in every band",
+    ]
+    text = fitting.summary(fits, failures)
+    assert "2 of 4 sources fitted" in text and "1 not: fewer than 4 detections" in text
+    with pytest.raises(ValueError, match="villain"):
+        fitting.fit(history, Settings("villain"))
+
+
+def test_processes_give_the_same_table_in_the_same_order(tmp_path):
+    rng = np.random.default_rng(8)
+    histories = [observed(rng, supernova(rng, bazin), bazin, label=k % 3) for k in range(70)]
+    tables = []
+    for workers in (0, 2):
+        done = []
+        fits, _ = fitting.fit_many(histories, Settings("bazin"), workers, done.append)
+        assert sum(done) == 70
+        fitting.write_fits(fits, tmp_path / f"{workers}.parquet")
+        tables.append((tmp_path / f"{workers}.parquet").read_bytes())
+    assert tables[0] == tables[1]
+    table = fitting.to_table(fits)
+    assert table.num_rows == 140 and set(table["band"].to_pylist()) == {"g", "r"}
+    assert set(table["type"].to_pylist()) == set(FINE[:3])
+
+
+@pytest.mark.parametrize(
+    ("file", "number", "fitted", "chi2", "share"),
+    [
+        # Measured: of all 1,624 SN Ia 95.6 % are fitted (the rest have fewer than 5 detections), 99.0 % of
+        # those with chi2 / dof below 3, the median 0.40; of the TDE all, 96 %, 0.47. Open supernovae are seen
+        # by several telescopes with errors of a few mmag, which no smooth curve follows: 94 % below 12, 1.26.
+        ("ztf_bts_snia", 150, 0.80, 3.0, 0.92),
+        ("ztf_tde", 46, 0.95, 3.0, 0.90),
+        ("osc_supernovae_gri", 40, 0.90, 12.0, 0.80),
+    ],
+)
+def test_real_light_curves(real_data, file, number, fitted, chi2, share):
+    histories = read_histories(real_data / f"lightcurves/{file}.parquet")[:number]
+    fits, failures = fitting.fit_many(histories, workers=0)
+    assert len(fits) >= fitted * number
+    assert all("fewer" in f.reason for f in failures if isinstance(f, Failure))
+    assert np.mean([f.chi2 < chi2 for f in fits]) > share
+    for fit in fits:
+        there = fit.n > 0
+        assert np.isfinite(fit.values[there]).all() and (fit.errors[there] > 0).all()
+
+
+def test_villar_fits_real_supernovae_better_than_bazin(real_data):
+    histories = read_histories(real_data / "lightcurves/ztf_bts_snia.parquet")[400:480]
+    chi2 = {}
+    for model in ("bazin", "villar"):
+        fits, _ = fitting.fit_many(histories, Settings(model), workers=0)
+        chi2[model] = np.array([f.chi2 for f in fits])
+    assert np.median(chi2["villar"]) < np.median(chi2["bazin"])
+    assert np.percentile(chi2["villar"], 90) < 0.7 * np.percentile(chi2["bazin"], 90)
