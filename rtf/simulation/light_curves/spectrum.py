@@ -49,11 +49,6 @@ def absolute(magnitude):
     return 10 ** (-0.4 * magnitude)
 
 
-def peak_magnitude(luminosity, parameters: dict, until: float = 120.0, step: float = 1.0) -> float:
-    """Brightest absolute AB magnitude at `R_WAVELENGTH` of a model within `until` rest-frame days."""
-    phase = np.arange(step, until, step)
-    return float(-2.5 * np.log10(luminosity(phase, np.full(len(phase), R_WAVELENGTH), parameters).max()))
-
 
 def effective_temperature(luminosity, radius):
     """Temperature [K] of a sphere of `radius` [cm] that shines with `luminosity` [erg / s]."""
