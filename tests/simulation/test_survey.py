@@ -70,7 +70,8 @@ def test_the_other_classes_for_anomalies(name):
     assert [h.label for h in histories] == [FINE.index(name)] * 8
 
 
-def test_impossible_settings_are_named():
+def test_impossible_settings_are_named(monkeypatch):
+    monkeypatch.setattr(survey_module, "_PATIENCE", 200)
     with pytest.raises(ValueError, match="Nova Persei"):
         SimulatedSurvey(1, classes={"Nova Persei": 1.0})
     with pytest.raises(ValueError, match="positive"):
