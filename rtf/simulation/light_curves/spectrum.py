@@ -49,7 +49,6 @@ def absolute(magnitude):
     return 10 ** (-0.4 * magnitude)
 
 
-
 def effective_temperature(luminosity, radius):
     """Temperature [K] of a sphere of `radius` [cm] that shines with `luminosity` [erg / s]."""
     return np.sqrt(np.sqrt(luminosity / (4 * np.pi * _SIGMA * radius**2)))
