@@ -6,30 +6,20 @@ The input may be in any format that rtf.preprocess reads, or a store.
 from pathlib import Path
 
 import hydra
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, progress_bar, resolved
+from rtf.entry import describe_errors, progress_bar, read_input, resolved
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="encode")
 @describe_errors
 def main(config: DictConfig) -> None:
-    from rtf.alerts.read import read_histories
-    from rtf.alerts.report import ReadReport
     from rtf.analysis.fingerprints import fingerprint_table, load_probe, write_table
     from rtf.models.run import load
-    from rtf.store.store import open_store
 
     config = resolved(config)
     model = load(config.run, config.device)
-    report = ReadReport()
-    if (Path(config.input) / "zarr.json").exists():
-        histories = list(open_store(config.input).histories(cutouts=False))
-        report.count("objects", len(histories))
-    else:
-        reader = instantiate(config.reader, _convert_="all")
-        histories = read_histories(config.input, reader, report=report, progress=config.progress)
+    histories, report = read_input(config)
     with progress_bar("encoding", len(histories), config.progress) as advance:
         table = fingerprint_table(model, histories, load_probe(config.run), progress=advance)
     write_table(table, Path(config.out))

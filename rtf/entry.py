@@ -4,6 +4,7 @@ import functools
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
@@ -52,6 +53,27 @@ def describe_errors(main: Callable) -> Callable:
             sys.exit(1)
 
     return wrapper
+
+
+def read_input(config: DictConfig):
+    """The source histories of `config.input`, alerts in any format or a store, and the report on them.
+
+    Alerts are read by `config.reader`, with a bar where `config.progress` says so.
+    """
+    from hydra.utils import instantiate
+
+    from rtf.alerts.read import read_histories
+    from rtf.alerts.report import ReadReport
+    from rtf.store.store import open_store
+
+    report = ReadReport()
+    if (Path(config.input) / "zarr.json").exists():
+        histories = list(open_store(config.input).histories(cutouts=False))
+        report.count("objects", len(histories))
+    else:
+        reader = instantiate(config.reader, _convert_="all")
+        histories = read_histories(config.input, reader, report=report, progress=config.progress)
+    return histories, report
 
 
 @contextmanager

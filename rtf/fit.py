@@ -7,10 +7,9 @@ from pathlib import Path
 
 import hydra
 import numpy as np
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, progress_bar, resolved
+from rtf.entry import describe_errors, progress_bar, read_input, resolved
 
 _WORST = 6  # fits in the second figure
 
@@ -24,7 +23,7 @@ def main(config: DictConfig) -> None:
     config = resolved(config)
     settings = fitting.Settings(**{name: config[name] for name in fitting.Settings._fields})
     settings.check()
-    histories, report = _read(config)
+    histories, report = read_input(config)
     with progress_bar("fitting", len(histories), config.progress) as advance:
         fits, failures = fitting.fit_many(histories, settings, config.workers, advance)
     for failure in failures:
@@ -37,21 +36,6 @@ def main(config: DictConfig) -> None:
     print(f"table of fits: {config.out}; what was left out and why: {config.out}.report.json")
     for figure in _figures(fits, histories, config):
         print(f"figure: {figure}")
-
-
-def _read(config: DictConfig):
-    from rtf.alerts.read import read_histories
-    from rtf.alerts.report import ReadReport
-    from rtf.store.store import open_store
-
-    report = ReadReport()
-    if (Path(config.input) / "zarr.json").exists():
-        histories = list(open_store(config.input).histories(cutouts=False))
-        report.count("objects", len(histories))
-    else:
-        reader = instantiate(config.reader, _convert_="all")
-        histories = read_histories(config.input, reader, report=report, progress=config.progress)
-    return histories, report
 
 
 def _figures(fits, histories, config: DictConfig) -> list[Path]:

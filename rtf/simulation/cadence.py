@@ -1,8 +1,8 @@
 """When and how deep the survey looks: an observing log of fields, drawn from a model or given by the user.
 
 Notable:
-- a cadence has `draw_place(rng) -> Place`, a line of sight that it observes, and
-  `visits(place, start, end) -> Visits`
+- a cadence has `draw_place(rng) -> Place`, a line of sight that it observes,
+  `visits(place, start, end) -> Visits`, and `span()`, when sources can begin in it [MJD]
 - the model: a field of 7 degrees is revisited every 1, 2 or 3 nights (partnership, second and first public
   survey, Bellm et al. 2019, 2022), in g and r on two nights of three and in one of them on the rest, and in i
   seldom or not at all. Clouds and seeing belong to the night, and so to all fields; the Moon takes depth,
@@ -136,6 +136,9 @@ class ObservingModel:
     i_share: float = 0.05
     repeats: float = 0.1
 
+    def span(self) -> tuple[float, float]:
+        return self.mjd_start, self.mjd_end
+
     def draw_place(self, rng: np.random.Generator) -> Place:
         """A line of sight, uniform over the sky that Palomar sees."""
         ra, dec = draw_position(rng)
@@ -268,6 +271,11 @@ class VisitLog:
 
     path: str
     radius: float = 3.5
+
+    def span(self) -> tuple[float, float]:
+        """First and last visit of the log [MJD]."""
+        mjd = _read_log(self.path).visits.mjd
+        return float(mjd[0]), float(mjd[-1])
 
     def draw_place(self, rng: np.random.Generator) -> Place:
         """A line of sight within a pointing drawn at random, or, in a log of fields, one of a random field

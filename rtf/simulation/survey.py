@@ -50,9 +50,9 @@ class SimulatedSurvey:
         for shares that follow from `populations.POPULATIONS`
     min_detections : fewest positive detections within `window` of the first, for a source to be accepted
     window : days
-    mjd_start, mjd_end : when sources begin [MJD]
-    cadence : object with `draw_place` and `visits` (`rtf.simulation.cadence`); None for the observing model
-        of these dates, with the survey's seed
+    mjd_start, mjd_end : when sources begin [MJD], as far as the cadence has visits then
+    cadence : object with `draw_place`, `visits` and `span` (`rtf.simulation.cadence`); None for the observing
+        model of these dates, with the survey's seed
     backend : `(rng, class name, place) -> Event | None`, where light curves come from; None for the
         parametric models (`populations.draw_event`)
     stamps : draw the three cutouts of every alert
@@ -85,6 +85,15 @@ class SimulatedSurvey:
         if self.cadence is None:
             model = ObservingModel(self.seed, self.mjd_start, self.mjd_end)
             object.__setattr__(self, "cadence", model)
+        first, last = self.cadence.span()
+        start, end = max(self.mjd_start, first), min(self.mjd_end, last)
+        if start >= end:
+            raise ValueError(
+                f"the visits of {self.cadence} are from MJD {first:.0f} to {last:.0f}, sources would begin "
+                f"from {self.mjd_start:.0f} to {self.mjd_end:.0f}: set mjd_start and mjd_end within the visits"
+            )
+        object.__setattr__(self, "mjd_start", start)
+        object.__setattr__(self, "mjd_end", end)
 
     @property
     def shares(self) -> dict:

@@ -50,6 +50,16 @@ def test_the_real_table_is_thinned_to_alternating_bands_and_alerts_are_not(pair,
     assert repeated[1] == pytest.approx(repeated[0], abs=0.12)
 
 
+def test_of_each_run_of_one_band_the_table_keeps_one_from_its_middle(pair):
+    # Once g has faded a run of r is left: its first would follow within a visit or two, its last after weeks.
+    def gap(side):
+        found = [t[-1] - t[-2] for t, b, _, _ in side if b[-1] == 1 and t[-1] - t[0] < 95]
+        return np.median(found)
+
+    real, simulated = (gap(side) for side in pair)
+    assert 6 < real < 14 and simulated == pytest.approx(real, abs=3)
+
+
 def test_detections_per_source(pair):
     compare(pair, lambda t, b, m, e: [len(t)], (10, 25, 50, 75, 95), 2.5, 0.15)
 

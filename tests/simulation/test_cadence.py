@@ -15,6 +15,7 @@ from rtf.simulation.cadence import (
     season,
 )
 from rtf.simulation.sky import draw_place
+from rtf.simulation.survey import SimulatedSurvey
 
 MODEL = ObservingModel(seed=1, mjd_start=58800.0, mjd_end=59900.0)
 
@@ -152,6 +153,17 @@ def test_a_log_of_pointings(tmp_path, suffix):
     for _ in range(50):
         drawn = log.draw_place(rng)
         assert len(log.visits(drawn, 59000.0, 59010.0).mjd) >= 1
+
+
+def test_sources_begin_while_the_log_has_visits(tmp_path):
+    columns = {"band": ["g", "r"], "limmag": [20.0, 20.0], "field": [1, 1]}
+    log = VisitLog(write_log(tmp_path / "log.csv", mjd=[59000.0, 59400.0], **columns))
+    assert log.span() == (59000.0, 59400.0)
+    survey = SimulatedSurvey(1, mjd_start=58800.0, mjd_end=60200.0, cadence=log)
+    assert (survey.mjd_start, survey.mjd_end) == (59000.0, 59400.0)
+    with pytest.raises(ValueError, match=r"log.csv.*59000 to 59400.*mjd_start") as error:
+        SimulatedSurvey(1, mjd_start=60000.0, mjd_end=60200.0, cadence=log)
+    assert "60000 to 60200" in str(error.value)
 
 
 def test_a_log_of_fields(tmp_path):
