@@ -90,7 +90,7 @@ class SimulatedSurvey:
         if start >= end:
             raise ValueError(
                 f"the visits of {self.cadence} are from MJD {first:.0f} to {last:.0f}, sources would begin "
-                f"from {self.mjd_start:.0f} to {self.mjd_end:.0f}: set mjd_start and mjd_end within the visits"
+                f"from {self.mjd_start:.0f} to {self.mjd_end:.0f}: set mjd_start and mjd_end among them"
             )
         object.__setattr__(self, "mjd_start", start)
         object.__setattr__(self, "mjd_end", end)
