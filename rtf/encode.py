@@ -19,7 +19,7 @@ def main(config: DictConfig) -> None:
 
     config = resolved(config)
     model = load(config.run, config.device)
-    histories, report = read_input(config)
+    histories, report = read_input(config, cutouts=model.needs_cutouts)
     with progress_bar("encoding", len(histories), config.progress) as advance:
         table = fingerprint_table(model, histories, load_probe(config.run), progress=advance)
     write_table(table, Path(config.out))

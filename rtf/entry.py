@@ -55,10 +55,11 @@ def describe_errors(main: Callable) -> Callable:
     return wrapper
 
 
-def read_input(config: DictConfig):
+def read_input(config: DictConfig, cutouts: bool = False):
     """The source histories of `config.input`, alerts in any format or a store, and the report on them.
 
-    Alerts are read by `config.reader`, with a bar where `config.progress` says so.
+    Alerts are read by `config.reader`, with a bar where `config.progress` says so, and with their stamps if
+    `cutouts` asks for them.
     """
     from hydra.utils import instantiate
 
@@ -68,10 +69,10 @@ def read_input(config: DictConfig):
 
     report = ReadReport()
     if (Path(config.input) / "zarr.json").exists():
-        histories = list(open_store(config.input).histories(cutouts=False))
+        histories = list(open_store(config.input).histories(cutouts=cutouts))
         report.count("objects", len(histories))
     else:
-        reader = instantiate(config.reader, _convert_="all")
+        reader = instantiate(config.reader, _convert_="all", cutouts=cutouts)
         histories = read_histories(config.input, reader, report=report, progress=config.progress)
     return histories, report
 

@@ -1,10 +1,12 @@
 """Train a model: `python -m rtf.train data.store=store.zarr bottleneck=ae latent_dim=64`."""
 
+from functools import partial
+
 import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, resolved
+from rtf.entry import describe_errors, progress_bar, resolved
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
@@ -19,6 +21,7 @@ def main(config: DictConfig) -> float:
         instantiate(config.optimizer),
         logger=instantiate(config.tracking.logger),
         callbacks=instantiate(config.tracking.callbacks) or (),
+        progress=partial(progress_bar, show=config.progress),
     )
     return metrics["val/loss"]
 

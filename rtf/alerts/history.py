@@ -7,6 +7,7 @@ Notable:
 - packets of one object arrive in any order and overlap: `merge` is independent of that order
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -167,6 +168,9 @@ class Detections:
     ----------
     offset : (N + 1,) int64
     mjd, band, mag, magerr, metadata, candid : (D,) or (D, 30), as in `SourceHistory`
+    stamp : (D,) int64, the number by which `read_stamps` knows a detection's stamps, -1 for one that lacks
+        any of the three; None where stamps were not asked for or there are none
+    read_stamps : numbers (M,) to M `Cutouts`; stamps stay where they are until somebody asks
     """
 
     offset: np.ndarray
@@ -176,6 +180,8 @@ class Detections:
     magerr: np.ndarray
     metadata: np.ndarray
     candid: np.ndarray
+    stamp: np.ndarray | None = None
+    read_stamps: Callable[[np.ndarray], list[Cutouts]] | None = None
 
     def __len__(self) -> int:
         """Number of sources."""
@@ -189,7 +195,20 @@ class Detections:
     def rows(self, keep: np.ndarray) -> "Detections":
         """The same sources with only the detections where `keep` (D,) is True."""
         kept = np.concatenate([[0], np.cumsum(keep)])
-        return Detections(kept[self.offset], *(getattr(self, name)[keep] for name in _COLUMNS))
+        return self._select(kept[self.offset], keep)
+
+    def take(self, sources: np.ndarray) -> "Detections":
+        """Some of the sources, in the order given."""
+        sources = np.asarray(sources, np.int64)
+        length = self.length[sources]
+        offset = np.concatenate([[0], np.cumsum(length)])
+        row = np.arange(offset[-1]) + np.repeat(self.offset[sources] - offset[:-1], length)
+        return self._select(offset, row)
+
+    def _select(self, offset: np.ndarray, index: np.ndarray) -> "Detections":
+        columns = (getattr(self, name)[index] for name in _COLUMNS)
+        stamp = None if self.stamp is None else self.stamp[index]
+        return Detections(offset, *columns, stamp, self.read_stamps)
 
 
 def concatenate(histories: list[SourceHistory]) -> Detections:
@@ -198,4 +217,35 @@ def concatenate(histories: list[SourceHistory]) -> Detections:
     if not histories:
         empty = from_columns("", [], [], [], [])
         return Detections(offset, *(getattr(empty, name) for name in _COLUMNS))
-    return Detections(offset, *(np.concatenate([getattr(h, name) for h in histories]) for name in _COLUMNS))
+    columns = [np.concatenate([getattr(h, name) for h in histories]) for name in _COLUMNS]
+    if all(h.cutouts is None for h in histories):
+        return Detections(offset, *columns)
+    cutouts = [c for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h))]
+    whole = np.array([None not in c for c in cutouts])
+    stamp = np.where(whole, np.arange(len(cutouts)), -1)
+    return Detections(offset, *columns, stamp, lambda index: [cutouts[k] for k in index])
+
+
+def join(parts: list[Detections]) -> Detections:
+    """The sources of several sets as one, in that order."""
+    rows = np.cumsum([0] + [len(p.mjd) for p in parts])
+    offset = np.concatenate([p.offset[:-1] + row for p, row in zip(parts, rows)] + [rows[-1:]])
+    columns = [np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS]
+    if all(p.stamp is None for p in parts):
+        return Detections(offset, *columns)
+    # In a joined set a stamp is known by its row; each part still reads its own.
+    own = [np.full(len(p.mjd), -1) if p.stamp is None else p.stamp for p in parts]
+    number = np.concatenate(own)
+    stamp = np.where(number >= 0, np.arange(rows[-1]), -1)
+
+    def read_stamps(index: np.ndarray) -> list[Cutouts]:
+        index = np.asarray(index, np.int64)
+        part = np.searchsorted(rows, index, "right") - 1
+        found: list[Cutouts] = [NO_CUTOUTS] * len(index)
+        for k in np.unique(part):
+            where = np.flatnonzero(part == k)
+            for i, cutouts in zip(where, parts[k].read_stamps(number[index[where]]), strict=True):
+                found[i] = cutouts
+        return found
+
+    return Detections(offset, *columns, stamp, read_stamps)

@@ -7,7 +7,6 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 
-from rtf.alerts.history import Detections
 from rtf.analysis.figures import LightCurve, light_curve_figure
 from rtf.classes import FINE, UNKNOWN
 from rtf.models.run import Fingerprinter, Rebuilt
@@ -36,15 +35,6 @@ def rebuilt_light_curves(rebuilt: Rebuilt, names, labels) -> list[LightCurve]:
     return curves
 
 
-def choose(detections: Detections, sources: np.ndarray) -> Detections:
-    """The detections of some sources, in the order given."""
-    rows = [np.arange(detections.offset[s], detections.offset[s + 1]) for s in sources]
-    index = np.concatenate(rows)
-    columns = (detections.mjd, detections.band, detections.mag, detections.magerr, detections.metadata)
-    offset = np.concatenate([[0], np.cumsum([len(r) for r in rows])])
-    return Detections(offset, *(c[index] for c in columns), detections.candid[index])
-
-
 class ReconstructionPictures(Callback):
     """Rebuilt light curves of a few validation sources, as an image to Weights & Biases.
 
@@ -63,7 +53,7 @@ class ReconstructionPictures(Callback):
         here = store.sources("val")
         chosen = np.unique(np.linspace(0, here.stop - here.start - 1, self.n_sources).astype(int))
         self.names, self.labels = store.object_id[here][chosen], store.label[here][chosen]
-        self.detections = choose(store.detections("val"), chosen)
+        self.detections = store.detections("val", cutouts=True).take(chosen)
 
     def on_train_epoch_end(self, trainer, task) -> None:
         epoch = trainer.current_epoch + 1

@@ -12,7 +12,7 @@ import numpy as np
 from rtf.alerts.history import Detections
 from rtf.analysis import physical, probe, tables
 from rtf.analysis.figures import confusion_figure, light_curve_figure
-from rtf.analysis.pictures import choose, rebuilt_light_curves
+from rtf.analysis.pictures import rebuilt_light_curves
 from rtf.classes import COARSE, FINE
 from rtf.files import whole, write_json
 from rtf.models.run import PROBE, Fingerprinter, Rebuilt
@@ -29,7 +29,7 @@ def run_probe(
     """
     fingerprint, truth = {}, {}
     for split in ("train", "test"):
-        fingerprint[split] = model.encode(store.detections(split)).latent
+        fingerprint[split] = model.encode(store.detections(split, cutouts=model.needs_cutouts)).latent
         here = store.sources(split)
         truth[split] = {"coarse": store.coarse[here], "fine": store.label[here]}
     results, figures = {}, []
@@ -62,7 +62,8 @@ def run_physical(
     """
     train = model.view(store.detections("train"))
     constants = physical.training_constants(physical.Photometry(train.mag, _days(train), train.band))
-    rebuilt = model.reconstruct(store.detections("test"))
+    test = store.detections("test", cutouts=model.needs_cutouts)
+    rebuilt = model.reconstruct(test)
     seen = rebuilt.seen
     here = store.sources("test")
     source = np.repeat(np.arange(len(seen)), seen.length)
@@ -77,7 +78,7 @@ def run_physical(
     _write_markdown(out / "physical.md", made)
     typical = typical_sources(rebuilt, store.label[here])
     curves = rebuilt_light_curves(
-        model.reconstruct(choose(seen, typical)), store.object_id[here][typical], store.label[here][typical]
+        model.reconstruct(test.take(typical)), store.object_id[here][typical], store.label[here][typical]
     )
     figure = out / "light_curves.png"
     light_curve_figure(
@@ -96,18 +97,20 @@ def run_light_curves(
     """
     here = np.arange(store.n)[store.sources(split)]
     names = store.object_id[here]
+    detections = store.detections(split, cutouts=model.needs_cutouts)
     if objects:
         absent = sorted(set(objects) - set(names))
         if absent:
             raise ValueError(f"{store.path} has no {', '.join(absent)} in its {split} split")
         chosen = np.array([int(np.flatnonzero(names == name)[0]) for name in objects])
     else:
-        rebuilt = model.reconstruct(store.detections(split))
+        rebuilt = model.reconstruct(detections)
         order = np.argsort(_median_error(rebuilt), kind="stable")
         ranks = (np.array([0.1, 0.3, 0.5, 0.7, 0.9]) * (len(order) - 1)).astype(int)
         chosen = np.append(order[ranks], np.argmax(rebuilt.seen.length))
-    detections = choose(store.detections(split), chosen)
-    curves = rebuilt_light_curves(model.reconstruct(detections), names[chosen], store.label[here][chosen])
+    curves = rebuilt_light_curves(
+        model.reconstruct(detections.take(chosen)), names[chosen], store.label[here][chosen]
+    )
     figure = out / "light_curves_chosen.png"
     light_curve_figure(curves, figure, title)
     return [], [figure]

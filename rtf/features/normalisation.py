@@ -7,6 +7,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from rtf.alerts.history import Detections
+from rtf.features.snapshots import per_detection
 from rtf.files import whole
 
 #: {modality: {statistic: array}}
@@ -14,16 +15,16 @@ Statistics = dict[str, dict[str, np.ndarray]]
 
 
 def fit_statistics(modalities: Mapping[str, Callable], detections: Detections) -> Statistics:
-    """Statistics of every modality over the training split, already cut to the model's view."""
+    """Statistics of the per-detection modalities over the training split, cut to the model's view."""
     if not len(detections.mjd):
         raise ValueError("the training split holds no detections: nothing to fit the normalisation on")
-    return {name: modality.fit(detections) for name, modality in modalities.items()}
+    return {name: modality.fit(detections) for name, modality in per_detection(modalities).items()}
 
 
 def feature_columns(
     modalities: Mapping[str, Callable], detections: Detections, statistics: Statistics
 ) -> np.ndarray:
-    """(D, W) float32, the modalities side by side.
+    """(D, W) float32, the per-detection modalities side by side.
 
     Raises
     ------
@@ -31,15 +32,29 @@ def feature_columns(
     """
     if next(iter(modalities), None) != "photometry":
         raise ValueError(f"modalities are {', '.join(modalities) or 'none'}: photometry must come first")
-    edges = np.cumsum([0] + [modality.width for modality in modalities.values()])
-    columns = np.empty((len(detections.mjd), edges[-1]), np.float32)
-    for (name, modality), start, stop in zip(modalities.items(), edges, edges[1:]):
-        modality(detections, statistics[name], out=columns[:, start:stop])
+    where = column_slices(modalities)
+    columns = np.empty((len(detections.mjd), width(modalities)), np.float32)
+    for name, modality in per_detection(modalities).items():
+        modality(detections, statistics[name], out=columns[:, where[name]])
     return columns
 
 
+def column_slices(modalities: Mapping[str, Callable]) -> dict[str, slice]:
+    """Which columns belong to each per-detection modality."""
+    chosen = per_detection(modalities)
+    edges = np.cumsum([0] + [modality.width for modality in chosen.values()]).tolist()
+    return {name: slice(a, b) for name, a, b in zip(chosen, edges, edges[1:])}
+
+
+def width(modalities: Mapping[str, Callable]) -> int:
+    """W, columns of all per-detection modalities together."""
+    return sum(modality.width for modality in per_detection(modalities).values())
+
+
 def save_statistics(path: Path, statistics: Statistics) -> None:
-    flat = {f"{m}.{s}": np.asarray(v) for m, values in statistics.items() for s, v in values.items()}
+    flat = {
+        f"{m}.{s}": np.ascontiguousarray(v) for m, values in statistics.items() for s, v in values.items()
+    }
     with whole(path) as temporary:
         save_file(flat, temporary)
 

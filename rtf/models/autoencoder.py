@@ -1,29 +1,29 @@
 """The whole model: encoder, bottleneck, decoder and an optional head, each chosen by its config group."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from rtf.store.batches import Batch
 
 
 @dataclass
-class Reconstruction:
+class Output:
     """What the model makes of a batch.
 
     Attributes
     ----------
     latent : (B, latent_dim) fingerprints
-    continuous : (B, L, 4) normalised continuous channels
-    band : (B, L, 3) band logits
-    logits : (B, 10) class logits, or None without a head
+    decoded : what the decoder gives
+    logits : (B, C) class logits, or None without a head
     bottleneck_loss : scalar
     """
 
     latent: Tensor
-    continuous: Tensor
-    band: Tensor
+    decoded: Any
     logits: Tensor | None
     bottleneck_loss: Tensor
 
@@ -33,10 +33,11 @@ class Autoencoder(nn.Module):
 
     Parameters
     ----------
-    width : feature columns of a detection, from the chosen modalities
+    width : feature columns of a detection, from the per-detection modalities
     latent_dim : size of the fingerprint
-    encoder, bottleneck, decoder, head : callables that build the parts, given (width), (d_model,
+    encoder, bottleneck, decoder, head : callables that build the parts, given (width, branches), (d_model,
         latent_dim), (latent_dim) and (latent_dim); `head` may be None
+    branches : what reads each per-source modality, built from (d_model)
     """
 
     def __init__(
@@ -47,19 +48,21 @@ class Autoencoder(nn.Module):
         bottleneck: Callable[..., nn.Module],
         decoder: Callable[..., nn.Module],
         head: Callable[..., nn.Module] | None = None,
+        branches: Mapping[str, Callable[..., nn.Module]] | None = None,
     ):
         super().__init__()
-        self.encoder = encoder(width=width)
+        self.encoder = encoder(width=width, branches=branches or {})
         self.bottleneck = bottleneck(d_model=self.encoder.d_model, latent_dim=latent_dim)
         self.decoder = decoder(latent_dim=latent_dim)
         self.head = head(latent_dim=latent_dim) if head is not None else None
+        #: Divides the logits; fitted on the validation split after training.
+        self.register_buffer("temperature", torch.ones(()))
 
     def encode(self, batch: Batch) -> Tensor:
         """(B, latent_dim) fingerprints."""
         return self.bottleneck(self.encoder(batch))[0]
 
-    def forward(self, batch: Batch) -> Reconstruction:
+    def forward(self, batch: Batch) -> Output:
         latent, loss = self.bottleneck(self.encoder(batch))
-        continuous, band = self.decoder(latent, batch.mask)
         logits = self.head(latent) if self.head is not None else None
-        return Reconstruction(latent, continuous, band, logits, loss)
+        return Output(latent, self.decoder(latent, batch), logits, loss)

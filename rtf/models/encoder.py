@@ -7,7 +7,12 @@ Notable:
   summing, so that from the first step the fingerprint can tell what happened at the third detection from
   what happened at the tenth. With CLS alone (`pool="cls"`) the decoder predicts the mean for tens of epochs
   before the fingerprint starts to carry anything.
+- features of the whole source (GP features, stamps) join by `fusion`: "add" adds them to what the
+  transformer gives, "token" lets them into it as tokens of their own, where detections can attend to them.
+  What a source lacks is masked, so that it neither helps nor harms.
 """
+
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +21,7 @@ from rtf.models.layers import Time2Vec, Transformer
 from rtf.store.batches import Batch
 
 POOLS = ("cls", "positions")
+FUSIONS = ("add", "token")
 
 
 class Encoder(nn.Module):
@@ -24,15 +30,18 @@ class Encoder(nn.Module):
     Parameters
     ----------
     width : W, number of feature columns of a detection
+    branches : what reads each feature of the whole source, built from (d_model)
     d_model, n_layers, n_heads, d_ff, dropout : size of the transformer
     max_detections : longest sequence
     pool : "positions" or "cls", see above
+    fusion : "add" or "token", see above
     position_embedding : whether tokens know their position in the sequence, besides their time
     """
 
     def __init__(
         self,
         width: int,
+        branches: Mapping[str, Callable[..., nn.Module]] | None = None,
         d_model: int = 128,
         n_layers: int = 4,
         n_heads: int = 8,
@@ -40,12 +49,16 @@ class Encoder(nn.Module):
         dropout: float = 0.0,
         max_detections: int = 257,
         pool: str = "positions",
+        fusion: str = "token",
         position_embedding: bool = True,
     ):
         super().__init__()
         if pool not in POOLS:
             raise ValueError(f"encoder.pool is {pool!r}; it must be one of {', '.join(POOLS)}")
-        self.d_model = d_model
+        if fusion not in FUSIONS:
+            raise ValueError(f"encoder.fusion is {fusion!r}; it must be one of {', '.join(FUSIONS)}")
+        self.d_model, self.fusion = d_model, fusion
+        self.branches = nn.ModuleDict({name: build(d_model) for name, build in (branches or {}).items()})
         self.embed = nn.Linear(width, d_model)
         self.time = Time2Vec(d_model)
         self.cls = nn.Parameter(0.02 * torch.randn(d_model))
@@ -57,17 +70,32 @@ class Encoder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, d_model) one vector for each source."""
-        length = batch.mask.shape[1]
+        length, size = batch.mask.shape[1], len(batch)
         tokens = self.embed(batch.features) + self.time(batch.days)
         if self.position is not None:
             tokens = tokens + self.position[:length]
-        tokens = torch.cat([self.cls.expand(len(batch), 1, -1), tokens], dim=1)
-        mask = torch.cat([batch.mask.new_ones(len(batch), 1), batch.mask], dim=1)
+        # One extra token and mask of each kind, in front of the detections.
+        extra = [(self.cls.expand(size, -1), batch.mask.new_ones(size))]
+        side = {name: self._branch(name, batch) for name in self.branches}
+        if self.fusion == "token":
+            extra += [(side[name], batch.present[name]) for name in side]
+        tokens = torch.cat([torch.stack([token for token, _ in extra], 1), tokens], 1)
+        mask = torch.cat([torch.stack([there for _, there in extra], 1), batch.mask], 1)
         tokens = self.transformer(tokens, mask)
         pooled = tokens[:, 0]
         if self.pool is not None:
             weight = self.pool_weight[:length] * batch.mask[..., None]
             # Divided by the root of the count: a sum of independent terms keeps its scale at any length.
-            summed = (tokens[:, 1:] * weight).sum(1) / batch.mask.sum(1, keepdim=True).sqrt()
+            summed = (tokens[:, len(extra) :] * weight).sum(1) / batch.mask.sum(1, keepdim=True).sqrt()
             pooled = pooled + self.pool(summed)
+        if self.fusion == "add":
+            pooled = sum(side.values(), pooled)
         return self.norm(pooled)
+
+    def _branch(self, name: str, batch: Batch) -> Tensor:
+        """(B, d_model) of one modality, 0 where a source lacks it; only what is there is computed."""
+        present = batch.present[name]
+        if not present.any():
+            return self.cls.new_zeros(len(batch), self.d_model)
+        found = self.branches[name](batch.side[name][present])
+        return found.new_zeros(len(batch), self.d_model).index_put((present.nonzero()[:, 0],), found)

@@ -1,12 +1,8 @@
-"""Reconstruction losses, over real detections only."""
+"""Distances of continuous channels, and the classification loss."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from rtf.features.photometry import CHANNELS
-from rtf.models.autoencoder import Reconstruction
-from rtf.store.batches import Batch
 
 #: How far a continuous channel is from the truth, elementwise; the names are the choices of `loss`.
 DISTANCES = {
@@ -17,26 +13,24 @@ DISTANCES = {
 }
 
 
-def channel_losses(output: Reconstruction, batch: Batch, distance: str = "mse") -> dict[str, Tensor]:
-    """Mean loss over the batch's detections of each continuous channel, and the bands' cross-entropy."""
-    continuous = DISTANCES[distance](output.continuous[batch.mask], continuous_targets(batch)).mean(0)
-    band = F.cross_entropy(output.band[batch.mask], batch.band[batch.mask])
-    return {**dict(zip(CHANNELS, continuous)), "band": band}
+def classification_loss(logits: Tensor, label: Tensor, log_prior: Tensor | None = None) -> Tensor:
+    """Cross-entropy over the sources whose class is known; 0 when none is.
 
-
-def continuous_targets(batch: Batch) -> Tensor:
-    """(D, 4) normalised channels of the batch's detections: the first columns of the features."""
-    return batch.features[batch.mask][:, : len(CHANNELS)]
-
-
-def classification_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy over the sources whose class is known; 0 when none is."""
+    Parameters
+    ----------
+    logits, label : (B, C) and (B,), -1 unknown
+    log_prior : (C,) logarithm of the class shares, for logit adjustment (Menon et al. 2021,
+        arXiv:2007.07314): the shares are explained by the prior, and the logits learn what tells a class
+        from the others were all equally common
+    """
     known = label >= 0
-    return F.cross_entropy(logits[known], label[known]) if known.any() else logits.sum() * 0.0
+    if not known.any():
+        return logits.sum() * 0.0
+    logits = logits[known] if log_prior is None else logits[known] + log_prior
+    return F.cross_entropy(logits, label[known])
 
 
-def reconstruction_error(output: Reconstruction, batch: Batch) -> Tensor:
-    """(B,) mean over a source's detections of the summed squared channel errors plus band cross-entropy."""
-    squared = ((output.continuous - batch.features[..., : len(CHANNELS)]) ** 2).sum(-1)
-    band = F.cross_entropy(output.band.transpose(1, 2), batch.band, reduction="none")
-    return torch.where(batch.mask, squared + band, 0.0).sum(1) / batch.mask.sum(1)
+def class_log_prior(label: Tensor, n_classes: int) -> Tensor:
+    """(C,) logarithm of the class shares among known labels; a class without sources counts as half one."""
+    count = torch.bincount(label[label >= 0], minlength=n_classes).clamp_min(0.5)
+    return (count / count.sum()).log()

@@ -9,6 +9,7 @@ metrics.json, history.json, tables and figures
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,12 @@ from safetensors.torch import load_file, save_file
 
 from rtf.alerts.history import Detections, SourceHistory, concatenate
 from rtf.features.normalisation import Statistics, feature_columns, load_statistics
-from rtf.features.photometry import CHANNELS, physical
+from rtf.features.normalisation import width as feature_width
+from rtf.features.snapshots import source_features
 from rtf.features.view import view
 from rtf.files import whole
 from rtf.models.autoencoder import Autoencoder
-from rtf.models.losses import reconstruction_error
+from rtf.models.branches import GPBranch, ImageBranch
 from rtf.store.batches import Sources, batches_by_length
 
 CONFIG, WEIGHTS, STATISTICS = "config.yaml", "model.safetensors", "normalisation.safetensors"
@@ -41,9 +43,9 @@ class Fingerprints:
     Attributes
     ----------
     latent : (N, latent_dim) float32
-    probability : (N, 10) float32 by the classification head, or None if the model has none
-    error : (N,) float32 reconstruction error (mean over detections of squared normalised channel errors
-        plus band cross-entropy)
+    probability : (N, C) float32 of the fine classes by the classification head, at the temperature fitted on
+        the validation split, or None if the model has none
+    error : (N,) float32 reconstruction error, as the decoder defines it
     n_detections : (N,) int64 detections the model saw
     last : (N,) int64, index within the source of the latest detection it saw
     """
@@ -94,64 +96,117 @@ class Fingerprinter:
         self.modalities, self.statistics, self.config = modalities, statistics, config
         self.device = torch.device(device)
 
-    def view(self, detections: Detections) -> Detections:
-        """What the model sees of the sources."""
+    @property
+    def temperature(self) -> float:
+        """What divides the head's logits; 1 before calibration."""
+        return float(self.model.temperature)
+
+    @property
+    def needs_cutouts(self) -> bool:
+        """Whether the model looks at stamps."""
+        return "stamps" in self.modalities
+
+    def view(self, detections: Detections, first: int | np.ndarray | None = None) -> Detections:
+        """What the model sees of the sources at their first detections; None: all of them."""
         data = self.config.data
-        return view(detections, max_detections=data.max_detections, max_days=data.max_days)
+        first = data.max_detections if first is None else first
+        return view(detections, first, max_detections=data.max_detections, max_days=data.max_days)
 
     def encode(
-        self, histories: list[SourceHistory] | Detections, batch_size: int = 256, progress=None
+        self,
+        histories: list[SourceHistory] | Detections,
+        first: int | np.ndarray | None = None,
+        batch_size: int = 256,
+        progress=None,
     ) -> Fingerprints:
         """Fingerprints of sources, computed from nothing but their own detections.
 
         Parameters
         ----------
-        histories : sources, each with at least one detection
+        histories : sources, each with at least one detection; what the model reads and they lack (stamps,
+            metadata) is masked
+        first : how many detections of each to use, one number or (N,); None: all
         batch_size : sources computed at once; the result does not depend on it, to float tolerance
         progress : called with the number of sources done after each batch
         """
-        seen, outputs = self._outputs(histories, batch_size, progress)
+        seen, outputs = self._outputs(histories, first, batch_size, progress)
         n = len(seen)
         latent = np.empty((n, self.config.latent_dim), np.float32)
         error = np.empty(n, np.float32)
         probability = None
         for batch, output in outputs:
-            latent[batch.source] = output.latent.float().cpu()
-            error[batch.source] = reconstruction_error(output, batch).float().cpu()
+            rows = batch.source.cpu()
+            latent[rows] = output.latent.float().cpu()
+            error[rows] = self.model.decoder.error(output.decoded, batch).float().cpu()
             if output.logits is not None:
                 if probability is None:
                     probability = np.empty((n, output.logits.shape[1]), np.float32)
-                probability[batch.source] = output.logits.float().softmax(1).cpu()
+                probability[rows] = (output.logits.float() / self.model.temperature).softmax(1).cpu()
         return Fingerprints(latent, probability, error, seen.length, seen.length - 1)
 
-    def reconstruct(self, histories: list[SourceHistory] | Detections, batch_size: int = 256) -> Rebuilt:
+    def reconstruct(
+        self,
+        histories: list[SourceHistory] | Detections,
+        first: int | np.ndarray | None = None,
+        batch_size: int = 256,
+    ) -> Rebuilt:
         """The light curves rebuilt from the fingerprints, at the positions the model saw."""
-        seen, outputs = self._outputs(histories, batch_size)
-        continuous = np.empty((len(seen.mjd), len(CHANNELS)), np.float64)
-        band = np.empty(len(seen.mjd), np.int64)
+        seen, outputs = self._outputs(histories, first, batch_size)
+        columns = {name: np.empty(len(seen.mjd)) for name in ("dt", "mag", "magerr")}
+        columns["band"] = np.empty(len(seen.mjd), np.int64)
+        start = torch.from_numpy(seen.offset[:-1])
         for batch, output in outputs:
             mask = batch.mask.cpu()
-            row = torch.from_numpy(seen.offset[:-1])[batch.source.cpu()][:, None] + torch.arange(
-                mask.shape[1]
-            )
-            row = row[mask].numpy()
-            continuous[row] = output.continuous[batch.mask].float().cpu()
-            band[row] = output.band[batch.mask].argmax(1).cpu()
-        statistics = self.statistics["photometry"]
-        return Rebuilt(seen, **physical(continuous * statistics["std"] + statistics["mean"]), band=band)
+            row = (start[batch.source.cpu()][:, None] + torch.arange(mask.shape[1]))[mask].numpy()
+            rebuilt = self.model.decoder.rebuilt(output.decoded, batch, self.statistics)
+            for name, column in columns.items():
+                column[row] = rebuilt[name].cpu()[mask]
+        return Rebuilt(seen, **columns)
 
-    def _outputs(self, histories, batch_size: int, progress=None):
+    @torch.inference_mode()
+    def query(
+        self, latent: np.ndarray, days: np.ndarray, band: np.ndarray, batch_size: int = 1024
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Magnitudes and their uncertainties that fingerprints hold for any times and bands.
+
+        Parameters
+        ----------
+        latent : (N, latent_dim) fingerprints
+        days, band : (N, Q) days since the first detection, band index
+
+        Returns
+        -------
+        (N, Q) magnitude, (N, Q) its standard deviation, of the light curve without measurement noise
+
+        Raises
+        ------
+        RunError : the decoder rebuilds the detections of a source in their order and cannot be asked
+        """
+        if not hasattr(self.model.decoder, "at"):
+            raise RunError("this model's decoder cannot be asked for a time: train with decoder=query")
+        found = []
+        for k in range(0, len(latent), batch_size):
+            rows = slice(k, k + batch_size)
+            inputs = (np.float32(latent[rows]), np.float32(days[rows]), np.int64(band[rows]))
+            tensors = (torch.from_numpy(x).to(self.device) for x in inputs)
+            found.append([x.float().cpu().numpy() for x in self.model.decoder.at(*tensors, self.statistics)])
+        return tuple(np.concatenate(x) for x in zip(*found))
+
+    def _outputs(self, histories, first, batch_size: int, progress=None):
         detections = histories if isinstance(histories, Detections) else concatenate(histories)
-        seen = self.view(detections)
+        seen = self.view(detections, first)
         sources = Sources(seen, feature_columns(self.modalities, seen, self.statistics))
 
         @torch.inference_mode()
         def outputs():
             for chosen in batches_by_length(sources.length, batch_size):
-                batch = sources.batch(chosen).to(self.device)
-                output = self.model(batch)
-                batch.source = batch.source.cpu()
-                yield batch, output
+                batch = sources.batch(chosen)
+                side = source_features(self.modalities, seen.take(chosen), self.statistics)
+                for name, (values, present) in side.items():
+                    batch.side[name] = torch.from_numpy(np.float32(values))
+                    batch.present[name] = torch.from_numpy(present)
+                batch = batch.to(self.device)
+                yield batch, self.model(batch)
                 if progress is not None:
                     progress(len(chosen))
 
@@ -185,11 +240,16 @@ def build_modalities(config: DictConfig) -> dict[str, Callable]:
     return {name: build(modality) for name, modality in config.modalities.items()}
 
 
-def build_model(config: DictConfig, width: int) -> Autoencoder:
-    """The autoencoder of a resolved configuration, for `width` feature columns."""
+def build_model(config: DictConfig, modalities: Mapping[str, Callable]) -> Autoencoder:
+    """The autoencoder of a resolved configuration; an image backbone is without its pretrained weights."""
+    branches = {}
+    if "gp" in modalities:
+        branches["gp"] = partial(GPBranch, width=modalities["gp"].width)
+    if "stamps" in modalities:
+        branches["stamps"] = partial(ImageBranch, backbone=build(config.image_backbone))
     head = build(config.head) if config.cls_weight > 0 else None
     parts = {name: build(config[name]) for name in ("encoder", "bottleneck", "decoder")}
-    return Autoencoder(width, config.latent_dim, **parts, head=head)
+    return Autoencoder(feature_width(modalities), config.latent_dim, **parts, head=head, branches=branches)
 
 
 def save_weights(run: Path, model: Autoencoder) -> None:
@@ -220,7 +280,7 @@ def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
         if not (run / name).exists():
             raise RunError(f"{run} has no {name}: {made}; its rtf.train command, given again, continues it")
     modalities = build_modalities(config)
-    model = build_model(config, sum(m.width for m in modalities.values()))
+    model = build_model(config, modalities)
     try:
         model.load_state_dict(load_file(run / WEIGHTS))
     except Exception as error:  # safetensors raises its own type, torch a RuntimeError

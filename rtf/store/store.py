@@ -84,11 +84,23 @@ class Store:
         where = np.flatnonzero(self.split == (SPLITS.index(split) if split in SPLITS else -1))
         return slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 0)
 
-    def detections(self, split: str | None = None, *, metadata: bool = True) -> Detections:
-        """The detections of a split (see `sources`), one read an array; metadata is (D, 0) if not wanted."""
+    def detections(
+        self, split: str | None = None, *, metadata: bool = True, cutouts: bool = False
+    ) -> Detections:
+        """The detections of a split (see `sources`), one read an array.
+
+        `metadata` False leaves them unread, as (D, 0). `cutouts` True says where the stamps are, where the
+        store has any; their bytes are read when `Detections.read_stamps` is called.
+        """
         chosen = self.sources(split)
         offset = self.offset[chosen.start : chosen.stop + 1]
-        return self._block(int(offset[0]), int(offset[-1]), offset - offset[0], metadata)
+        start, stop = int(offset[0]), int(offset[-1])
+        detections = self._block(start, stop, offset - start, metadata)
+        if cutouts and self.has_cutouts:
+            size = np.diff(self.cutout_offset[3 * start : 3 * stop + 1]).reshape(-1, 3)
+            detections.stamp = np.where((size > 0).all(1), np.arange(start, stop), -1)
+            detections.read_stamps = lambda index: [self.cutouts(int(k)) for k in index]
+        return detections
 
     def _block(self, start: int, stop: int, offset: np.ndarray, metadata: bool = True) -> Detections:
         columns = {name: self.read(name, start, stop) for name in NUMBERS}

@@ -2,19 +2,22 @@
 
 Notable:
 - statistics come from the training split alone, after the same cut that the model's view applies
-- the order of batches and the random truncation of epoch k depend on (seed, k) alone, so a resumed run
-  sees what an uninterrupted one would have
+- the order of batches, the random truncation and the modalities left out in epoch k depend on (seed, k)
+  alone, so a resumed run sees what an uninterrupted one would have
+- GP features and stamps are snapshots at several numbers of detections (`rtf/features/snapshots.py`)
 - in distributed training each process takes every n-th batch
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from rtf.alerts.history import Detections
+from rtf.alerts.history import Detections, join
 from rtf.features.normalisation import Statistics, feature_columns, fit_statistics
+from rtf.features.snapshots import COUNTS, normalise_snapshots, per_source, take_snapshots
 from rtf.features.view import view
 from rtf.store.batches import Batch, Sources, batches_by_length
 from rtf.store.store import open_store
@@ -27,7 +30,6 @@ class TrainingData:
     train: Sources
     val: Sources
     statistics: Statistics
-    width: int
 
 
 def load_training_data(
@@ -37,6 +39,7 @@ def load_training_data(
     also_train: Sequence[str | Path] = (),
     max_detections: int,
     max_days: float,
+    progress: Callable[[str, int], object] | None = None,
 ) -> TrainingData:
     """Read the training and validation splits into memory.
 
@@ -47,34 +50,68 @@ def load_training_data(
     also_train : further stores whose training splits are added to training (simulated sources, say); the
         normalisation is fitted on `store` alone, the survey the model is for
     max_detections, max_days : the model's view
+    progress : context manager of a bar, given what is done and of how many sources
     """
 
     def split(path, name: str) -> tuple[Detections, np.ndarray]:
         opened = open_store(path)
-        detections = view(opened.detections(name), max_detections=max_detections, max_days=max_days)
+        detections = opened.detections(name, cutouts="stamps" in modalities)
+        detections = view(detections, max_detections=max_detections, max_days=max_days)
         if not len(detections):
             raise ValueError(f"{path}: the {name} split is empty; it is needed for training")
         return detections, opened.label[opened.sources(name)]
 
     train, label = split(store, "train")
     statistics = fit_statistics(modalities, train)
+    n_own = len(train)
     more = [(train, label)] + [split(path, "train") for path in also_train]
-    train, label = _join([d for d, _ in more]), np.concatenate([label for _, label in more])
+    train, label = join([d for d, _ in more]), np.concatenate([label for _, label in more])
     val, val_label = split(store, "val")
-    features = feature_columns(modalities, train, statistics)
+
+    snapshots: dict[str, dict] = {"train": {}, "val": {}}
+    for name, modality in per_source(modalities).items():
+        raw = {
+            part: _snapshots(modality, seen, f"{name}, {part}", progress)
+            for part, seen in (("train", train), ("val", val))
+        }
+        own = (raw["train"].source < n_own) & raw["train"].present
+        if not own.any():
+            raise ValueError(f"{store}: no training source has {name}; leave it out of the modalities")
+        statistics[name] = modality.fit(raw["train"].values[own])
+        for part in raw:
+            snapshots[part][name] = normalise_snapshots(modality, raw[part], statistics[name])
     return TrainingData(
-        Sources(train, features, label),
-        Sources(val, feature_columns(modalities, val, statistics), val_label),
+        Sources(train, feature_columns(modalities, train, statistics), label, snapshots["train"]),
+        Sources(val, feature_columns(modalities, val, statistics), val_label, snapshots["val"]),
         statistics,
-        features.shape[1],
     )
 
 
-def _join(parts: list[Detections]) -> Detections:
-    rows = np.cumsum([0] + [len(p.mjd) for p in parts])
-    offset = np.concatenate([p.offset[:-1] + row for p, row in zip(parts, rows)] + [rows[-1:]])
-    columns = [f.name for f in fields(Detections) if f.name != "offset"]
-    return Detections(offset, *(np.concatenate([getattr(p, c) for p in parts]) for c in columns))
+def _snapshots(modality, seen: Detections, what: str, progress):
+    if progress is None:
+        return take_snapshots(modality, seen)
+    total = sum(int((seen.length > count).sum()) for count in COUNTS) + len(seen)
+    with progress(what, total) as advance:
+        return take_snapshots(modality, seen, progress=advance)
+
+
+def drop_modalities(
+    batch: Batch, columns: Mapping[str, slice], rate: float, rng: np.random.Generator
+) -> None:
+    """Leave each modality but the photometry out of a share `rate` of the sources, in place.
+
+    They then look as sources do that lack it, so that one model serves both.
+    """
+    if rate <= 0:
+        return
+    for name in batch.present:
+        batch.present[name] &= torch.from_numpy(rng.random(len(batch)) >= rate)
+    if "metadata" in columns:
+        where = columns["metadata"]
+        gone = torch.from_numpy(rng.random(len(batch)) < rate)
+        half = (where.stop - where.start) // 2
+        absent = torch.cat([torch.zeros(half), torch.ones(half)])
+        batch.features[gone, :, where] = absent * batch.mask[gone][..., None]
 
 
 class TrainingBatches:
@@ -88,6 +125,9 @@ class TrainingBatches:
     truncate_min : a source of L detections is cut to a length drawn uniformly from [truncate_min, L]; None
         trains on whole histories
     epoch : callable that gives the current epoch
+    columns, modality_dropout : see `drop_modalities`
+    balanced : draw sources so that all classes are equally frequent, in place of each source once
+    targets : batches also carry what was cut off
     rank, world_size : this process's share of the batches
     """
 
@@ -98,11 +138,19 @@ class TrainingBatches:
         seed: int,
         truncate_min: int | None,
         epoch: Callable[[], int],
+        *,
+        columns: Mapping[str, slice] | None = None,
+        modality_dropout: float = 0.0,
+        balanced: bool = False,
+        targets: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ):
         self.sources, self.batch_size, self.seed = sources, batch_size, seed
         self.truncate_min, self.epoch = truncate_min, epoch
+        self.columns, self.modality_dropout, self.targets = columns or {}, modality_dropout, targets
+        label = sources.label.numpy()
+        self.share = 1.0 / np.bincount(label + 1)[label + 1] if balanced else None
         self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
@@ -111,23 +159,34 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, self.epoch()])
-        length = self.sources.length
+        source = np.arange(len(self.sources))
+        if self.share is not None:
+            source = rng.choice(source, len(source), p=self.share / self.share.sum())
+        length = self.sources.length[source]
         if self.truncate_min is not None:
             length = rng.integers(np.minimum(self.truncate_min, length), length + 1)
         batches = batches_by_length(length, self.batch_size, rng)
-        for batch in batches[self.rank :: self.world_size][: len(self)]:
-            yield self.sources.batch(batch, length[batch])
+        for k, chosen in enumerate(batches[self.rank :: self.world_size][: len(self)]):
+            batch = self.sources.batch(source[chosen], length[chosen], self.targets)
+            missing = np.random.default_rng([self.seed, self.epoch(), self.rank, k])
+            drop_modalities(batch, self.columns, self.modality_dropout, missing)
+            yield batch
 
 
 class ValidationBatches:
-    """Whole histories, in order of length."""
+    """Whole histories, in order of length; with `targets`, cut to a random length that never changes."""
 
-    def __init__(self, sources: Sources, batch_size: int, rank: int = 0, world_size: int = 1):
-        self.sources = sources
-        self.batches = batches_by_length(sources.length, batch_size)[rank::world_size]
+    def __init__(
+        self, sources: Sources, batch_size: int, targets: bool = False, rank: int = 0, world_size: int = 1
+    ):
+        self.sources, self.targets = sources, targets
+        self.length = sources.length
+        if targets:
+            self.length = np.random.default_rng(0).integers(np.minimum(3, self.length), self.length + 1)
+        self.batches = batches_by_length(self.length, batch_size)[rank::world_size]
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        return (self.sources.batch(batch) for batch in self.batches)
+        return (self.sources.batch(b, self.length[b], self.targets) for b in self.batches)

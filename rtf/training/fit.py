@@ -9,6 +9,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,8 +19,12 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 from omegaconf import DictConfig, OmegaConf
 
-from rtf.features.normalisation import save_statistics
+from rtf.classes import FINE
+from rtf.features.normalisation import column_slices, save_statistics
 from rtf.files import whole, write_json
+from rtf.models.autoencoder import Autoencoder
+from rtf.models.calibration import fit_temperature
+from rtf.models.losses import class_log_prior
 from rtf.models.run import (
     CONFIG,
     STATISTICS,
@@ -29,13 +34,18 @@ from rtf.models.run import (
     build_model,
     save_weights,
 )
-from rtf.training.data import TrainingBatches, ValidationBatches, load_training_data
+from rtf.store.batches import Sources
+from rtf.training.data import TrainingBatches, TrainingData, ValidationBatches, load_training_data
 from rtf.training.task import ReconstructionTask
 
 log = logging.getLogger(__name__)
 
 #: Settings that may differ when a run is continued: they say how it runs, not what it is.
 _FREE = ("run", "tracking", "progress", "accelerator", "devices", "num_threads", "log_every", "debug")
+
+
+#: What is done about classes that are not equally common.
+IMBALANCE = ("none", "sampling", "logit_adjustment")
 
 
 class History(Callback):
@@ -89,6 +99,7 @@ def fit(
     *,
     logger=None,
     callbacks: tuple[Callback, ...] = (),
+    progress: Callable | None = None,
 ) -> dict:
     """Train the model of a configuration, or continue it, or do nothing if it is finished.
 
@@ -99,6 +110,7 @@ def fit(
     optimizer : builds the optimiser from parameters
     logger : a Lightning logger, or None
     callbacks : more Lightning callbacks (pictures for the tracker, say)
+    progress : context manager of a bar, given what is done and of how many, while features are computed
 
     Returns
     -------
@@ -116,17 +128,25 @@ def fit(
 
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
+    if config.imbalance not in IMBALANCE:
+        raise ValueError(f"imbalance is {config.imbalance!r}; it must be one of {', '.join(IMBALANCE)}")
     modalities = build_modalities(config)
+    torch.manual_seed(config.seed)
+    model = build_model(config, modalities)
+    if "stamps" in modalities:
+        model.encoder.branches["stamps"].backbone.load_pretrained()
     data = load_training_data(
         config.data.store,
         modalities,
         also_train=config.data.also_train,
         max_detections=config.data.max_detections,
         max_days=config.data.max_days,
+        progress=progress,
     )
     save_statistics(run / STATISTICS, data.statistics)
-    torch.manual_seed(config.seed)
-    model = build_model(config, data.width)
+    if hasattr(model.decoder, "set_statistics"):
+        model.decoder.set_statistics(**data.statistics["photometry"])
+    cache_frozen(model, data, config.accelerator)
     parameters = sum(p.numel() for p in model.parameters())
     log.info(
         "%s: %d training and %d validation sources, %s parameters, fingerprint of %d bytes",
@@ -135,6 +155,8 @@ def fit(
     task = ReconstructionTask(
         model, optimizer, loss=config.loss, cls_weight=config.cls_weight, warmup=config.warmup,
         seed=config.seed,
+        log_prior=class_log_prior(data.train.label, len(FINE))
+        if config.imbalance == "logit_adjustment" else None,
     )  # fmt: skip
     task.fingerprinter = lambda: Fingerprinter(model, modalities, data.statistics, config, task.device)
     history = History(run, config.log_every)
@@ -164,15 +186,24 @@ def fit(
     last = run / "checkpoints" / "last.ckpt"
     if last.exists():
         log.info("continuing from %s", last)
-    batch = config.batch_size
+    batch, targets = config.batch_size, model.decoder.needs_targets
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
     try:
         trainer.fit(
             task,
             TrainingBatches(
-                data.train, batch, config.seed, config.truncate_min, lambda: trainer.current_epoch, **ranks
+                data.train,
+                batch,
+                config.seed,
+                config.truncate_min,
+                lambda: trainer.current_epoch,
+                columns=column_slices(modalities),
+                modality_dropout=config.modality_dropout,
+                balanced=config.imbalance == "sampling",
+                targets=targets,
+                **ranks,
             ),
-            ValidationBatches(data.val, batch, **ranks),
+            ValidationBatches(data.val, batch, targets, **ranks),
             ckpt_path=last if last.exists() else None,
             weights_only=True,
         )
@@ -183,6 +214,9 @@ def fit(
     if trainer.is_global_zero:
         state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
         model.cpu().load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
+        if model.head is not None:
+            model.temperature.fill_(_temperature(model, data.val, batch))
+            metrics["temperature"] = float(model.temperature)
         save_weights(run, model)
         metrics |= {"parameters": parameters, "fingerprint_bytes": model.bottleneck.bytes}
         # All epochs, also those before an interruption.
@@ -194,6 +228,34 @@ def fit(
             metrics["best_epoch"], metrics["val/loss"], metrics["minutes"], run,
         )  # fmt: skip
     return metrics
+
+
+def cache_frozen(model: Autoencoder, data: TrainingData, accelerator: str) -> None:
+    """Replace stamps by what a frozen backbone makes of them, which no epoch changes."""
+    backbone = (
+        getattr(model.encoder.branches["stamps"], "backbone", None) if "stamps" in data.statistics else None
+    )
+    if backbone is None or not backbone.frozen:
+        return
+    device = "cuda" if torch.cuda.is_available() and accelerator != "cpu" else "cpu"
+    backbone.to(device)
+    for sources in (data.train, data.val):
+        stamps = sources.snapshots["stamps"]
+        features = np.zeros((len(stamps.values), backbone.width), np.float32)
+        with torch.inference_mode():
+            for rows in np.array_split(np.flatnonzero(stamps.present), len(stamps.values) // 64 + 1):
+                images = torch.from_numpy(stamps.values[rows]).float().to(device)
+                if len(rows):
+                    features[rows] = backbone(images).float().cpu()
+        sources.snapshots["stamps"] = replace(stamps, values=features)
+
+
+@torch.inference_mode()
+def _temperature(model: Autoencoder, val: Sources, batch_size: int) -> float:
+    """Temperature of the head's probabilities, on the validation split."""
+    outputs = [(model.eval()(batch).logits, batch.label) for batch in ValidationBatches(val, batch_size)]
+    logits, label = (torch.cat(x).numpy() for x in zip(*outputs))
+    return fit_temperature(logits, label)
 
 
 def _best(epochs: dict[int, dict]) -> dict:

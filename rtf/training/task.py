@@ -7,16 +7,15 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from rtf.features.photometry import CHANNELS
-from rtf.models.losses import channel_losses, classification_loss
+from rtf.models.losses import classification_loss
 from rtf.store.batches import Batch
 
 
 class ReconstructionTask(lightning.LightningModule):
     """Train an autoencoder to rebuild light curves.
 
-    The loss is the mean of the four channels' losses, plus the bands' cross-entropy, plus the bottleneck's
-    own loss, plus `cls_weight` times the classification loss where there is a head.
+    The loss is the decoder's reconstruction loss, plus the bottleneck's own loss, plus `cls_weight` times the
+    classification loss where there is a head.
 
     Parameters
     ----------
@@ -24,6 +23,7 @@ class ReconstructionTask(lightning.LightningModule):
     optimizer : builds the optimiser from parameters
     loss : distance of the continuous channels, a key of `rtf.models.losses.DISTANCES`
     cls_weight : weight of the classification head's loss
+    log_prior : (C,) for logit adjustment of the classification loss, or None
     warmup : share of all steps in which the learning rate rises from 0
     seed : with the epoch, decides dropout, so that a resumed run repeats an uninterrupted one
     """
@@ -37,17 +37,22 @@ class ReconstructionTask(lightning.LightningModule):
         cls_weight: float,
         warmup: float,
         seed: int,
+        log_prior: Tensor | None = None,
     ):
         super().__init__()
         self.model, self.build_optimizer = model, optimizer
         self.distance, self.cls_weight, self.warmup, self.seed = loss, cls_weight, warmup, seed
+        self.register_buffer("log_prior", log_prior, persistent=False)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         output = self.model(batch)
-        losses = channel_losses(output, batch, self.distance)
-        total = torch.stack([losses[c] for c in CHANNELS]).mean() + losses["band"] + output.bottleneck_loss
+        losses = self.model.decoder.losses(output.decoded, batch, self.distance)
+        total = losses["reconstruction"] + output.bottleneck_loss
+        losses["bottleneck"] = output.bottleneck_loss
         if output.logits is not None:
-            losses["classification"] = classification_loss(output.logits, batch.label)
+            # Adjusted in training alone: validation asks how good the classes are as they come.
+            prior = self.log_prior if self.training else None
+            losses["classification"] = classification_loss(output.logits, batch.label, prior)
             total = total + self.cls_weight * losses["classification"]
         return {"loss": total, **losses}
 
@@ -56,6 +61,15 @@ class ReconstructionTask(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         torch.manual_seed((self.seed << 20) + self.current_epoch)
+
+    def on_train_batch_start(self, batch: Batch, _: int) -> None:
+        if hasattr(self.model.bottleneck, "set_progress"):
+            steps = self.trainer.estimated_stepping_batches
+            self.model.bottleneck.set_progress(self.trainer.global_step / max(steps, 1))
+
+    def on_train_epoch_end(self) -> None:
+        for name, value in self.model.bottleneck.metrics().items():
+            self.log(f"train/bottleneck_{name}", value, sync_dist=self.trainer.world_size > 1)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         losses = self.losses(batch)
@@ -77,12 +91,23 @@ class ReconstructionTask(lightning.LightningModule):
         )
 
     def configure_optimizers(self) -> dict:
-        optimizer = self.build_optimizer(self.parameters())
+        optimizer = self.build_optimizer(self._parameter_groups())
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: warmup_cosine(step, steps, self.warmup)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _parameter_groups(self) -> list[dict]:
+        """Trainable parameters; those of a backbone with an `lr_factor` learn so much slower."""
+        backbones = [m for m in self.model.modules() if getattr(m, "lr_factor", 1.0) != 1.0]
+        slow = {id(p): m.lr_factor for m in backbones for p in m.parameters()}
+        groups: dict[float, list] = {}
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                groups.setdefault(slow.get(id(parameter), 1.0), []).append(parameter)
+        lr = self.build_optimizer.keywords["lr"]
+        return [{"params": members, "lr": lr * factor} for factor, members in groups.items()]
 
 
 def warmup_cosine(step: int, steps: int, warmup: float, floor: float = 0.01) -> float:

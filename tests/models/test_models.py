@@ -13,15 +13,15 @@ from rtf.alerts.history import concatenate
 from rtf.classes import FINE
 from rtf.features.metadata import Metadata
 from rtf.features.normalisation import feature_columns, fit_statistics
-from rtf.features.photometry import Photometry
+from rtf.features.photometry import CHANNELS, Photometry
 from rtf.features.view import view
 from rtf.models.autoencoder import Autoencoder
 from rtf.models.bottlenecks.ae import AEBottleneck
-from rtf.models.decoder import Decoder
+from rtf.models.decoders.sequence import SequenceDecoder
 from rtf.models.encoder import Encoder
 from rtf.models.head import classification_head
 from rtf.models.layers import Block, Transformer
-from rtf.models.losses import channel_losses, classification_loss, reconstruction_error
+from rtf.models.losses import classification_loss
 from rtf.store.batches import Sources, batches_by_length
 from tests.sources import made_up_sources
 
@@ -38,7 +38,7 @@ def sources(n=40, seed=0, **kwargs) -> Sources:
 def autoencoder(seed=0, head=True, **encoder) -> Autoencoder:
     torch.manual_seed(seed)
     return Autoencoder(
-        WIDTH, 16, lambda width: Encoder(width, **encoder), AEBottleneck, Decoder,
+        WIDTH, 16, lambda width, branches: Encoder(width, branches, **encoder), AEBottleneck, SequenceDecoder,
         classification_head if head else None,
     ).eval()  # fmt: skip
 
@@ -54,7 +54,9 @@ def test_a_source_has_the_same_fingerprint_alone_and_in_any_batch(pool, seed, ot
         alone = model(data.batch(chosen[:1]))
     torch.testing.assert_close(together.latent[:1], alone.latent, atol=2e-5, rtol=2e-4)
     n = data.length[chosen[0]]
-    torch.testing.assert_close(together.continuous[0, :n], alone.continuous[0], atol=5e-5, rtol=5e-4)
+    torch.testing.assert_close(
+        together.decoded.continuous[0, :n], alone.decoded.continuous[0], atol=5e-5, rtol=5e-4
+    )
 
 
 def test_nothing_at_padding_reaches_the_fingerprint():
@@ -114,7 +116,7 @@ def test_the_decoder_decodes_no_more_positions_than_the_batch_has():
     model, data = autoencoder(), sources()
     batch = data.batch(np.argsort(data.length)[:8])
     output = model(batch)
-    assert output.continuous.shape[:2] == batch.mask.shape
+    assert output.decoded.continuous.shape[:2] == batch.mask.shape
     assert batch.mask.shape[1] == data.length[np.argsort(data.length)[:8]].max() < 257
 
 
@@ -122,12 +124,12 @@ def test_losses_count_real_detections_only():
     model, data = autoencoder(), sources()
     batch = data.batch(np.arange(12))
     with torch.no_grad():
-        output = model(batch)
+        output = model(batch).decoded
         output.continuous[~batch.mask] = 1e6
-        losses = channel_losses(output, batch, "mse")
+        losses = model.decoder.losses(output, batch, "mse")
         expected = ((output.continuous - batch.features[..., :4]) ** 2)[batch.mask].mean(0)
-    torch.testing.assert_close(torch.stack([losses[c] for c in list(losses)[:4]]), expected)
-    errors = reconstruction_error(output, batch)
+    torch.testing.assert_close(torch.stack([losses[c] for c in CHANNELS]), expected)
+    errors = model.decoder.error(output, batch)
     by_hand = [
         (output.continuous[0, k] - batch.features[0, k, :4]).square().sum() for k in range(data.length[0])
     ]

@@ -189,7 +189,7 @@ def test_truncation_is_uniform_from_three_and_differs_between_epochs(store):
 def test_ranks_share_an_epoch_without_overlap(store):
     data = load_training_data(store, {"photometry": Photometry()}, max_detections=257, max_days=100)
     shares = [
-        [b.source.tolist() for b in TrainingBatches(data.train, 8, 0, 3, lambda: 4, rank, 2)]
+        [b.source.tolist() for b in TrainingBatches(data.train, 8, 0, 3, lambda: 4, rank=rank, world_size=2)]
         for rank in (0, 1)
     ]
     assert len(shares[0]) == len(shares[1])

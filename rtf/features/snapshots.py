@@ -1,0 +1,104 @@
+"""Features of a whole source (GP features, stamps) as they stood at several numbers of detections.
+
+Notable:
+- each is computed from `view` at that number and from nothing else, by the same call that encodes a live
+  source, so that a training source cut to N detections is shown what was known at N
+- between two of the numbers the earlier snapshot stands: older than the view, never younger
+- a source that has no stamp yet, or no feature that can be computed, is absent there, not zero
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtf.alerts.history import Detections
+from rtf.features.view import view
+
+#: Numbers of detections at which snapshots are taken, besides all that a source has.
+COUNTS = (1, 3, 5, 7, 10, 15, 20, 30, 50, 100)
+_BLOCK = 2048
+
+
+def per_source(modalities: Mapping[str, Callable]) -> dict[str, Callable]:
+    """The modalities that are one array for a source, not a row for each detection."""
+    return {name: m for name, m in modalities.items() if getattr(m, "per_source", False)}
+
+
+def per_detection(modalities: Mapping[str, Callable]) -> dict[str, Callable]:
+    """The modalities that are columns of each detection."""
+    return {name: m for name, m in modalities.items() if not getattr(m, "per_source", False)}
+
+
+@dataclass
+class Snapshots:
+    """One modality of N sources at S numbers of detections in all, sorted by source and number.
+
+    Attributes
+    ----------
+    source, count : (S,) int64, whose snapshot, and the number of detections behind it
+    values : (S, ...)
+    present : (S,) bool, False where the modality is absent
+    """
+
+    source: np.ndarray
+    count: np.ndarray
+    values: np.ndarray
+    present: np.ndarray
+
+    def rows(self, source: np.ndarray, length: np.ndarray) -> np.ndarray:
+        """Row of the latest snapshot of each source (B,) not above `length` (B,) detections; -1: none."""
+        key = self.source * (1 << 20) + self.count
+        row = np.searchsorted(key, np.asarray(source) * (1 << 20) + np.asarray(length), "right") - 1
+        return np.where((row >= 0) & (self.source[row] == source), row, -1)
+
+
+def take_snapshots(
+    modality, seen: Detections, counts: Sequence[int] = COUNTS, progress: Callable[[int], None] | None = None
+) -> Snapshots:
+    """Raw snapshots of sources already cut to the model's view; `progress` is told of sources done.
+
+    Where the modality has a `key` (which stamps it is), a snapshot like the one before it is not taken again.
+    """
+    source, count, values = [], [], []
+    last = np.full(len(seen), -2)
+    for first in (*counts, None):
+        whole = first is None
+        here = np.arange(len(seen)) if whole else np.flatnonzero(seen.length > first)
+        for start in range(0, len(here), _BLOCK):
+            some = here[start : start + _BLOCK]
+            if progress is not None:
+                progress(len(some))
+            cut = seen.take(some) if whole else view(seen.take(some), first)
+            if hasattr(modality, "key"):
+                key = modality.key(cut)
+                new = key != last[some]
+                last[some] = key
+                some, cut = some[new], cut.take(new.nonzero()[0])
+            source.append(some)
+            count.append(cut.length)
+            values.append(modality.compute(cut))
+    source, count, values = (np.concatenate(x) for x in (source, count, values))
+    order = np.lexsort((count, source))
+    values = values[order]
+    return Snapshots(source[order], count[order], values, modality.present(values))
+
+
+def normalise_snapshots(modality, raw: Snapshots, statistics: dict[str, np.ndarray]) -> Snapshots:
+    """Snapshots as the model takes them; kept in the precision the modality computes in."""
+    blocks = [
+        modality.normalise(raw.values[k : k + _BLOCK], statistics).astype(raw.values.dtype)
+        for k in range(0, len(raw.values), _BLOCK)
+    ]
+    return Snapshots(raw.source, raw.count, np.concatenate(blocks), raw.present)
+
+
+def source_features(
+    modalities: Mapping[str, Callable], seen: Detections, statistics: Mapping[str, dict]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """{modality: (values (N, ...) float32, present (N,) bool)} of sources as they are now."""
+    found = {}
+    for name, modality in per_source(modalities).items():
+        raw = modality.compute(seen)
+        found[name] = modality.normalise(raw, statistics.get(name, {})), modality.present(raw)
+    return found

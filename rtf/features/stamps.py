@@ -1,0 +1,147 @@
+"""Stamps: (3, 63, 63), science, template and difference of the most recent detection that has all three.
+
+Notable:
+- a stamp is prepared from itself alone, so nothing of it depends on the other sources or on later detections
+- pixels are counted in units of the stamp's own noise above its own background, then asinh((x / noise) / 3):
+  linear up to some three sigma, logarithmic beyond. On real ZTF cutouts sky is then 0 +- 0.33, a transient's
+  peak 2 to 5 and a saturated star 8 to 9, where a linear scale leaves one bright star and black
+- background is the median, noise the distance from there down to the 16th percentile. Stars and galaxies lie
+  above the background: the upper half of a crowded template is 2.5 times as wide as the lower one
+- the three stamps are treated alike: a difference is symmetric, where both halves give the same noise, and
+  its negative residuals stay negative
+- pixels without a measurement (saturation masks, bad columns, what a chip edge cut off) become background, 0
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rtf.alerts.cutouts import SIZE, BadCutout, decode_cutout, pad_cutout
+from rtf.alerts.history import Detections
+
+KINDS = ("science", "template", "difference")
+SHAPE = (len(KINDS), SIZE, SIZE)
+
+#: Where asinh turns from linear to logarithmic [sigma of the stamp's noise].
+SOFTENING = 3.0
+
+_BELOW_ONE_SIGMA = 0.15866  # of a Gaussian
+#: Noise below the resolution of a float32 at the image's brightest pixel is rounding, not noise.
+_RESOLUTION = 2.0**-23
+#: Compressed stamps held in memory at once: some 13 MB.
+_CHUNK = 256
+
+
+def prepare_stamp(image: np.ndarray, softening: float = SOFTENING) -> np.ndarray:
+    """A stamp in units of its own noise, stretched: asinh((x - background) / noise / softening).
+
+    Background is the median of the measured pixels and noise the distance from it down to their 16th
+    percentile; where that is 0 (most pixels alike), their standard deviation. Adding a constant to an image
+    or multiplying it by a positive one changes nothing.
+
+    Parameters
+    ----------
+    image : (h, w) in any unit of flux, NaN where nothing was measured
+    softening : where the stretch turns from linear to logarithmic [sigma of the noise]
+
+    Returns
+    -------
+    (h, w) float32, finite; 0 where nothing was measured, and everywhere in an image of one value
+    """
+    image = np.asarray(image, np.float32)
+    measured = np.isfinite(image)
+    # Sorting floats is three times as fast as selecting the two ranks.
+    values = np.sort(image if measured.all() else image[measured], axis=None)
+    if not len(values):
+        return np.zeros(image.shape, np.float32)
+    background = values[len(values) // 2]
+    noise = background - values[int(_BELOW_ONE_SIGMA * len(values))] or values.std(dtype=np.float64)
+    if values[0] == values[-1]:
+        return np.zeros(image.shape, np.float32)
+    noise = max(noise, _RESOLUTION * max(abs(values[0]), abs(values[-1])), np.finfo(np.float32).tiny)
+    prepared = np.arcsinh((image - background) * np.float32(1 / (noise * softening)))
+    prepared[~measured] = 0
+    return prepared
+
+
+def latest_stamps(detections: Detections) -> np.ndarray:
+    """The stamps a source is seen with: those of its most recent detection that has all three.
+
+    Returns
+    -------
+    (N,) int64, an entry of `detections.stamp` for each source, -1 for a source without stamps
+    """
+    latest = np.full(len(detections), -1, np.int64)
+    if detections.stamp is None or not len(detections.stamp):
+        return latest
+    rows = np.where(detections.stamp >= 0, np.arange(len(detections.stamp)), -1)
+    # The last row with stamps up to each source's end belongs to the source if it is not before its start.
+    last = np.maximum.accumulate(rows)[detections.offset[1:] - 1]
+    found = (detections.length > 0) & (last >= detections.offset[:-1])
+    latest[found] = detections.stamp[last[found]]
+    return latest
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """The stamps modality: one prepared triplet for each source.
+
+    Parameters
+    ----------
+    softening : see `prepare_stamp` [sigma of the noise]
+    """
+
+    softening: float = SOFTENING
+
+    per_source = True
+    shape = SHAPE
+
+    def __post_init__(self):
+        if not self.softening > 0:
+            raise ValueError(f"stamps.softening is {self.softening}; it must be greater than 0")
+
+    def compute(self, detections: Detections) -> np.ndarray:
+        """Prepared stamps of each source, from exactly the detections given.
+
+        Returns
+        -------
+        (N, 3, 63, 63) float16, NaN throughout for a source that has none
+
+        Raises
+        ------
+        rtf.alerts.cutouts.BadCutout : a stamp does not decode. Readers leave such stamps out and report
+            them, so that here it means a damaged data set; a source is never quietly made one without stamps.
+        """
+        latest = latest_stamps(detections)
+        prepared = np.full((len(latest), *SHAPE), np.nan, np.float16)
+        # In the order in which they are stored.
+        order = np.argsort(latest, kind="stable")
+        order = order[latest[order] >= 0]
+        for start in range(0, len(order), _CHUNK):
+            sources = order[start : start + _CHUNK]
+            for source, triplet in zip(sources, detections.read_stamps(latest[sources]), strict=True):
+                for k, stamp in enumerate(triplet):
+                    try:
+                        image = pad_cutout(decode_cutout(stamp))
+                    except BadCutout as error:
+                        raise BadCutout(
+                            f"{KINDS[k]} stamp {latest[source]} (source {source}): {error}"
+                        ) from error
+                    prepared[source, k] = prepare_stamp(image, self.softening)
+        return prepared
+
+    def key(self, detections: Detections) -> np.ndarray:
+        """(N,) int64 which stamps `compute` would read; equal keys are equal stamps."""
+        return latest_stamps(detections)
+
+    def present(self, raw: np.ndarray) -> np.ndarray:
+        """(N,) bool, which sources have stamps; `raw` as `compute` gives it."""
+        return ~np.isnan(raw[:, 0, 0, 0])
+
+    def fit(self, raw: np.ndarray) -> dict[str, np.ndarray]:
+        """Nothing: a stamp is prepared from itself alone."""
+        return {}
+
+    def normalise(self, raw: np.ndarray, statistics: dict[str, np.ndarray]) -> np.ndarray:
+        """(N, 3, 63, 63) float32, 0 where absent: only to be used beside `present`."""
+        return np.where(self.present(raw)[:, None, None, None], raw, np.float16(0)).astype(np.float32)

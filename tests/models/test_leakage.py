@@ -1,0 +1,144 @@
+"""No leakage: a fingerprint at N detections is the same, bit for bit, whatever comes after, in every modality.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rtf
+from rtf.alerts.history import SourceHistory, concatenate
+from rtf.alerts.report import ReadReport
+from rtf.entry import resolved
+from rtf.features.normalisation import feature_columns, fit_statistics
+from rtf.features.snapshots import COUNTS, normalise_snapshots, per_source, source_features, take_snapshots
+from rtf.features.view import view
+from rtf.models.run import Fingerprinter, build_modalities, build_model
+from rtf.simulation.survey import SimulatedSurvey
+from rtf.store.batches import Sources
+
+CONF = Path(rtf.__file__).parents[1] / "conf"
+SMALL = ["encoder.d_model=32", "encoder.n_layers=2", "encoder.n_heads=4", "encoder.d_ff=64",
+         "decoder.d_model=32", "decoder.n_layers=1", "decoder.n_heads=4", "decoder.d_ff=64",
+         "latent_dim=16", "cls_weight=1"]  # fmt: skip
+
+
+@lru_cache
+def histories() -> tuple[SourceHistory, ...]:
+    """Eight simulated sources with metadata and stamps."""
+    survey = SimulatedSurvey(8, seed=5, stamps=True, min_detections=8)
+    return tuple(h for unit in survey.units() for h in survey.read(unit, ReadReport()))
+
+
+@lru_cache
+def fingerprinter(choice: str, fusion: str) -> Fingerprinter:
+    """An untrained model of some modalities, normalised with other sources."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        overrides = ["data.store=s", "run=r", f"modalities={choice}", f"fusion={fusion}", *SMALL]
+        config = resolved(compose("train", overrides))
+    torch.manual_seed(0)
+    modalities = build_modalities(config)
+    seen = view(concatenate(list(histories()[:4])))
+    statistics = fit_statistics(modalities, seen)
+    for name, modality in per_source(modalities).items():
+        statistics[name] = modality.fit(take_snapshots(modality, seen).values)
+    return Fingerprinter(build_model(config, modalities), modalities, statistics, config)
+
+
+def other_future(source: SourceHistory, n: int, rng: np.random.Generator) -> SourceHistory:
+    """The same first n detections, and after them anything else, or nothing."""
+    rest = len(source) - n
+    if rest <= 0 or rng.random() < 0.2:
+        return source.select(np.arange(min(n, len(source))))
+    donor = histories()[rng.integers(len(histories()))]
+    pick = rng.integers(0, len(donor), rest)
+    late = source.mjd[n - 1] + np.cumsum(rng.exponential(2, rest)) + 1e-3
+    return SourceHistory(
+        source.object_id,
+        np.concatenate([source.mjd[:n], late]),
+        np.concatenate([source.band[:n], rng.integers(0, 3, rest).astype(np.int8)]),
+        np.concatenate([source.mag[:n], rng.uniform(15, 22, rest).astype(np.float32)]),
+        np.concatenate([source.magerr[:n], rng.uniform(0.01, 1, rest).astype(np.float32)]),
+        np.concatenate([source.metadata[:n], donor.metadata[pick] * 3]),
+        np.concatenate([source.candid[:n], rng.integers(1, 1 << 40, rest)]),
+        [*source.cutouts[:n], *(donor.cutouts[k] for k in pick)],
+        source.ra, source.dec, source.label,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("fusion", ["token", "add"])
+@pytest.mark.parametrize(
+    "choice", ["photometry", "photometry_metadata", "photometry_gp", "photometry_stamps", "all"]
+)
+@given(n=st.integers(1, 40), seed=st.integers(0, 10_000))
+@settings(max_examples=6, deadline=None)
+def test_what_comes_after_detection_n_changes_no_bit_of_the_fingerprint(choice, fusion, n, seed):
+    model, rng = fingerprinter(choice, fusion), np.random.default_rng(seed)
+    true = model.encode(list(histories()), first=n)
+    other = model.encode([other_future(h, n, rng) for h in histories()], first=n)
+    np.testing.assert_array_equal(true.latent, other.latent)
+    np.testing.assert_array_equal(true.probability, other.probability)
+    np.testing.assert_array_equal(true.error, other.error)
+
+
+@pytest.mark.parametrize("choice", ["photometry_gp", "photometry_stamps"])
+def test_what_comes_before_detection_n_does_change_it(choice):
+    """The test above could not fail on a model that sees nothing."""
+    model = fingerprinter(choice, "token")
+    few, more = (model.encode(list(histories()), first=n).latent for n in (5, 8))
+    assert (np.abs(few - more).max(1) > 1e-4).all()
+
+
+def test_a_training_batch_shows_what_live_encoding_shows():
+    """At the counts of the snapshots, a truncated training source is the live source with that history."""
+    model = fingerprinter("all", "token")
+    seen = model.view(concatenate(list(histories())))
+    snapshots = {
+        name: normalise_snapshots(m, take_snapshots(m, seen), model.statistics[name])
+        for name, m in per_source(model.modalities).items()
+    }
+    training = Sources(seen, feature_columns(model.modalities, seen, model.statistics), None, snapshots)
+    for n in (*COUNTS[:6], 257):
+        length = np.minimum(n, seen.length)
+        batch = training.batch(np.arange(len(seen)), length)
+        cut = model.view(concatenate(list(histories())), n)
+        live = source_features(model.modalities, cut, model.statistics)
+        columns = torch.from_numpy(feature_columns(model.modalities, cut, model.statistics))
+        assert torch.equal(batch.features[batch.mask], columns)
+        for name, (values, present) in live.items():
+            assert batch.present[name].tolist() == present.tolist()
+            np.testing.assert_allclose(
+                batch.side[name][batch.present[name]], values[present], rtol=2e-3, atol=2e-3
+            )
+
+
+def test_between_snapshots_the_earlier_one_stands():
+    model = fingerprinter("photometry_stamps", "token")
+    seen = model.view(concatenate(list(histories())))
+    snapshots = take_snapshots(model.modalities["stamps"], seen)
+    for n in range(1, 30):
+        row = snapshots.rows(np.arange(len(seen)), np.minimum(n, seen.length))
+        assert (snapshots.count[row] <= n).all()
+        allowed = [max(c for c in (*COUNTS, length) if c <= min(n, length)) for length in seen.length]
+        assert snapshots.count[row].tolist() == allowed
+
+
+def test_a_source_that_lacks_a_modality_is_encoded_without_it():
+    model = fingerprinter("all", "token")
+    whole = list(histories())
+    bare = [
+        SourceHistory(
+            h.object_id, h.mjd, h.band, h.mag, h.magerr, np.full_like(h.metadata, np.nan), h.candid, None
+        )
+        for h in whole
+    ]
+    latent = model.encode(bare).latent
+    assert np.isfinite(latent).all()
+    assert (np.abs(latent - model.encode(whole).latent).max(1) > 1e-4).all()
+    mixed = model.encode([*whole[:3], *bare[3:]]).latent
+    np.testing.assert_allclose(mixed[3:], latent[3:], atol=2e-5)
