@@ -4,6 +4,7 @@ Every task is called with a `Fingerprinter`, an open store and the folder to wri
 it made; conf/task/ names them.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -75,6 +76,9 @@ def run_physical(
     )  # fmt: skip
     write_json(out / "physical.json", tables.physical_dict(result))
     made = [tables.physical_table(result)]
+    if hasattr(model.model.decoder, "at"):
+        note = "This decoder is asked for a time and a band: the errors of both are 0 because they are given."
+        made = [replace(made[0], notes=(*made[0].notes, note))]
     _write_markdown(out / "physical.md", made)
     typical = typical_sources(rebuilt, store.label[here])
     curves = rebuilt_light_curves(

@@ -86,7 +86,7 @@ class ReconstructionTask(lightning.LightningModule):
             {f"{stage}/{name}": value.detach() for name, value in losses.items()},
             on_step=False,
             on_epoch=True,
-            batch_size=int(batch.mask.sum()),
+            batch_size=int((batch if batch.target is None else batch.target).mask.sum()),
             sync_dist=self.trainer.world_size > 1,
         )
 

@@ -1,0 +1,160 @@
+"""Forecasts of light curves without a network: what a fingerprint that forecasts has to beat.
+
+Notable:
+- each takes what was seen of one source and gives magnitudes at other times, of the past or the future
+- `persistence`: the last magnitude seen before that time in that band
+- `line`: between two detections of the band, the line through them; after the last, the line through its
+  last five, weighted by their errors
+- `LightCurveGP`: a Gaussian process in time and band whose five numbers are those most likely on the training
+  split. It is the strongest of the three, and the only one that says how uncertain it is
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize
+
+from rtf.alerts.history import Detections
+from rtf.features.view import view
+
+_LINE = 5
+_FIT_SOURCES, _FIT_DETECTIONS = 200, 60
+#: Some catalogues give an error of 0 [mag].
+_LEAST_ERROR = 1e-3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Detections of one source, by time: (L,) mjd [day], band, mag, magerr."""
+
+    mjd: np.ndarray
+    band: np.ndarray
+    mag: np.ndarray
+    magerr: np.ndarray
+
+
+def each_source(detections: Detections) -> list[Seen]:
+    """What was seen of every source."""
+    edges = zip(detections.offset[:-1], detections.offset[1:])
+    columns = (detections.mjd, detections.band, detections.mag, detections.magerr)
+    columns = [np.asarray(c, np.int64 if k == 1 else np.float64) for k, c in enumerate(columns)]
+    return [Seen(*(c[a:b] for c in columns)) for a, b in edges]
+
+
+def predicted(method: Callable, seen: Detections, targets: Detections) -> np.ndarray:
+    """Apply a method source by source: (D,), or (K, D) for a method of K answers, at the D targets."""
+    found = [
+        np.asarray(method(own, wanted.mjd, wanted.band))
+        for own, wanted in zip(each_source(seen), each_source(targets), strict=True)
+    ]
+    return np.concatenate(found, axis=-1)
+
+
+def persistence(seen: Seen, mjd: np.ndarray, band: np.ndarray) -> np.ndarray:
+    """Magnitudes (Q,): the last seen up to then in the band, else in any band, else the first."""
+    answer = seen.mag[np.maximum(np.searchsorted(seen.mjd, mjd, "right") - 1, 0)]
+    for b in np.unique(band):
+        own, asked = seen.band == b, np.flatnonzero(band == b)
+        before = np.searchsorted(seen.mjd[own], mjd[asked], "right") - 1
+        known = before >= 0
+        answer[asked[known]] = seen.mag[own][before[known]]
+    return answer
+
+
+def line(seen: Seen, mjd: np.ndarray, band: np.ndarray) -> np.ndarray:
+    """Magnitudes (Q,) by straight lines, see above; those of `persistence` where there is no line.
+
+    The line into the future needs three detections of the band on two nights.
+    """
+    answer = persistence(seen, mjd, band)
+    for b in np.unique(band):
+        own = np.flatnonzero(seen.band == b)
+        if not len(own):
+            continue
+        first, last = seen.mjd[own[[0, -1]]]
+        between = (band == b) & (mjd >= first) & (mjd <= last)
+        answer[between] = np.interp(mjd[between], seen.mjd[own], seen.mag[own])
+        after, own = (band == b) & (mjd > last), own[-_LINE:]
+        if not after.any() or len(own) < 3 or np.ptp(seen.mjd[own]) < 0.5:
+            continue
+        weight = 1 / np.maximum(seen.magerr[own], _LEAST_ERROR)
+        slope, level = np.polyfit(seen.mjd[own] - last, seen.mag[own], 1, w=weight)
+        answer[after] = level + slope * (mjd[after] - last)
+    return answer
+
+
+@dataclass(frozen=True)
+class LightCurveGP:
+    """A Gaussian process of magnitudes in time and band, the same for all sources.
+
+    A source's magnitudes are a constant of its own (normal about `mean` with standard deviation `offset`),
+    plus a Matern-3/2 process of standard deviation `amplitude` [mag] and scale `days` that correlates by
+    `correlation` between bands, plus scatter of `scatter` [mag] and the errors of the measurements. The
+    scatter counts as part of the light curve, as does a decoder's uncertainty.
+    """
+
+    mean: float
+    offset: float
+    amplitude: float
+    days: float
+    correlation: float
+    scatter: float
+
+    def __call__(self, seen: Seen, mjd: np.ndarray, band: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Magnitudes and standard deviations, (Q,) each, given what was seen."""
+        solve, residual = self._factor(seen), seen.mag - self.mean
+        across = self._covariance(mjd, band, seen.mjd, seen.band)
+        answer = self.mean + across @ cho_solve(solve, residual)
+        explained = np.einsum("ql,lq->q", across, cho_solve(solve, across.T))
+        variance = self.offset**2 + self.amplitude**2 + self.scatter**2 - explained
+        return answer, np.sqrt(np.maximum(variance, 1e-12))
+
+    def log_likelihood(self, seen: Seen) -> float:
+        """Log of the probability density of what was seen."""
+        factor, residual = self._factor(seen), seen.mag - self.mean
+        norm = np.log(np.diag(factor[0])).sum() + 0.5 * len(residual) * np.log(2 * np.pi)
+        return float(-0.5 * residual @ cho_solve(factor, residual) - norm)
+
+    def _factor(self, seen: Seen):
+        covariance = self._covariance(seen.mjd, seen.band, seen.mjd, seen.band)
+        noise = np.maximum(seen.magerr, _LEAST_ERROR) ** 2 + self.scatter**2
+        return cho_factor(covariance + np.diag(noise), lower=True, check_finite=False)
+
+    def _covariance(self, mjd, band, mjd2, band2) -> np.ndarray:
+        distance = np.sqrt(3) * np.abs(mjd[:, None] - mjd2) / self.days
+        matern = (1 + distance) * np.exp(-distance)
+        alike = np.where(band[:, None] == band2, 1.0, self.correlation)
+        return self.offset**2 + self.amplitude**2 * alike * matern
+
+
+def fit_gp(train: Detections, seed: int = 0) -> LightCurveGP:
+    """The process under which the training split is most likely.
+
+    Parameters
+    ----------
+    train : training split; 200 of its sources, drawn with `seed`, are used, their first 60 detections each
+
+    Raises
+    ------
+    ValueError : no source with two detections
+    """
+    long = np.flatnonzero(train.length >= 2)
+    if not len(long):
+        raise ValueError("the training split has no source of two detections: nothing to fit a process on")
+    chosen = np.random.default_rng(seed).permutation(long)[:_FIT_SOURCES]
+    sources = each_source(view(train.take(np.sort(chosen)), _FIT_DETECTIONS))
+    level = [np.median(s.mag) for s in sources]
+    mean, offset = float(np.mean(level)), max(float(np.std(level)), 0.1)
+
+    def process(x) -> LightCurveGP:
+        amplitude, days, odds, scatter = (float(v) for v in np.exp(np.clip(x, -7, 7)))
+        return LightCurveGP(mean, offset, amplitude, days, odds / (1 + odds), scatter)
+
+    def cost(x) -> float:
+        return -sum(process(x).log_likelihood(s) for s in sources)
+
+    start = np.array([np.log(0.7), np.log(20.0), 1.0, np.log(0.05)])
+    found = minimize(cost, start, method="Nelder-Mead", options={"maxfev": 150, "xatol": 0.02, "fatol": 0.5})
+    return process(found.x)
