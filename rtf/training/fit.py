@@ -133,7 +133,10 @@ def fit(
     modalities = build_modalities(config)
     torch.manual_seed(config.seed)
     model = build_model(config, modalities)
-    if "stamps" in modalities:
+    last = run / "checkpoints" / "last.ckpt"
+    if last.exists():  # holds the weights of a pretrained backbone too: no hub is needed to continue
+        _load_checkpoint(model, last)
+    elif "stamps" in modalities:
         model.encoder.branches["stamps"].backbone.load_pretrained()
     data = load_training_data(
         config.data.store,
@@ -183,7 +186,6 @@ def fit(
         use_distributed_sampler=False,
         default_root_dir=run,
     )
-    last = run / "checkpoints" / "last.ckpt"
     if last.exists():
         log.info("continuing from %s", last)
     batch, targets = config.batch_size, model.decoder.needs_targets
@@ -212,8 +214,7 @@ def fit(
         raise
     metrics = _best(history.epochs)
     if trainer.is_global_zero:
-        state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
-        model.cpu().load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
+        _load_checkpoint(model.cpu(), checkpoint.best_model_path)
         if model.head is not None:
             model.temperature.fill_(_temperature(model, data.val, batch))
             metrics["temperature"] = float(model.temperature)
@@ -228,6 +229,11 @@ def fit(
             metrics["best_epoch"], metrics["val/loss"], metrics["minutes"], run,
         )  # fmt: skip
     return metrics
+
+
+def _load_checkpoint(model: Autoencoder, path: str | Path) -> None:
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    model.load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
 
 
 def cache_frozen(model: Autoencoder, data: TrainingData, accelerator: str) -> None:
