@@ -1,5 +1,4 @@
-"""No leakage: a fingerprint at N detections is the same, bit for bit, whatever comes after, in every modality.
-"""
+"""No leakage: a fingerprint at N detections is bit for bit the same whatever comes after them, in any modality."""
 
 from functools import lru_cache
 from pathlib import Path
