@@ -1,7 +1,7 @@
 """The whole path on a simulated survey: `make demo`, or `python -m rtf.demo [--n-sources N] [KEY=VALUE ...]`.
 
-Simulates a labelled survey, stores it, trains a photometry and metadata autoencoder, fingerprints the
-survey, and ends with what the fingerprints are worth. Each step is a command that a user would type; a
+Simulates a labelled survey with stamps, stores it, trains an autoencoder of all four modalities, fingerprints
+the survey, and ends with what the fingerprints are worth. Each step is a command that a user would type; a
 survey and a run that are already there are not made again. KEY=VALUE are settings of the training.
 """
 
@@ -19,10 +19,20 @@ def steps(n_sources: int, training: list[str]) -> list[tuple[str, str, bool]]:
     """(what it does, arguments of `python -m`, whether its output is kept for the end) of each step."""
     settings = shlex.join(training)
     return [
-        ("simulating a labelled survey", f"rtf.simulate out={STORE} n_sources={n_sources} seed=0", False),
+        (
+            "simulating a labelled survey",
+            f"rtf.simulate out={STORE} n_sources={n_sources} seed=0 stamps=true",
+            False,
+        ),
         ("training", f"rtf.train experiment=demo data.store={STORE} run={RUN} {settings}", False),
         ("linear probe on the fingerprints", f"rtf.evaluate run={RUN} task=probe", True),
+        (
+            "classes from the first detections",
+            f"rtf.evaluate run={RUN} task=early task.counts=[3,10,all]",
+            True,
+        ),
         ("light curves in physical units", f"rtf.evaluate run={RUN} task=physical", True),
+        ("a map of the fingerprints", f"rtf.evaluate run={RUN} task=map", False),
         ("encoding", f"rtf.encode run={RUN} input={STORE} out={RUN}/fingerprints.parquet", False),
     ]
 
@@ -30,7 +40,7 @@ def steps(n_sources: int, training: list[str]) -> list[tuple[str, str, bool]]:
 def main() -> None:
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
-    parser.add_argument("--n-sources", type=int, default=4000, help="size of the simulated survey")
+    parser.add_argument("--n-sources", type=int, default=1800, help="size of the simulated survey")
     parser.add_argument("training", nargs="*", metavar="KEY=VALUE", help="settings of the training")
     arguments = parser.parse_args()
 

@@ -253,6 +253,8 @@ def test_bad_numbers_are_named(name):
     setattr(detections, name, np.array([1, 2, np.nan, 3]))
     with pytest.raises(ValueError, match=f"^{name} is not finite"):
         gp_features(detections)
+    with pytest.raises(ValueError, match="^band is none of 0 to 2"):
+        gp_features(one(np.arange(4.0), np.full(4, 18.0), band=-1))
 
 
 def test_normalisation_is_robust_and_masks_what_is_missing(supernovae):

@@ -1,4 +1,4 @@
-"""No leakage: a fingerprint at N detections is bit for bit the same whatever comes after them, in any modality."""
+"""No leakage: whatever comes after detection N, no bit of the fingerprint at N changes, in any modality."""
 
 from functools import lru_cache
 from pathlib import Path
