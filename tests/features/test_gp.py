@@ -253,7 +253,7 @@ def test_bad_numbers_are_named(name):
     setattr(detections, name, np.array([1, 2, np.nan, 3]))
     with pytest.raises(ValueError, match=f"^{name} is not finite"):
         gp_features(detections)
-    with pytest.raises(ValueError, match="^band is none of 0 to 2"):
+    with pytest.raises(ValueError, match=r"^band is none of 0 to 2"):
         gp_features(one(np.arange(4.0), np.full(4, 18.0), band=-1))
 
 

@@ -36,13 +36,15 @@ def gp_features(detections: Detections) -> np.ndarray:
 
     Raises
     ------
-    ValueError : mjd, mag or magerr is not finite, or magerr is negative
+    ValueError : mjd, mag or magerr is not finite, magerr is negative, or band is none of g, r, i
     """
     for name in ("mjd", "mag", "magerr"):
         if not np.isfinite(getattr(detections, name)).all():
             raise ValueError(f"{name} is not finite for some detections: GP features cannot be computed")
     if (detections.magerr < 0).any():
         raise ValueError("magerr is negative for some detections: GP features cannot be computed")
+    if ((detections.band < 0) | (detections.band >= len(BANDS))).any():
+        raise ValueError(f"band is none of 0 to {len(BANDS) - 1} ({', '.join(BANDS)}) for some detections")
     features = np.full((len(detections), len(BANDS), len(GP_FEATURES)), np.nan, np.float32)
     flat = features.reshape(-1, len(GP_FEATURES))
     # A curve is one source's detections in one band: together, still in time order.
