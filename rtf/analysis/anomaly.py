@@ -22,7 +22,7 @@ from rtf.analysis.anomaly_figure import anomaly_figure
 from rtf.analysis.bootstrap import bootstrap, format_estimate
 from rtf.analysis.strangeness import TRIVIAL, anomaly_scores, fit_scorers, purity
 from rtf.classes import FINE, UNKNOWN
-from rtf.files import whole, write_json
+from rtf.files import write_json
 from rtf.models.run import Fingerprinter
 from rtf.store.store import Store, open_store
 
@@ -98,8 +98,7 @@ def run_anomaly(
     }
     write_json(out / "anomaly.json", tables.plain({**settings, "notes": notes, **result}))
     made = anomaly_tables(result, top, notes, f"{n_bootstrap:,}", seed, neighbours)
-    with whole(out / "anomaly.md") as temporary:
-        temporary.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")
+    tables.write_markdown(out / "anomaly.md", made)
     anomaly_figure(result, inlier, outlier, out / "anomaly.png")
     return made, [out / "anomaly.png"]
 

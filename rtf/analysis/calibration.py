@@ -31,7 +31,7 @@ from rtf.analysis.reliability import (
     reliability_figure,
 )
 from rtf.classes import FINE, UNKNOWN
-from rtf.files import whole, write_json
+from rtf.files import write_json
 from rtf.models.calibration import fit_temperature
 from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
@@ -203,8 +203,7 @@ def run_calibration(
     }  # fmt: skip
     write_json(out / "calibration.json", tables.plain(results))
     made = [calibration_table(results)]
-    with whole(out / "calibration.md") as temporary:
-        temporary.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")
+    tables.write_markdown(out / "calibration.md", made)
     figure = out / "reliability.png"
     panels = {}
     for name, r in results.items():

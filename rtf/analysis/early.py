@@ -92,8 +92,7 @@ def run_early(
     }
     write_json(out / "early.json", {"test_sources_with_n": n_full, **scores})
     made = [early_table(results, level, n_full) for level in LEVELS]
-    with whole(out / "early.md") as temporary:
-        temporary.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")
+    tables.write_markdown(out / "early.md", made)
     early_figure(results, n_full, out / "early.png")
     return made, [out / "early.png"]
 

@@ -19,7 +19,7 @@ from rtf.alerts.history import Detections
 from rtf.analysis import extrapolate, forecast_figures, tables
 from rtf.analysis.bootstrap import format_estimate
 from rtf.analysis.forecast_scores import LEVELS, Answers, ForecastRow, evaluate_group, within
-from rtf.files import whole, write_json
+from rtf.files import write_json
 from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
@@ -73,8 +73,7 @@ def run_forecast(
     record = {"n_sources": len(test), "seed": seed, "n_resamples": n_bootstrap, "gp": process, "rows": rows}
     write_json(out / "forecast.json", tables.plain(record))
     made = [error_table(rows, len(test), n_bootstrap, seed), calibration_table(rows, n_bootstrap, seed)]
-    with whole(out / "forecast.md") as temporary:
-        temporary.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")
+    tables.write_markdown(out / "forecast.md", made)
 
     figures = [out / "forecast_calibration.png", out / "forecast_light_curves.png"]
     forecast_figures.calibration_figure(

@@ -25,7 +25,7 @@ from rtf.analysis.probe import fit_probe
 from rtf.analysis.search import scaler
 from rtf.classes import FINE, UNKNOWN
 from rtf.features.stamps import latest_stamps
-from rtf.files import whole, write_json
+from rtf.files import write_json
 from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
@@ -114,8 +114,7 @@ def run_gallery(
     gallery_figure(entries, figure, read_by, f"Nearest of {len(train):,} training sources, by cosine")
     write_json(out / "gallery.json", _record(entries, reader, own, len(train)))
     made = [gallery_table(entries, read_by, len(train))]
-    with whole(out / "gallery.md") as temporary:
-        temporary.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")
+    tables.write_markdown(out / "gallery.md", made)
     return made, [figure]
 
 

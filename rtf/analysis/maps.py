@@ -106,8 +106,7 @@ def run_map(
         "count": {name: int((label == c).sum()) for c, name, *_ in classes},
     }  # fmt: skip
     write_json(out / "map.json", record)
-    with whole(out / "map.md") as temporary:
-        temporary.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")
+    tables.write_markdown(out / "map.md", made)
     return made, [out / "map.png", out / "map.html"]
 
 

@@ -19,7 +19,7 @@ from rtf.analysis import physical, tables
 from rtf.analysis.bootstrap import format_estimate
 from rtf.analysis.mlp_decoder import Frozen, fit_mlp
 from rtf.analysis.physical import Photometry, PhysicalResult
-from rtf.files import whole, write_json
+from rtf.files import write_json
 from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
@@ -76,8 +76,7 @@ def run_mlp(
         out / "mlp.json", tables.plain({**settings, "val_error": fitted.val_error, "rows": mlp_rows(result)})
     )
     made = [mlp_table(result, fitted.val_error, len(train.seen), len(data["val"].seen))]
-    with whole(out / "mlp.md") as temporary:
-        temporary.write_text(tables.to_markdown(made[0]) + "\n")
+    tables.write_markdown(out / "mlp.md", made)
     return made, []
 
 

@@ -22,7 +22,7 @@ from rtf.analysis.early import checked_counts
 from rtf.analysis.search import precision_at, recall_at, scaler, self_ranks
 from rtf.analysis.similarity_figure import similarity_figure
 from rtf.classes import COARSE, FINE, UNKNOWN
-from rtf.files import whole, write_json
+from rtf.files import write_json
 from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
@@ -80,8 +80,7 @@ def run_similarity(
     made += [
         precision_table(p, f"Precision at {k}, {level} classes", k, how) for level, p in precision.items()
     ]
-    with whole(out / "similarity.md") as temporary:
-        temporary.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")
+    tables.write_markdown(out / "similarity.md", made)
     similarity_figure(recall, precision["fine"], len(index), k, out / "similarity.png")
     return made, [out / "similarity.png"]
 

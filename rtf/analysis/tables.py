@@ -8,8 +8,9 @@ Notable:
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from rtf.alerts.history import BANDS
 from rtf.analysis.bootstrap import format_estimate
 from rtf.analysis.physical import PhysicalResult, PhysicalRow
 from rtf.analysis.probe import ProbeResult
+from rtf.files import whole
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,12 @@ def physical_comparison(
         rows.append(("training constants" + (f", {', '.join(keys)}" if len(baselines) > 1 else ""), *cells))
     notes = dict.fromkeys(_physical_note(result.constants) for result in results.values())
     return Table(title, (name, *_PHYSICAL_COLUMNS), tuple(rows), (*_how(results.values()), *notes))
+
+
+def write_markdown(path: Path, made: Sequence[Table]) -> None:
+    """The tables as one Markdown file, whole or not at all."""
+    with whole(path) as temporary:
+        temporary.write_text("\n\n".join(to_markdown(t) for t in made) + "\n")
 
 
 def to_markdown(table: Table) -> str:

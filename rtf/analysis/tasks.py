@@ -15,7 +15,7 @@ from rtf.analysis import physical, probe, tables
 from rtf.analysis.figures import confusion_figure, light_curve_figure
 from rtf.analysis.pictures import rebuilt_light_curves
 from rtf.classes import COARSE, FINE
-from rtf.files import whole, write_json
+from rtf.files import write_json
 from rtf.models.run import PROBE, Fingerprinter, Rebuilt
 from rtf.store.store import Store
 
@@ -50,7 +50,7 @@ def run_probe(
         tables.probe_table(results, "Linear probe on frozen fingerprints", "classes"),
         *(tables.class_table(r, f"Linear probe by class, {level}") for level, r in results.items()),
     ]
-    _write_markdown(out / "probe.md", made)
+    tables.write_markdown(out / "probe.md", made)
     return made, figures
 
 
@@ -79,7 +79,7 @@ def run_physical(
     if hasattr(model.model.decoder, "at"):
         note = "This decoder is asked for a time and a band: the errors of both are 0 because they are given."
         made = [replace(made[0], notes=(*made[0].notes, note))]
-    _write_markdown(out / "physical.md", made)
+    tables.write_markdown(out / "physical.md", made)
     typical = typical_sources(rebuilt, store.label[here])
     curves = rebuilt_light_curves(
         model.reconstruct(test.take(typical)), store.object_id[here][typical], store.label[here][typical]
@@ -145,8 +145,3 @@ def _median_error(rebuilt: Rebuilt) -> np.ndarray:
 
 def _days(detections: Detections) -> np.ndarray:
     return detections.mjd - np.repeat(detections.mjd[detections.offset[:-1]], detections.length)
-
-
-def _write_markdown(path: Path, made: list[tables.Table]) -> None:
-    with whole(path) as temporary:
-        temporary.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")

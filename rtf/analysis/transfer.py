@@ -22,7 +22,7 @@ from rtf.analysis.early import LEVELS, checked_counts, coarse_probability
 from rtf.analysis.figures import confusion_figure
 from rtf.analysis.probe import ProbeResult, fit_probe, score_probabilities
 from rtf.classes import FINE, UNKNOWN, coarse_label
-from rtf.files import whole, write_json
+from rtf.files import write_json
 from rtf.models.run import Fingerprinter
 from rtf.store.store import Store, open_store
 
@@ -103,8 +103,7 @@ def run_transfer(
         "sn_ia_vs_tde_auc": _nested({k: tables.plain(r) for k, r in ranking.items()}),
     }  # fmt: skip
     write_json(out / "transfer.json", record)
-    with whole(out / "transfer.md") as temporary:
-        temporary.write_text("\n\n".join(tables.to_markdown(t) for t in made) + "\n")
+    tables.write_markdown(out / "transfer.md", made)
     figures = []
     for level, of in results.items():
         for (n, reader, where), r in of.items():

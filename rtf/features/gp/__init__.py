@@ -21,7 +21,7 @@ from rtf.features.gp.external import LIBRARY_FEATURES, library_features
 from rtf.features.gp.likelihood import fit_kernels
 from rtf.features.gp.posterior import condition
 from rtf.features.gp.shape import FEATURE_TABLE, GP_FEATURES, shape_features
-from rtf.features.metadata import Metadata
+from rtf.features.metadata import robust_columns, robust_statistics
 
 __all__ = ["FEATURE_TABLE", "GP_FEATURES", "GPFeatures", "gp_features"]
 
@@ -120,19 +120,10 @@ class GPFeatures:
 
     def fit(self, raw: np.ndarray) -> dict[str, np.ndarray]:
         """`median` and `scale`, (114,) each, of training values (M, 114), as of the metadata modality."""
-        return Metadata().fit(_Columns(raw))
+        return robust_statistics(raw)
 
     def normalise(self, raw: np.ndarray, statistics: dict[str, np.ndarray]) -> np.ndarray:
         """(N, 228) float32: asinh((x - median) / scale), 0 where missing, then the masks."""
-        median, scale = (statistics[name].astype(np.float32) for name in ("median", "scale"))
-        scaled = np.arcsinh((raw - median) / scale)
-        missing = np.isnan(scaled)
-        scaled[missing] = 0.0
-        return np.concatenate([scaled, missing], 1).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """What the metadata modality fits its statistics on."""
-
-    metadata: np.ndarray
+        scaled = np.empty((len(raw), self.width), np.float32)
+        robust_columns(raw, statistics, scaled)
+        return scaled
