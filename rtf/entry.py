@@ -56,10 +56,11 @@ def describe_errors(main: Callable) -> Callable:
 
 
 def read_input(config: DictConfig, cutouts: bool = False):
-    """The source histories of `config.input`, alerts in any format or a store, and the report on them.
+    """An iterator of the histories of `config.input`, alerts in any format or a store, and their report.
 
     Alerts are read by `config.reader`, with a bar where `config.progress` says so, and with their stamps if
-    `cutouts` asks for them.
+    `cutouts` asks for them. A store is read as it is asked for, so that its stamps are never all in memory.
+    The report counts the sources as `objects`.
     """
     from hydra.utils import instantiate
 
@@ -69,12 +70,13 @@ def read_input(config: DictConfig, cutouts: bool = False):
 
     report = ReadReport()
     if (Path(config.input) / "zarr.json").exists():
-        histories = list(open_store(config.input).histories(cutouts=cutouts))
-        report.count("objects", len(histories))
+        store = open_store(config.input)
+        histories = store.histories(cutouts=cutouts)
+        report.count("objects", store.n)
     else:
         reader = instantiate(config.reader, _convert_="all", cutouts=cutouts)
         histories = read_histories(config.input, reader, report=report, progress=config.progress)
-    return histories, report
+    return iter(histories), report
 
 
 @contextmanager

@@ -24,6 +24,7 @@ def main(config: DictConfig) -> None:
     settings = fitting.Settings(**{name: config[name] for name in fitting.Settings._fields})
     settings.check()
     histories, report = read_input(config)
+    histories = list(histories)
     with progress_bar("fitting", len(histories), config.progress) as advance:
         fits, failures = fitting.fit_many(histories, settings, config.workers, advance)
     for failure in failures:

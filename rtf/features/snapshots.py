@@ -9,6 +9,7 @@ Notable:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -46,10 +47,13 @@ class Snapshots:
     values: np.ndarray
     present: np.ndarray
 
+    @cached_property
+    def _key(self) -> np.ndarray:
+        return self.source * (1 << 20) + self.count
+
     def rows(self, source: np.ndarray, length: np.ndarray) -> np.ndarray:
         """Row of the latest snapshot of each source (B,) not above `length` (B,) detections; -1: none."""
-        key = self.source * (1 << 20) + self.count
-        row = np.searchsorted(key, np.asarray(source) * (1 << 20) + np.asarray(length), "right") - 1
+        row = np.searchsorted(self._key, np.asarray(source) * (1 << 20) + np.asarray(length), "right") - 1
         return np.where((row >= 0) & (self.source[row] == source), row, -1)
 
 

@@ -121,7 +121,7 @@ def fit(
     RunError : the folder holds a run of another configuration
     """
     run = Path(run)
-    _claim(run, config)
+    _refuse_other(run, config)
     if (run / "metrics.json").exists():
         log.info("%s is finished: nothing to do", run)
         return _read_metrics(run)
@@ -146,6 +146,12 @@ def fit(
         max_days=config.data.max_days,
         progress=progress,
     )
+    # Only now, so that a setting, a store or pretrained weights that could not be used can be mended and the
+    # command given again for the same folder.
+    run.mkdir(parents=True, exist_ok=True)
+    if not (run / CONFIG).exists():
+        with whole(run / CONFIG) as temporary:
+            OmegaConf.save(config, temporary)
     save_statistics(run / STATISTICS, data.statistics)
     if hasattr(model.decoder, "set_statistics"):
         model.decoder.set_statistics(**data.statistics["photometry"])
@@ -274,19 +280,16 @@ def _read_metrics(run: Path) -> dict:
     return OmegaConf.to_container(OmegaConf.load(run / "metrics.json"))
 
 
-def _claim(run: Path, config: DictConfig) -> None:
-    """Write the configuration into the run folder, or check that it is the one already there."""
-    run.mkdir(parents=True, exist_ok=True)
+def _refuse_other(run: Path, config: DictConfig) -> None:
+    """Make sure that the run folder, if there is one, is of this configuration."""
     path = run / CONFIG
-    if path.exists():
-        new, old = (OmegaConf.to_container(c) for c in (config, OmegaConf.load(path)))
-        different = sorted(k for k in {*new, *old} if k not in _FREE and new.get(k) != old.get(k))
-        if different:
-            changes = "; ".join(f"{k}: {old.get(k)} there, {new.get(k)} now" for k in different)
-            raise RunError(f"{run} holds a run of another configuration ({changes}). Choose another run=")
-    else:
-        with whole(path) as temporary:
-            OmegaConf.save(config, temporary)
+    if not path.exists():
+        return
+    new, old = (OmegaConf.to_container(c) for c in (config, OmegaConf.load(path)))
+    different = sorted(k for k in {*new, *old} if k not in _FREE and new.get(k) != old.get(k))
+    if different:
+        changes = "; ".join(f"{k}: {old.get(k)} there, {new.get(k)} now" for k in different)
+        raise RunError(f"{run} holds a run of another configuration ({changes}). Choose another run=")
 
 
 def _quiet() -> None:

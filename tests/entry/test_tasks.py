@@ -106,3 +106,5 @@ def test_imbalance_is_a_setting(work, imbalance):
 def test_an_unknown_way_with_imbalance_is_named(work):
     with pytest.raises(ValueError, match="imbalance is 'oversample'"):
         train(work / "survey.zarr", work / "no", "imbalance=oversample")
+    # and the folder is free for the command with the mistake mended
+    assert train(work / "survey.zarr", work / "no", "modalities=photometry", "imbalance=none")
