@@ -1,13 +1,18 @@
 """What the entry points share: a configuration without interpolations, and errors a person can read."""
 
 import functools
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
+
+import rtf.cluster  # noqa: F401  resolvers of the SLURM launchers
 
 
 def resolved(config: DictConfig) -> DictConfig:
@@ -47,8 +52,8 @@ def describe_errors(main: Callable) -> Callable:
         try:
             return main(config)
         except expected as error:
-            if config.get("debug"):
-                raise
+            if config.get("debug") or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # a sweep goes on with its other jobs, and names this one at the end
             print(f"error: {error}\n(debug=true shows where)", file=sys.stderr)
             sys.exit(1)
 
@@ -77,6 +82,20 @@ def read_input(config: DictConfig, cutouts: bool = False):
         reader = instantiate(config.reader, _convert_="all", cutouts=cutouts)
         histories = read_histories(config.input, reader, report=report, progress=config.progress)
     return iter(histories), report
+
+
+@contextmanager
+def log_to(path: Path):
+    """Write what is logged into a file as well, after what is there; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("[%(asctime)s][%(levelname)s] %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 @contextmanager

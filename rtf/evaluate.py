@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -17,6 +18,7 @@ def main(config: DictConfig) -> None:
     from rtf.analysis.tables import to_rich
     from rtf.models.run import load, read_config
     from rtf.store.store import open_store
+    from rtf.training.tracking import log_results
 
     config = resolved(config)
     run = Path(config.run)
@@ -24,6 +26,8 @@ def main(config: DictConfig) -> None:
     store = open_store(config.store or read_config(run).data.store)
     out = Path(config.out or run)
     made, figures = instantiate(config.task)(model, store, out)
+    if out == run:
+        log_results(run, HydraConfig.get().runtime.choices["task"], made, figures)
     console = Console()
     if not console.is_terminal:
         console.width = 120  # a pipe or a log file has no width of its own

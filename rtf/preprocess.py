@@ -1,24 +1,32 @@
-"""Alerts in any format to a store: `python -m rtf.preprocess input=ALERTS out=store.zarr`."""
+"""Alerts in any format to a store: `python -m rtf.preprocess input=ALERTS out=store.zarr`.
+
+With `shards` the input is divided among jobs.
+"""
 
 import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from rtf.entry import describe_errors, resolved
+from rtf.shards import chosen_shard, named
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="preprocess")
 @describe_errors
 def main(config: DictConfig) -> None:
-    from rtf.store.build import preprocess
+    from rtf.store.build import preprocess_shard
     from rtf.store.store import open_store
 
     config = resolved(config)
-    report = preprocess(
-        instantiate(config.reader, _convert_="all"), config.input, config.out,
+    shard = chosen_shard(config.shards, config.shard)
+    report, missing = preprocess_shard(
+        instantiate(config.reader, _convert_="all"), config.input, config.out, shard,
         workers=config.workers, seed=config.seed, fractions=tuple(config.fractions), labels=config.labels,
         splits=config.splits, append=config.append, overwrite=config.overwrite, progress=config.progress,
     )  # fmt: skip
+    if missing:
+        print(f"{shard} has read {report.summary()}; {config.out} still waits for {named(missing)}")
+        return
     print(report.summary())
     print(f"what was skipped and why: {config.out}/report.json")
     print(open_store(config.out).summary())

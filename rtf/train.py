@@ -1,28 +1,54 @@
-"""Train a model: `python -m rtf.train data.store=store.zarr bottleneck=ae latent_dim=64`."""
+"""Train a model: `python -m rtf.train data.store=store.zarr bottleneck=ae latent_dim=64`, or many with -m."""
 
+import logging
+import math
 from functools import partial
+from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, progress_bar, resolved
+from rtf.entry import describe_errors, log_to, progress_bar, resolved
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 @describe_errors
 def main(config: DictConfig) -> float:
-    from rtf.training.fit import fit
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+    from rtf.analysis.evaluation import evaluate_run
+    from rtf.training.fit import fit
+    from rtf.training.preemption import Preemption
+    from rtf.training.runs import RunBusy, record_failure, run_folder
+    from rtf.training.tracking import tracked
+
+    config.run = str(run_folder(resolved(config)))
     config = resolved(config)
-    metrics = fit(
-        config.run,
-        config,
-        instantiate(config.optimizer),
-        logger=instantiate(config.tracking.logger),
-        callbacks=instantiate(config.tracking.callbacks) or (),
-        progress=partial(progress_bar, show=config.progress),
-    )
+    run = Path(config.run)
+    try:
+        with (
+            log_to(run / "train.log"),
+            record_failure(run),
+            Preemption() as preemption,
+            tracked(run, config) as tracker,
+        ):
+            metrics = fit(
+                run,
+                config,
+                instantiate(config.optimizer),
+                callbacks=(*tracker.callbacks, preemption),
+                progress=partial(progress_bar, show=config.progress),
+            )
+            if rank_zero_only.rank == 0:
+                evaluate_run(run, config.evaluate, tracker.log_results)
+    except RunBusy as error:
+        if HydraConfig.get().mode == RunMode.RUN:
+            raise
+        logging.getLogger(__name__).warning("%s: left to it", error)
+        return math.nan
     return metrics["val/loss"]
 
 

@@ -10,7 +10,7 @@ import rtf
 PACKAGE = Path(rtf.__file__).parent
 ROOMS = ("alerts", "features", "store", "models", "training", "analysis")
 #: What any room may use.
-SHARED = {"classes", "files", "workers"}
+SHARED = {"classes", "files", "shards", "workers"}
 
 
 def imported(path: Path) -> set[str]:

@@ -46,6 +46,8 @@ def fingerprint_table(
     n_detections : int32, detections the fingerprint includes
     n_history : int32, detections the source has in all (the model sees its first 257, within 100 days)
     fingerprint : list of latent_dim float
+    code : fixed-size binary, the bytes that `fingerprint` is looked up with (`Fingerprinter.from_code`); only
+        from a bottleneck that has codes
     p_SN_Ia ... p_TDE : float, class probabilities; null where unknown
     reconstruction_error : float, dimensionless
     """
@@ -63,6 +65,11 @@ def fingerprint_table(
             pa.array(found.latent.ravel()), found.latent.shape[1]
         ),
     }
+    if found.code is not None:
+        packed = pa.py_buffer(np.ascontiguousarray(found.code))
+        columns["code"] = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(found.code.shape[1]), len(found.code), [None, packed]
+        )
     for k, name in enumerate(FINE):
         columns[f"p_{name.replace(' ', '_')}"] = pa.array(
             probability[:, k], mask=~np.isfinite(probability[:, k])

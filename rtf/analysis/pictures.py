@@ -1,11 +1,11 @@
 """Pictures of rebuilt light curves: during training for the tracker, and from any model and sources."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import WandbLogger
 
 from rtf.analysis.figures import LightCurve, light_curve_figure
 from rtf.classes import FINE, UNKNOWN
@@ -36,17 +36,18 @@ def rebuilt_light_curves(rebuilt: Rebuilt, names, labels) -> list[LightCurve]:
 
 
 class ReconstructionPictures(Callback):
-    """Rebuilt light curves of a few validation sources, as an image to Weights & Biases.
+    """Rebuilt light curves of a few validation sources, drawn as training goes on.
 
     Parameters
     ----------
     store : the run's data set
     every : epochs between pictures; the last epoch always has one
     n_sources : panels, spread evenly over the validation split
+    log : given a name, the image file and the epoch; the file is gone afterwards
     """
 
-    def __init__(self, store: str, every: int, n_sources: int):
-        self.store, self.every, self.n_sources = store, every, n_sources
+    def __init__(self, store: str, every: int, n_sources: int, log: Callable[[str, Path, int], None]):
+        self.store, self.every, self.n_sources, self.log_picture = store, every, n_sources, log
 
     def on_fit_start(self, trainer, task) -> None:
         store = open_store(self.store)
@@ -57,7 +58,7 @@ class ReconstructionPictures(Callback):
 
     def on_train_epoch_end(self, trainer, task) -> None:
         epoch = trainer.current_epoch + 1
-        if not trainer.is_global_zero or not isinstance(trainer.logger, WandbLogger):
+        if not trainer.is_global_zero:
             return
         if epoch % self.every and epoch != trainer.max_epochs:
             return
@@ -67,4 +68,4 @@ class ReconstructionPictures(Callback):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rebuilt.png"
             light_curve_figure(curves, path, f"validation sources, epoch {epoch}")
-            trainer.logger.log_image("val/light_curves", [str(path)], step=trainer.global_step)
+            self.log_picture("val/light_curves", path, trainer.current_epoch)

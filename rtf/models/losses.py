@@ -30,7 +30,12 @@ def classification_loss(logits: Tensor, label: Tensor, log_prior: Tensor | None 
     return F.cross_entropy(logits, label[known])
 
 
-def class_log_prior(label: Tensor, n_classes: int) -> Tensor:
-    """(C,) logarithm of the class shares among known labels; a class without sources counts as half one."""
-    count = torch.bincount(label[label >= 0], minlength=n_classes).clamp_min(0.5)
+def class_log_prior(label: Tensor, n_classes: int, weight: Tensor | None = None) -> Tensor:
+    """(C,) logarithm of the class shares among known labels; a class without sources counts as half one.
+
+    `weight` (N,) is how often each source is drawn in an epoch; None: once.
+    """
+    known = label >= 0
+    weight = None if weight is None else weight[known]
+    count = torch.bincount(label[known], weight, minlength=n_classes).clamp_min(0.5)
     return (count / count.sum()).log()

@@ -5,6 +5,7 @@ normalisation.safetensors   statistics of the training split
 model.safetensors        weights of the best epoch
 probe.safetensors        linear probe of the classes, once `task=probe` has been run
 metrics.json, history.json, tables and figures
+run.json, tracking.json   its identity and attempts at it; the W&B run that mirrors it
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from rtf.features.snapshots import source_features
 from rtf.features.view import view
 from rtf.files import whole
 from rtf.models.autoencoder import Autoencoder
+from rtf.models.bottlenecks.packing import pack, unpack
 from rtf.models.branches import GPBranch, ImageBranch
 from rtf.store.batches import Sources, batches_by_length
 
@@ -48,6 +50,7 @@ class Fingerprints:
     error : (N,) float32 reconstruction error, as the decoder defines it
     n_detections : (N,) int64 detections the model saw
     last : (N,) int64, index within the source of the latest detection it saw
+    code : (N, bytes) uint8, the packed codes that `latent` was looked up with, or None if there are none
     """
 
     latent: np.ndarray
@@ -55,6 +58,7 @@ class Fingerprints:
     error: np.ndarray
     n_detections: np.ndarray
     last: np.ndarray
+    code: np.ndarray | None = None
 
 
 @dataclass
@@ -130,19 +134,41 @@ class Fingerprinter:
         progress : called with the number of sources done after each batch
         """
         seen, outputs = self._outputs(histories, first, batch_size, progress)
-        n = len(seen)
+        n, bottleneck = len(seen), self.model.bottleneck
         latent = np.empty((n, self.config.latent_dim), np.float32)
         error = np.empty(n, np.float32)
-        probability = None
-        for batch, output in outputs:
-            rows = batch.source.cpu()
-            latent[rows] = output.latent.float().cpu()
-            error[rows] = self.model.decoder.error(output.decoded, batch).float().cpu()
-            if output.logits is not None:
-                if probability is None:
-                    probability = np.empty((n, output.logits.shape[1]), np.float32)
-                probability[rows] = (output.logits.float() / self.model.temperature).softmax(1).cpu()
-        return Fingerprints(latent, probability, error, seen.length, seen.length - 1)
+        probability, code, pooled = None, None, []
+        if hasattr(bottleneck, "codes"):
+            code = np.empty((n, bottleneck.bytes), np.uint8)
+        # what goes into the bottleneck, caught on its way, so that the encoder need not run a second time
+        catch = bottleneck.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
+        with catch:
+            for batch, output in outputs:
+                rows = batch.source.cpu()
+                latent[rows] = output.latent.float().cpu()
+                vector = pooled.pop()
+                if code is not None:
+                    code[rows] = pack(bottleneck.codes(vector), bottleneck.sizes).cpu()
+                error[rows] = self.model.decoder.error(output.decoded, batch).float().cpu()
+                if output.logits is not None:
+                    if probability is None:
+                        probability = np.empty((n, output.logits.shape[1]), np.float32)
+                    probability[rows] = (output.logits.float() / self.model.temperature).softmax(1).cpu()
+        return Fingerprints(latent, probability, error, seen.length, seen.length - 1, code)
+
+    @torch.inference_mode()
+    def from_code(self, code: np.ndarray) -> np.ndarray:
+        """(N, bytes) uint8 packed codes to the fingerprints (N, latent_dim) float32 they stand for.
+
+        Raises
+        ------
+        RunError : the model's bottleneck has no codes
+        """
+        bottleneck = self.model.bottleneck
+        if not hasattr(bottleneck, "codes"):
+            raise RunError("this model's bottleneck has no codes; vqvae, rvq and fsq have")
+        codes = unpack(torch.from_numpy(np.array(code, np.uint8)).to(self.device), bottleneck.sizes)
+        return bottleneck.from_codes(codes).float().cpu().numpy()
 
     def reconstruct(
         self,

@@ -151,7 +151,11 @@ class Sources:
 
 
 def batches_by_length(
-    length: np.ndarray, batch_size: int, rng: np.random.Generator | None = None, jitter: float = 0.1
+    length: np.ndarray,
+    batch_size: int,
+    rng: np.random.Generator | None = None,
+    jitter: float = 0.1,
+    at_least: int = 1,
 ) -> list[np.ndarray]:
     """Sources grouped so that each batch holds like lengths.
 
@@ -161,6 +165,7 @@ def batches_by_length(
     batch_size : sources in a batch; the last may be smaller
     rng : shuffles ties, neighbours within a relative `jitter` of length, and the order of batches, so that
         batches differ between epochs; None keeps the order by length
+    at_least : a last batch of fewer sources joins the one before
 
     Returns
     -------
@@ -170,7 +175,14 @@ def batches_by_length(
     if rng is not None:
         key = key + rng.uniform(0, jitter, len(length))
     order = np.argsort(key, kind="stable")
-    batches = [order[k : k + batch_size] for k in range(0, len(order), batch_size)]
+    n = n_batches(len(order), batch_size, at_least)
+    batches = [order[k * batch_size : (k + 1) * batch_size if k < n - 1 else None] for k in range(n)]
     if rng is not None:
         rng.shuffle(batches)
     return batches
+
+
+def n_batches(n_sources: int, batch_size: int, at_least: int = 1) -> int:
+    """How many batches `batches_by_length` makes of so many sources."""
+    whole, rest = divmod(n_sources, batch_size)
+    return whole + (rest >= at_least) if whole else min(rest, 1)

@@ -5,10 +5,12 @@ Notable:
   is known here
 - parts lie in OUT.parts until the store is complete: the same command continues where it was stopped, and
   gives the same bytes as a run that was not (`rtf/store/publish.py`)
+- so shards can share them: each reads units of its own, and the one that finds all parts there merges them
 """
 
 import os
 import shutil
+from contextlib import nullcontext
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -25,9 +27,19 @@ from rich.progress import (
 
 from rtf.alerts.read import nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
+from rtf.shards import WHOLE, Shard, locked
 from rtf.store.again import piece_of_store
 from rtf.store.combine import Merged, combine
-from rtf.store.parts import Piece, describe, open_part, part_path, pieces_of_part, read_units, report_path
+from rtf.store.parts import (
+    Piece,
+    describe,
+    missing_units,
+    open_part,
+    part_path,
+    pieces_of_part,
+    read_units,
+    report_path,
+)
 from rtf.store.publish import (
     beside,
     claim,
@@ -35,6 +47,8 @@ from rtf.store.publish import (
     digest,
     existing,
     finish,
+    forget_shards,
+    made_by,
     mark_merged,
     merged_settings,
     plan_path,
@@ -48,10 +62,16 @@ from rtf.workers import cores
 _OPEN_PARTS = 256
 
 
-def preprocess(
+def preprocess(reader, path: str | os.PathLike, out: str | os.PathLike, **settings) -> ReadReport:
+    """Read an input into a store, in one go: `preprocess_shard`, whose settings these are, without shards."""
+    return preprocess_shard(reader, path, out, **settings)[0]
+
+
+def preprocess_shard(
     reader,
     path: str | os.PathLike,
     out: str | os.PathLike,
+    shard: Shard = WHOLE,
     *,
     workers: int | None = None,
     seed: int = 0,
@@ -62,14 +82,15 @@ def preprocess(
     overwrite: bool = False,
     provenance: dict | None = None,
     progress: bool = True,
-) -> ReadReport:
-    """Read an input into a store.
+) -> tuple[ReadReport, list[int]]:
+    """Read a shard of an input; the shard that finds the parts of all others there makes the store.
 
     Parameters
     ----------
     reader : object with `units(path)` and `read(unit, report)`; it and its units are pickled to the workers
     path : the input, in whatever form the reader takes it
     out : folder of the store
+    shard : reads the units k with k % shard.of == shard.index. One that has nothing left to do does nothing
     workers : processes that read; 0 reads in this process; None is one for each core
     seed, fractions : of the stratified split, drawn when input and `splits` give no new object its split;
         `fractions` None draws none
@@ -82,12 +103,14 @@ def preprocess(
 
     Returns
     -------
-    The report of everything in the store, also at OUT/report.json
+    The report of everything in the store, also at OUT/report.json, and no shard; or, as long as the store
+    has to wait for other shards, the report of this one's units and those shards
 
     Raises
     ------
-    FileExistsError : `out` exists and neither `append` nor `overwrite` was asked for, or it is no store
-    NothingReadable : the input gave no source; what was wrong with it is in OUT.report.json
+    FileExistsError : `out` exists and neither `append` nor `overwrite` was asked for, or it is no store; not
+        if it is what these shards have made
+    NothingReadable : the whole input gave no source; what was wrong with it is in OUT.report.json
     StoreError : OUT.parts belongs to another input or other settings, or the store to append to is damaged
     ValueError : bad fractions, a table that cannot be understood or that names no object of the input
     """
@@ -111,55 +134,106 @@ def preprocess(
         "provenance": provenance,
     }
     settings = digest([run, tables, append, overwrite])
+    with _lock(out, shard):
+        if _finished(out, settings):
+            return ReadReport.read(out / "report.json"), []
+        units = None
+        if shard.of > 1 and not plan_path(out).exists():
+            units = _units(reader, path)
+            if made_by(out, {**run, "units": len(units)}, [t for t in (labels, splits) if t is not None]):
+                return ReadReport.read(out / "report.json"), []
+        before = existing(out, append, overwrite)
+        units = _units(reader, path) if units is None else units
+        work = claim(out, digest([run["input"], run["reader"], describe(units)]), settings, shard.of > 1)
+
+    mine = range(shard.index, len(units), shard.of)
+    with _bars(progress) as bars:
+        bar = bars.add_task(shard.label("reading"), total=len(mine))
+        read_units(reader, units, mine, work, workers, lambda: bars.advance(bar))
+        with _lock(out, shard):
+            if not plan_path(out).exists():
+                return _made_by_another(path, out), []
+            if not _finished(out, settings):
+                missing = missing_units(len(units), work)
+                if missing:
+                    return _report(work, mine), sorted({k % shard.of for k in missing})
+                try:
+                    _merge(path, out, work, workers, tables, before, {**run, "units": len(units)}, bars)
+                except Exception:
+                    forget_shards(out)  # the mistake may be mended without reading again
+                    raise
+                mark_merged(out, settings)
+                finish(out)
+    return ReadReport.read(out / "report.json"), []
+
+
+def _lock(out: Path, shard: Shard):
+    """What lets one shard at a time look at the state of the work, and change it."""
+    return nullcontext() if shard.of == 1 else locked(beside(out, ".lock"), plan_path(out).exists)
+
+
+def _units(reader, path) -> list:
+    units = list(reader.units(path))
+    if not units:
+        raise NothingReadable(f"{path}: the reader finds nothing to read there")
+    return units
+
+
+def _finished(out: Path, settings: str) -> bool:
+    """Put the store in place, if OUT.new is complete."""
     former = merged_settings(out)
     if former is None:
-        _build(reader, path, out, workers, tables, existing(out, append, overwrite), run, progress)
-        mark_merged(out, settings)
-    elif former != settings:
+        return False
+    if former != settings:
         raise StoreError(
             f"a run was stopped while it put {out} in place: run that command again first, "
             f"or delete {plan_path(out)} to forget it"
         )
     finish(out)
+    return True
+
+
+def _made_by_another(path, out: Path) -> ReadReport:
+    """The report of a store that another shard has completed since this one began to read."""
+    if not (out / "report.json").exists():
+        raise NothingReadable(f"{path}: no shard found a readable source: see {beside(out, '.report.json')}")
     return ReadReport.read(out / "report.json")
 
 
-def _build(reader, path, out, workers, tables, before, run, progress) -> None:
-    """Read what is not read yet, merge it, and leave the whole store at OUT.new."""
-    units = list(reader.units(path))
-    if not units:
-        raise NothingReadable(f"{path}: the reader finds nothing to read there")
-    work = claim(out, digest([run["input"], run["reader"], describe(units)]))
-    with _bars(progress) as bars:
-        bar = bars.add_task("reading", total=len(units))
-        read_units(reader, units, work, workers, lambda: bars.advance(bar))
+def _report(work: Path, units: range) -> ReadReport:
+    report = ReadReport()
+    for k in units:
+        report.add(ReadReport.read(report_path(work, k)))
+    return report
 
-        report = ReadReport()
-        for k in range(len(units)):
-            report.add(ReadReport.read(report_path(work, k)))
-        opener = lru_cache(_OPEN_PARTS)(open_part)
-        pieces = [piece for k in range(len(units)) for piece in pieces_of_part(part_path(work, k), opener)]
-        if not any(len(p.richness) for p in pieces):
-            raise _nothing_readable(path, out, work, report)
-        _check_tables(pieces, tables)
-        kept, former = None, ReadReport()
-        if before is not None:
-            former = ReadReport.read(before.path / "report.json")
-            kept = dict(zip(before.object_id.tolist(), before.split.tolist(), strict=True))
-            pieces.insert(0, piece_of_store(before))
-        merged = combine(
-            pieces, labels=tables["labels"], splits=tables["splits"], kept=kept,
-            seed=run["seed"], fractions=run["fractions"],
-        )  # fmt: skip
-        report = _whole_report(former, report, merged)
 
-        runs = [*([] if before is None else before.attributes["runs"]), {**run, "units": len(units)}]
-        new = beside(out, ".new")
-        if new.exists():
-            shutil.rmtree(new)
-        bar = bars.add_task("writing", total=None)
-        write_group(new, merged, runs, workers, lambda k, total: bars.update(bar, completed=k, total=total))
-        report.write(new / "report.json")
+def _merge(path, out, work, workers, tables, before, run, bars: Progress) -> None:
+    """Merge all parts, and leave the whole store at OUT.new."""
+    units = range(run["units"])
+    report = _report(work, units)
+    opener = lru_cache(_OPEN_PARTS)(open_part)
+    pieces = [piece for k in units for piece in pieces_of_part(part_path(work, k), opener)]
+    if not any(len(p.richness) for p in pieces):
+        raise _nothing_readable(path, out, work, report)
+    _check_tables(pieces, tables)
+    kept, former = None, ReadReport()
+    if before is not None:
+        former = ReadReport.read(before.path / "report.json")
+        kept = dict(zip(before.object_id.tolist(), before.split.tolist(), strict=True))
+        pieces.insert(0, piece_of_store(before))
+    merged = combine(
+        pieces, labels=tables["labels"], splits=tables["splits"], kept=kept,
+        seed=run["seed"], fractions=run["fractions"],
+    )  # fmt: skip
+    report = _whole_report(former, report, merged)
+
+    new = beside(out, ".new")
+    if new.exists():
+        shutil.rmtree(new)
+    bar = bars.add_task("writing", total=None)
+    runs = [*([] if before is None else before.attributes["runs"]), run]
+    write_group(new, merged, runs, workers, lambda k, total: bars.update(bar, completed=k, total=total))
+    report.write(new / "report.json")
 
 
 def _bars(progress: bool) -> Progress:

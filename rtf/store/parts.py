@@ -58,10 +58,17 @@ def read_unit(reader, unit, folder: Path, index: int) -> None:
     report.write(report_path(folder, index))
 
 
-def read_units(reader, units: list, folder: Path, workers: int, done: Callable[[], None]) -> None:
-    """Read every unit whose part is not there yet; `done` is called once for each unit, read or there."""
-    todo = [k for k in range(len(units)) if not report_path(folder, k).exists()]
-    for _ in range(len(units) - len(todo)):
+def missing_units(number: int, folder: Path) -> list[int]:
+    """Which of the units have no finished part yet."""
+    return [k for k in range(number) if not report_path(folder, k).exists()]
+
+
+def read_units(
+    reader, units: list, mine: range, folder: Path, workers: int, done: Callable[[], None]
+) -> None:
+    """Read the units `mine` whose parts are not there yet; `done` is called once for each, read or there."""
+    todo = [k for k in missing_units(len(units), folder) if k in mine]
+    for _ in range(len(mine) - len(todo)):
         done()
     jobs = [(reader, units[k], folder, k) for k in todo]
     for _ in in_processes(_read_unit, jobs, workers):

@@ -4,6 +4,7 @@ Notable:
 - OUT.plan.json is the only state. It is there from before the first part until all else is done, and says
   whether OUT.new is complete (`merged`)
 - OUT.new takes the name OUT by renames; a store that is replaced is OUT.old for that moment
+- shards share the plan and the parts: each function here is called by one of them at a time (OUT.lock)
 """
 
 import glob
@@ -55,32 +56,70 @@ def plan_path(out: Path) -> Path:
     return beside(out, ".plan.json")
 
 
-def claim(out: Path, reading: str) -> Path:
-    """Make the folder of parts, or make sure that the one there is of the same units and reader."""
-    plan, work = plan_path(out), beside(out, ".parts")
-    if plan.exists():
-        if json.loads(plan.read_text())["reading"] != reading:
-            raise StoreError(
-                f"{work} holds parts of another input or of other reader settings: run that command again to "
-                f"finish it, or delete {plan} to start over"
-            )
-    else:
+def claim(out: Path, reading: str, settings: str, shared: bool) -> Path:
+    """Make the folder of parts, or make sure that the one there is for this command.
+
+    Parameters
+    ----------
+    reading : digest of units and reader, which a stopped command and the one that finishes it have in common
+    settings : digest of all settings, which shards that work at the same time have in common
+    shared : whether this is one of several shards
+    """
+    work = beside(out, ".parts")
+    plan = read_plan(out)
+    if plan is None:
         if work.exists():
             shutil.rmtree(work)
-        write_json(plan, {"reading": reading, "merged": None})
+        plan = {"reading": reading, "merged": None}
+    elif plan["reading"] != reading:
+        raise StoreError(
+            f"{work} holds parts of another input or of other reader settings: run that command again to "
+            f"finish it, or delete {plan_path(out)} to start over"
+        )
+    elif plan.get("shards", settings) != settings:
+        raise StoreError(
+            f"{work} is shared by shards with other settings (labels, splits, fractions, seed, append or "
+            f"overwrite): give all the same, or delete {plan_path(out)} to start over"
+        )
+    write_json(plan_path(out), {**plan, "shards": settings} if shared else plan)
     work.mkdir(exist_ok=True)
     return work
 
 
+def forget_shards(out: Path) -> None:
+    """Let the parts be merged with other settings, after they could not be with these."""
+    plan = read_plan(out)
+    if plan is not None and plan.pop("shards", None):
+        write_json(plan_path(out), plan)
+
+
+def read_plan(out: Path) -> dict | None:
+    plan = plan_path(out)
+    return json.loads(plan.read_text()) if plan.exists() else None
+
+
+def made_by(out: Path, run: dict, tables: list[str]) -> bool:
+    """Whether the store at `out` is complete, its latest build was `run`, and no table was changed since."""
+    description = out / "zarr.json"
+    if not description.exists():
+        return False
+    attributes = json.loads(description.read_text()).get("attributes", {})
+    made = description.stat().st_mtime
+    return (
+        bool(attributes.get("complete"))
+        and digest(attributes["runs"][-1]) == digest(run)
+        and all(Path(table).stat().st_mtime <= made for table in tables)
+    )
+
+
 def merged_settings(out: Path) -> str | None:
     """Digest of the settings the parts were merged with, once OUT.new is complete; else None."""
-    plan = plan_path(out)
-    return json.loads(plan.read_text())["merged"] if plan.exists() else None
+    plan = read_plan(out)
+    return None if plan is None else plan["merged"]
 
 
 def mark_merged(out: Path, settings: str) -> None:
-    plan = plan_path(out)
-    write_json(plan, {**json.loads(plan.read_text()), "merged": settings})
+    write_json(plan_path(out), {**read_plan(out), "merged": settings})
 
 
 def finish(out: Path) -> None:

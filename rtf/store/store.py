@@ -5,6 +5,7 @@ name, and their detections are concatenated, so a split is contiguous in every a
 store is complete and no chunk file lost (or, for stamps, cut short); reading checks the sum of each chunk.
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,6 +69,20 @@ class Store:
     @property
     def provenance(self) -> dict:
         return {"format": FORMAT, "version": VERSION, "runs": self.attributes["runs"]}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256, in hex, of the sources and their detections; of stamps, their sizes and places.
+
+        Two stores of the same content have the same digest, wherever they are and whenever they were built.
+        """
+        sha = hashlib.sha256()
+        for name in (*_SOURCE, *NUMBERS, "metadata", *(["cutout_offset"] if self.has_cutouts else [])):
+            values = self.read(name)
+            sha.update(f"{name} {values.dtype} {values.shape}".encode())
+            text = values.dtype.kind not in "biuf"
+            sha.update("\0".join(values.tolist()).encode() if text else values.tobytes())
+        return sha.hexdigest()
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows `start` to `stop` of an array; StoreError when a chunk is damaged."""

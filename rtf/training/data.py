@@ -5,7 +5,10 @@ Notable:
 - the order of batches, the random truncation and the modalities left out in epoch k depend on (seed, k)
   alone, so a resumed run sees what an uninterrupted one would have
 - GP features and stamps are snapshots at several numbers of detections (`rtf/features/snapshots.py`)
-- in distributed training each process takes every n-th batch
+- in distributed training each process takes its part of every batch, so that the number of processes changes
+  neither the steps nor what is in them
+- stores can be mixed: a store of weight 0.5 has a new random half of its sources in each epoch, one of weight
+  3 has each source three times
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,24 +22,33 @@ from rtf.alerts.history import Detections, join
 from rtf.features.normalisation import Statistics, feature_columns, fit_statistics
 from rtf.features.snapshots import COUNTS, normalise_snapshots, per_source, take_snapshots
 from rtf.features.view import view
-from rtf.store.batches import Batch, Sources, batches_by_length
+from rtf.store.batches import Batch, Sources, batches_by_length, n_batches
 from rtf.store.store import open_store
 
 
 @dataclass
 class TrainingData:
-    """What a run trains and validates on, and the statistics it was normalised with."""
+    """What a run trains and validates on, and the statistics it was normalised with.
+
+    `parts` are the sizes and weights of the stores that `train` is made of, one after another.
+    """
 
     train: Sources
     val: Sources
     statistics: Statistics
+    parts: list[tuple[int, float]]
+
+    @property
+    def weight(self) -> np.ndarray:
+        """(N,) how often an epoch has each training source."""
+        return np.concatenate([np.full(n, weight) for n, weight in self.parts])
 
 
 def load_training_data(
     store: str | Path,
     modalities: Mapping[str, Callable],
     *,
-    also_train: Sequence[str | Path] = (),
+    also_train: Sequence[str | Path | Mapping] = (),
     max_detections: int,
     max_days: float,
     progress: Callable[[str, int], object] | None = None,
@@ -47,8 +59,9 @@ def load_training_data(
     ----------
     store : store whose train and val splits are used
     modalities : feature modalities by name
-    also_train : further stores whose training splits are added to training (simulated sources, say); the
-        normalisation is fitted on `store` alone, the survey the model is for
+    also_train : further stores whose training splits are added to training (simulated sources, say), each a
+        path or {"store": path, "weight": how often an epoch has each of its sources}; the normalisation is
+        fitted on `store` alone, the survey the model is for
     max_detections, max_days : the model's view
     progress : context manager of a bar, given what is done and of how many sources
     """
@@ -64,7 +77,9 @@ def load_training_data(
     train, label = split(store, "train")
     statistics = fit_statistics(modalities, train)
     n_own = len(train)
-    more = [(train, label)] + [split(path, "train") for path in also_train]
+    added = [_mixed(entry) for entry in also_train]
+    more = [(train, label)] + [split(path, "train") for path, _ in added]
+    parts = [(len(d), weight) for (d, _), weight in zip(more, [1.0, *(w for _, w in added)])]
     train, label = join([d for d, _ in more]), np.concatenate([label for _, label in more])
     val, val_label = split(store, "val")
 
@@ -84,7 +99,21 @@ def load_training_data(
         Sources(train, feature_columns(modalities, train, statistics), label, snapshots["train"]),
         Sources(val, feature_columns(modalities, val, statistics), val_label, snapshots["val"]),
         statistics,
+        parts,
     )
+
+
+def _mixed(entry: str | Path | Mapping) -> tuple[str | Path, float]:
+    """Path and weight of an entry of `data.also_train`."""
+    if not isinstance(entry, Mapping):
+        return entry, 1.0
+    strangers = set(entry) - {"store", "weight"}
+    weight = entry.get("weight", 1.0)
+    if strangers or "store" not in entry or not 0 < weight < np.inf:
+        raise ValueError(
+            f"data.also_train: {dict(entry)} must be a path, or {{store: path, weight: number above 0}}"
+        )
+    return entry["store"], float(weight)
 
 
 def _snapshots(modality, seen: Detections, what: str, progress):
@@ -96,19 +125,20 @@ def _snapshots(modality, seen: Detections, what: str, progress):
 
 
 def drop_modalities(
-    batch: Batch, columns: Mapping[str, slice], rate: float, rng: np.random.Generator
+    batch: Batch, columns: Mapping[str, slice], rate: float, rng: np.random.Generator, part: slice, size: int
 ) -> None:
     """Leave each modality but the photometry out of a share `rate` of the sources, in place.
 
-    They then look as sources do that lack it, so that one model serves both.
+    They then look as sources do that lack it, so that one model serves both. `batch` is the sources `part` of
+    a batch of `size`, shared among processes; what is left out does not depend on how it is shared.
     """
     if rate <= 0:
         return
     for name in batch.present:
-        batch.present[name] &= torch.from_numpy(rng.random(len(batch)) >= rate)
+        batch.present[name] &= torch.from_numpy(rng.random(size)[part] >= rate)
     if "metadata" in columns:
         where = columns["metadata"]
-        gone = torch.from_numpy(rng.random(len(batch)) < rate)
+        gone = torch.from_numpy(rng.random(size)[part] < rate)
         half = (where.stop - where.start) // 2
         absent = torch.cat([torch.zeros(half), torch.ones(half)])
         batch.features[gone, :, where] = absent * batch.mask[gone][..., None]
@@ -120,15 +150,16 @@ class TrainingBatches:
     Parameters
     ----------
     sources : training split
-    batch_size : sources in a batch
+    batch_size : sources in a batch, of all processes together
     seed : with the epoch, decides order and lengths
     truncate_min : a source of L detections is cut to a length drawn uniformly from [truncate_min, L]; None
         trains on whole histories
     epoch : callable that gives the current epoch
+    parts : sizes and weights of the stores that `sources` is made of; None is one of weight 1
     columns, modality_dropout : see `drop_modalities`
     balanced : draw sources so that all classes are equally frequent, in place of each source once
     targets : batches also carry what was cut off
-    rank, world_size : this process's share of the batches
+    rank, world_size : this process's share of each batch
     """
 
     def __init__(
@@ -139,6 +170,7 @@ class TrainingBatches:
         truncate_min: int | None,
         epoch: Callable[[], int],
         *,
+        parts: Sequence[tuple[int, float]] | None = None,
         columns: Mapping[str, slice] | None = None,
         modality_dropout: float = 0.0,
         balanced: bool = False,
@@ -148,29 +180,48 @@ class TrainingBatches:
     ):
         self.sources, self.batch_size, self.seed = sources, batch_size, seed
         self.truncate_min, self.epoch = truncate_min, epoch
+        self.parts = parts or [(len(sources), 1.0)]
         self.columns, self.modality_dropout, self.targets = columns or {}, modality_dropout, targets
-        label = sources.label.numpy()
-        self.share = 1.0 / np.bincount(label + 1)[label + 1] if balanced else None
+        self.size = sum(round(n * weight) for n, weight in self.parts)
+        _check_processes(self.size, batch_size, world_size)
+        self.share = None
+        if balanced:
+            label = sources.label.numpy()
+            share = np.concatenate([np.full(n, weight) for n, weight in self.parts])
+            share /= np.bincount(label + 1, share)[label + 1]
+            self.share = share / share.sum()
         self.rank, self.world_size = rank, world_size
 
     def __len__(self) -> int:
-        """Number of batches of one process: the same on all, the remainder is left out."""
-        return max(-(-len(self.sources) // self.batch_size) // self.world_size, 1)
+        return n_batches(self.size, self.batch_size, self.world_size)
 
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, self.epoch()])
-        source = np.arange(len(self.sources))
-        if self.share is not None:
-            source = rng.choice(source, len(source), p=self.share / self.share.sum())
+        source = self._drawn(rng)
         length = self.sources.length[source]
         if self.truncate_min is not None:
             length = rng.integers(np.minimum(self.truncate_min, length), length + 1)
-        batches = batches_by_length(length, self.batch_size, rng)
-        for k, chosen in enumerate(batches[self.rank :: self.world_size][: len(self)]):
+        part = slice(self.rank, None, self.world_size)
+        for k, whole in enumerate(batches_by_length(length, self.batch_size, rng, at_least=self.world_size)):
+            chosen = whole[part]
             batch = self.sources.batch(source[chosen], length[chosen], self.targets)
-            missing = np.random.default_rng([self.seed, self.epoch(), self.rank, k])
-            drop_modalities(batch, self.columns, self.modality_dropout, missing)
+            missing = np.random.default_rng([self.seed, self.epoch(), k])
+            drop_modalities(batch, self.columns, self.modality_dropout, missing, part, len(whole))
             yield batch
+
+    def _drawn(self, rng: np.random.Generator) -> np.ndarray:
+        """Sources of an epoch; a store's weight is how often each of its sources is among them."""
+        if self.share is not None:
+            return rng.choice(len(self.share), self.size, p=self.share)
+        drawn, start = [], 0
+        for n, weight in self.parts:
+            everyone = np.arange(start, start + n)
+            rest = round(n * weight) - int(weight) * n
+            drawn += [everyone] * int(weight)
+            if rest:
+                drawn.append(rng.choice(everyone, rest, replace=False))
+            start += n
+        return np.concatenate(drawn)
 
 
 class ValidationBatches:
@@ -180,13 +231,23 @@ class ValidationBatches:
         self, sources: Sources, batch_size: int, targets: bool = False, rank: int = 0, world_size: int = 1
     ):
         self.sources, self.targets = sources, targets
+        _check_processes(len(sources), batch_size, world_size)
         self.length = sources.length
         if targets:
             self.length = np.random.default_rng(0).integers(np.minimum(3, self.length), self.length + 1)
-        self.batches = batches_by_length(self.length, batch_size)[rank::world_size]
+        whole = batches_by_length(self.length, batch_size, at_least=world_size)
+        self.batches = [batch[rank::world_size] for batch in whole]
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[Batch]:
         return (self.sources.batch(b, self.length[b], self.targets) for b in self.batches)
+
+
+def _check_processes(n_sources: int, batch_size: int, world_size: int) -> None:
+    if min(n_sources, batch_size) < world_size:
+        raise ValueError(
+            f"{world_size} processes share batches of {min(n_sources, batch_size)} sources: each needs one. "
+            "Choose a larger batch_size, or fewer devices"
+        )

@@ -9,6 +9,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,16 +18,16 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from rtf.classes import FINE
 from rtf.features.normalisation import column_slices, save_statistics
-from rtf.files import whole, write_json
+from rtf.files import write_json
 from rtf.models.autoencoder import Autoencoder
 from rtf.models.calibration import fit_temperature
 from rtf.models.losses import class_log_prior
 from rtf.models.run import (
-    CONFIG,
     STATISTICS,
     Fingerprinter,
     RunError,
@@ -36,13 +37,10 @@ from rtf.models.run import (
 )
 from rtf.store.batches import Sources
 from rtf.training.data import TrainingBatches, TrainingData, ValidationBatches, load_training_data
+from rtf.training.runs import LAST_CHECKPOINT, METRICS, begin, hold, identity, refuse_other
 from rtf.training.task import ReconstructionTask
 
 log = logging.getLogger(__name__)
-
-#: Settings that may differ when a run is continued: they say how it runs, not what it is.
-_FREE = ("run", "tracking", "progress", "accelerator", "devices", "num_threads", "log_every", "debug")
-
 
 #: What is done about classes that are not equally common.
 IMBALANCE = ("none", "sampling", "logit_adjustment")
@@ -97,7 +95,6 @@ def fit(
     config: DictConfig,
     optimizer: Callable[..., torch.optim.Optimizer],
     *,
-    logger=None,
     callbacks: tuple[Callback, ...] = (),
     progress: Callable | None = None,
 ) -> dict:
@@ -108,8 +105,7 @@ def fit(
     run : run folder, made if absent
     config : the resolved configuration (`conf/train.yaml` composed)
     optimizer : builds the optimiser from parameters
-    logger : a Lightning logger, or None
-    callbacks : more Lightning callbacks (pictures for the tracker, say)
+    callbacks : more Lightning callbacks (the tracker's, say), called after an epoch is in history.json
     progress : context manager of a bar, given what is done and of how many, while features are computed
 
     Returns
@@ -119,13 +115,21 @@ def fit(
     Raises
     ------
     RunError : the folder holds a run of another configuration
+    RunBusy : another process is training it
     """
-    run = Path(run)
-    _refuse_other(run, config)
-    if (run / "metrics.json").exists():
-        log.info("%s is finished: nothing to do", run)
-        return _read_metrics(run)
+    run, run_id = Path(run), identity(config)
+    refuse_other(run, config, run_id)
+    main = rank_zero_only.rank == 0  # of the processes that train one model together
+    with hold(run) if main else nullcontext():
+        if (run / METRICS).exists():
+            log.info("%s is finished: nothing to do", run)
+            return _read_metrics(run)
+        if main:
+            begin(run, config, run_id)
+        return _train(run, config, optimizer, callbacks, progress)
 
+
+def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dict:
     if config.num_threads:
         torch.set_num_threads(config.num_threads)
     if config.imbalance not in IMBALANCE:
@@ -133,7 +137,7 @@ def fit(
     modalities = build_modalities(config)
     torch.manual_seed(config.seed)
     model = build_model(config, modalities)
-    last = run / "checkpoints" / "last.ckpt"
+    last = run / LAST_CHECKPOINT
     if last.exists():  # holds the weights of a pretrained backbone too: no hub is needed to continue
         _load_checkpoint(model, last)
     elif "stamps" in modalities:
@@ -146,12 +150,6 @@ def fit(
         max_days=config.data.max_days,
         progress=progress,
     )
-    # Only now, so that a setting, a store or pretrained weights that could not be used can be mended and the
-    # command given again for the same folder.
-    run.mkdir(parents=True, exist_ok=True)
-    if not (run / CONFIG).exists():
-        with whole(run / CONFIG) as temporary:
-            OmegaConf.save(config, temporary)
     save_statistics(run / STATISTICS, data.statistics)
     if hasattr(model.decoder, "set_statistics"):
         model.decoder.set_statistics(**data.statistics["photometry"])
@@ -164,7 +162,7 @@ def fit(
     task = ReconstructionTask(
         model, optimizer, loss=config.loss, cls_weight=config.cls_weight, warmup=config.warmup,
         seed=config.seed,
-        log_prior=class_log_prior(data.train.label, len(FINE))
+        log_prior=class_log_prior(data.train.label, len(FINE), torch.from_numpy(data.weight))
         if config.imbalance == "logit_adjustment" else None,
     )  # fmt: skip
     task.fingerprinter = lambda: Fingerprinter(model, modalities, data.statistics, config, task.device)
@@ -175,15 +173,14 @@ def fit(
     )  # fmt: skip
     bar = [RichProgressBar(leave=False)] if config.progress else []
     _quiet()
-    if logger is not None:
-        logger.log_hyperparams(OmegaConf.to_container(config))
     trainer = lightning.Trainer(
         max_epochs=config.epochs,
         accelerator=config.accelerator,
         devices=config.devices,
+        num_nodes=config.num_nodes,
         precision=config.precision,
         gradient_clip_val=config.gradient_clip,
-        logger=logger or False,
+        logger=False,
         callbacks=[history, checkpoint, *callbacks, *bar],
         enable_progress_bar=config.progress,
         enable_model_summary=False,
@@ -205,6 +202,7 @@ def fit(
                 config.seed,
                 config.truncate_min,
                 lambda: trainer.current_epoch,
+                parts=data.parts,
                 columns=column_slices(modalities),
                 modality_dropout=config.modality_dropout,
                 balanced=config.imbalance == "sampling",
@@ -229,7 +227,7 @@ def fit(
         # All epochs, also those before an interruption.
         minutes = sum(epoch["seconds"] for epoch in history.epochs.values()) / 60
         metrics |= {"minutes": minutes, "rtf_version": version("rtf")}
-        write_json(run / "metrics.json", metrics)
+        write_json(run / METRICS, metrics)
         log.info(
             "best epoch %d, validation loss %.4f, after %.1f minutes; the run is in %s",
             metrics["best_epoch"], metrics["val/loss"], metrics["minutes"], run,
@@ -277,19 +275,7 @@ def _best(epochs: dict[int, dict]) -> dict:
 
 
 def _read_metrics(run: Path) -> dict:
-    return OmegaConf.to_container(OmegaConf.load(run / "metrics.json"))
-
-
-def _refuse_other(run: Path, config: DictConfig) -> None:
-    """Make sure that the run folder, if there is one, is of this configuration."""
-    path = run / CONFIG
-    if not path.exists():
-        return
-    new, old = (OmegaConf.to_container(c) for c in (config, OmegaConf.load(path)))
-    different = sorted(k for k in {*new, *old} if k not in _FREE and new.get(k) != old.get(k))
-    if different:
-        changes = "; ".join(f"{k}: {old.get(k)} there, {new.get(k)} now" for k in different)
-        raise RunError(f"{run} holds a run of another configuration ({changes}). Choose another run=")
+    return OmegaConf.to_container(OmegaConf.load(run / METRICS))
 
 
 def _quiet() -> None:
@@ -297,5 +283,6 @@ def _quiet() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
     # Batches are made in the training process by one gather: worker processes would only slow that down.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -60,7 +60,8 @@ class ReconstructionTask(lightning.LightningModule):
         return batch.to(device, non_blocking=True)
 
     def on_train_epoch_start(self) -> None:
-        torch.manual_seed((self.seed << 20) + self.current_epoch)
+        # Processes that share a batch must not repeat each other's noise.
+        torch.manual_seed((self.global_rank << 52) + (self.seed << 20) + self.current_epoch)
 
     def on_train_batch_start(self, batch: Batch, _: int) -> None:
         if hasattr(self.model.bottleneck, "set_progress"):

@@ -120,7 +120,7 @@ def test_the_table_of_fingerprints_says_which_detection_they_end_with(work):
 
 
 def test_training_is_tracked_offline_without_an_account(work):
-    ok(f"rtf.train data.store={work}/store.zarr run={work}/tracked {SMALL} tracking.callbacks.0.every=1")
+    ok(f"rtf.train data.store={work}/store.zarr run={work}/tracked {SMALL} tracking.pictures.every=1")
     offline = list((work / "tracked/wandb").glob("offline-run-*/run-*.wandb"))
     assert len(offline) == 1 and offline[0].stat().st_size > 1000
     assert len(list((work / "tracked/wandb").glob("offline-run-*/files/media/images/val/*.png"))) == 2

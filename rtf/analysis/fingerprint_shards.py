@@ -1,0 +1,169 @@
+"""Fingerprints of an input in shards: each shard leaves a file of its own, the last one merges them.
+
+Notable:
+- a shard of a store is a range of its sources, cut where a run in one go would cut it if that leaves enough
+  for every shard: its fingerprints are then the same bits. Otherwise they agree to float tolerance, as
+  fingerprints from different batches do
+- alerts of one object may lie anywhere, so a shard of alerts is all objects whose names fall to it, and every
+  shard reads all of them. A store, which is read once to be made, is the better input
+- OUT.report.json says which settings OUT was merged with: shards that are started again leave it as it is
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from hashlib import file_digest
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rtf.alerts.history import SourceHistory
+from rtf.alerts.read import existing, merge_objects, nothing_message
+from rtf.alerts.report import NothingReadable, ReadReport
+from rtf.analysis.fingerprints import write_table
+from rtf.files import write_json
+from rtf.models.run import CONFIG, PROBE, STATISTICS, WEIGHTS
+from rtf.shards import Shard, locked
+from rtf.store.parts import describe
+from rtf.store.publish import digest
+from rtf.store.store import Store
+
+
+def settings_digest(run: Path, path: Path, source) -> str:
+    """What fingerprints depend on, as a name: the model and its probe, the library and the input.
+
+    Parameters
+    ----------
+    run : the run folder
+    path : the input
+    source : the opened store, or the reader of the alerts
+    """
+    files = {}
+    for name in (CONFIG, STATISTICS, WEIGHTS, PROBE):
+        if (Path(run) / name).exists():
+            with open(Path(run) / name, "rb") as file:
+                files[name] = file_digest(file, "sha256").hexdigest()
+    if isinstance(source, Store):
+        # not its content, which takes longer to read than a shard of it
+        what = [source.attributes, (source.path / "zarr.json").stat().st_mtime_ns]
+    else:
+        what = [describe(source), describe(list(source.units(existing(path))))]
+    return digest([files, os.path.abspath(path), what, version("rtf")])
+
+
+def source_range(n: int, chunk: int, shard: Shard) -> slice:
+    """The sources of a store of `n` that a shard encodes; `chunk` are encoded at a time."""
+    step = max(1, min(chunk, -(-n // shard.of)))
+    steps = -(-n // step)
+    first, last = (k * steps // shard.of * step for k in (shard.index, shard.index + 1))
+    return slice(min(first, n), min(last, n))
+
+
+def shard_of_store(store: Store, shard: Shard, chunk: int, cutouts: bool) -> tuple[Iterable, ReadReport]:
+    """Histories of a shard's sources, read as they are asked for, and their report."""
+    report, mine = ReadReport(), source_range(store.n, chunk, shard)
+    report.count("objects", mine.stop - mine.start)
+    return store.histories(mine, cutouts=cutouts), report
+
+
+def shard_of_alerts(
+    path: Path, reader, shard: Shard, progress: bool
+) -> tuple[list[SourceHistory], ReadReport]:
+    """Histories of a shard's objects, sorted by name, and a report: those of all shards add up to the whole.
+
+    Every shard reads every alert; what was read and what was not is in the report of the first.
+    """
+    from rich.progress import track
+
+    reading, report = ReadReport(), ReadReport()
+    path = existing(path)
+    units = track(reader.units(path), description=shard.label(f"reading {path.name}"), disable=not progress)
+    histories = merge_objects(
+        (h for unit in units for h in reader.read(unit, reading) if shard.has(h.object_id)), report
+    )
+    if shard.index == 0:
+        report.add(reading)
+    return histories, report
+
+
+def _folder(out: Path) -> Path:
+    return out.with_name(out.name + ".shards")
+
+
+def _report_path(out: Path) -> Path:
+    return out.with_name(out.name + ".report.json")
+
+
+def part_path(out: Path, shard: Shard) -> Path:
+    return _folder(out) / f"{shard.index:05d}-of-{shard.of:05d}.parquet"
+
+
+def write_part(out: Path, shard: Shard, settings: str, table: pa.Table | None, report: ReadReport) -> None:
+    """Write a shard's fingerprints, None if it has no source. Its report comes last: then it is finished."""
+    path = part_path(out, shard)
+    write_table(pa.table({}) if table is None else table, path)
+    write_json(path.with_suffix(".json"), {"settings": settings, "report": report.as_dict()})
+
+
+def part_report(out: Path, shard: Shard, settings: str) -> ReadReport | None:
+    """The report of a shard that is finished with these settings; None if it is not."""
+    path = part_path(out, shard).with_suffix(".json")
+    if not path.exists():
+        return None
+    part = json.loads(path.read_text())
+    return ReadReport.from_dict(part["report"]) if part["settings"] == settings else None
+
+
+def merged_report(out: Path, settings: str) -> ReadReport | None:
+    """The report of the fingerprints at `out` if shards with these settings made them; else None."""
+    path = _report_path(out)
+    if not (out.exists() and path.exists()):
+        return None
+    values = json.loads(path.read_text())
+    return ReadReport.from_dict(values) if values.get("settings") == settings else None
+
+
+def merge_parts(
+    out: Path, of: int, settings: str, by_name: bool, path: Path
+) -> tuple[ReadReport | None, list[int]]:
+    """Merge the parts of `of` shards into `out`, once all are there.
+
+    Parameters
+    ----------
+    by_name : sort the sources by object_id, as those of alerts are; else they follow shard by shard
+    path : the input, for messages
+
+    Returns
+    -------
+    The report of all shards, and none; or None and the shards that are missing
+
+    Raises
+    ------
+    NothingReadable : no shard found a source
+    """
+    folder = _folder(out)
+    with locked(out.with_name(out.name + ".lock"), folder.exists):
+        report = merged_report(out, settings)
+        if report is None:
+            shards = [Shard(k, of) for k in range(of)]
+            parts = [part_report(out, shard, settings) for shard in shards]
+            missing = [k for k in range(of) if parts[k] is None]
+            if missing:
+                return None, missing
+            report = ReadReport()
+            for part in parts:
+                report.add(part)
+            tables = [t for shard in shards if len(t := pq.read_table(part_path(out, shard)))]
+            if not tables:
+                write_json(_report_path(out), report.as_dict())
+                shutil.rmtree(folder)
+                raise NothingReadable(nothing_message(path, report))
+            table = pa.concat_tables(tables)
+            write_table(table.sort_by("object_id") if by_name else table, out)
+            write_json(_report_path(out), {**report.as_dict(), "settings": settings})
+        if folder.exists():
+            shutil.rmtree(folder)
+        return report, []

@@ -1,0 +1,129 @@
+"""What a SLURM cluster wants to be told about a job, read from one small YAML file of the user's own.
+
+Notable:
+- importing this module registers the OmegaConf resolvers that conf/hydra/launcher/slurm_*.yaml use
+- the file is found at $RTF_CLUSTER, else ./cluster.yaml, else ~/.config/rtf/cluster.yaml; without one SLURM's
+  own defaults hold. conf/cluster.example.yaml shows it
+- settings at its top level hold for all jobs, those in its sections `gpu` and `cpu` for one launcher, and
+  what is given on the command line (`hydra.launcher.qos=long`) wins
+"""
+
+import os
+from pathlib import Path
+
+import yaml
+from omegaconf import OmegaConf
+
+#: Settings of a job and their types; the names are those of Hydra's submitit launcher.
+SETTINGS = {
+    "partition": str,
+    "account": str,
+    "qos": str,
+    "constraint": str,
+    "gres": str,  # generic resources of a node, with {gpus} for the number of GPUs
+    "cpus_per_task": int,
+    "mem_gb": int,  # of a node
+    "timeout_min": int,
+    "signal_delay_s": int,  # seconds before the time limit at which a job is requeued
+    "array_parallelism": int,  # runs of a sweep at the same time
+    "setup": list,  # lines of shell before the command
+    "additional_parameters": dict,  # of sbatch, by their long names
+}
+SECTIONS = ("gpu", "cpu")
+
+
+class ClusterError(ValueError):
+    """The cluster file is not as it should be, or a launcher cannot do what a setting asks for."""
+
+
+def cluster_file() -> Path | None:
+    """The user's cluster file, if there is one.
+
+    Raises
+    ------
+    ClusterError : $RTF_CLUSTER names a file that does not exist
+    """
+    if named := os.environ.get("RTF_CLUSTER"):
+        if not Path(named).is_file():
+            raise ClusterError(f"RTF_CLUSTER={named}: no such file")
+        return Path(named)
+    places = (Path("cluster.yaml"), Path.home() / ".config/rtf/cluster.yaml")
+    return next((path for path in places if path.is_file()), None)
+
+
+def read_cluster(path: Path | None) -> dict[str, dict]:
+    """Settings of both sections, each with those at the top level that it does not set itself.
+
+    Raises
+    ------
+    ClusterError : not YAML, an unknown setting, or a value of a wrong type; file and setting are named
+    """
+    try:
+        content = yaml.safe_load(path.read_text()) if path else None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ClusterError(f"{path} is not YAML: {error}") from None
+    content = _mapping(path, "the file", content)
+    sections = {name: _mapping(path, name, content.pop(name, None)) for name in SECTIONS}
+    for where, settings in (("", content), *((f"{name}.", sections[name]) for name in SECTIONS)):
+        for key, value in settings.items():
+            _check(path, where, key, value)
+    return {name: {**content, **settings} for name, settings in sections.items()}
+
+
+def _mapping(path: Path | None, what: str, value) -> dict:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ClusterError(f"{path}: {what} must be a mapping of settings, not {value!r}")
+    return dict(value)
+
+
+def _check(path: Path, where: str, key, value) -> None:
+    if key not in SETTINGS:
+        known = ", ".join((*SECTIONS, *SETTINGS) if not where else SETTINGS)
+        raise ClusterError(f"{path}: {where}{key} is no setting; there are {known}")
+    kind = SETTINGS[key]
+    if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+        raise ClusterError(f"{path}: {where}{key} must be of type {kind.__name__}, not {value!r}")
+    if kind is list and not all(isinstance(line, str) for line in value or ()):
+        raise ClusterError(f"{path}: {where}{key} must be a list of lines, not {value!r}")
+
+
+def setting(section: str, key: str, default=None):
+    """`${cluster:gpu,partition}`: a setting of the cluster file, or `default`."""
+    value = read_cluster(cluster_file())[section].get(key)
+    if key == "additional_parameters":
+        # So that a job comes back also where the cluster's default is that it does not.
+        flags = {"requeue": True} | (value or {})
+        return {name: flag for name, flag in flags.items() if flag is not False}
+    return default if value is None else value
+
+
+def tasks(devices) -> int:
+    """`${tasks:${devices}}`: processes on each node, one for each device.
+
+    Raises
+    ------
+    ClusterError : `devices` is not a number
+    """
+    if devices == "auto":
+        return 1
+    if isinstance(devices, int) and devices > 0:
+        return devices
+    raise ClusterError(f"devices is {devices}: on SLURM it must be one number for all runs of a sweep")
+
+
+def gres(devices) -> str:
+    """`${gres:${devices}}`: the generic resources of each node, so many GPUs."""
+    return setting("gpu", "gres", "gpu:{gpus}").replace("{gpus}", str(tasks(devices)))
+
+
+def gpus_here() -> int:
+    """`${gpus_here:}`: GPUs of this machine."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+for _resolver, _name in ((setting, "cluster"), (tasks, "tasks"), (gres, "gres"), (gpus_here, "gpus_here")):
+    OmegaConf.register_new_resolver(_name, _resolver, replace=True)

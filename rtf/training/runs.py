@@ -1,0 +1,245 @@
+"""Run folders: which one a configuration has, who may train in it, and how far it is.
+
+Notable:
+- a run is what its configuration and its data make it: the same command, from anywhere, at any time, finds
+  the same folder, RUNS/SWEEP/NAME-ID. Settings that only say how it is carried out (`FREE`) do not count
+- data count by their content, not by their path: a store moved is the same store, one rebuilt differently is
+  another
+- the lock is the kernel's (flock): it ends with the process that holds it, however that ends. NFS (Linux
+  2.6.12 and later) carries it between machines, Lustre does if mounted with `flock`
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shlex
+import socket
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from rtf.files import whole, write_json
+from rtf.models.run import CONFIG, RunError
+from rtf.store.store import open_store
+
+#: Settings that may differ when a run is continued: they say how it runs and is looked at, not what it is.
+FREE = (
+    "run", "runs", "sweep", "name", "tags", "tracking", "evaluate", "n_bootstrap", "scale", "progress", "accelerator",
+    "devices", "num_nodes", "num_threads", "log_every", "debug",
+)  # fmt: skip
+
+RECORD, FAILURE, LOCK, METRICS = "run.json", "failed.json", ".lock", "metrics.json"
+LAST_CHECKPOINT = "checkpoints/last.ckpt"
+
+
+class RunRefused(RunError):
+    """The run folder is not for this process: nothing is wrong with the run in it."""
+
+
+class RunBusy(RunRefused):
+    """Another process is training the run at this moment."""
+
+
+def stores(config: DictConfig) -> list[str]:
+    """Paths of the stores that a configuration trains on, its own first."""
+    more = [entry if isinstance(entry, str) else entry["store"] for entry in config.data.also_train]
+    return [str(config.data.store), *map(str, more)]
+
+
+def identity(config: DictConfig) -> str:
+    """SHA-256, in hex, of what a resolved configuration trains, on which data.
+
+    Raises
+    ------
+    StoreError : a store of it cannot be read
+    """
+    settings = {k: v for k, v in OmegaConf.to_container(config).items() if k not in FREE}
+    data = dict(settings["data"])
+    data["store"] = open_store(data["store"]).digest
+    data["also_train"] = [
+        open_store(e).digest if isinstance(e, str) else {**e, "store": open_store(e["store"]).digest}
+        for e in data["also_train"]
+    ]
+    text = json.dumps({**settings, "data": data}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run_name(config: DictConfig) -> str:
+    """`config.name`, or one that says what sets a run apart, such as vae_64_photometry+metadata_s0."""
+    if config.name:
+        return str(config.name)
+    part = {group: config[group]["_target_"].split(".")[-2] for group in ("bottleneck", "decoder")}
+    words = [part["bottleneck"], str(config.latent_dim), "+".join(config.modalities)]
+    if "stamps" in config.modalities:
+        words.append(config.image_backbone["_target_"].split(".")[-2])
+    if part["decoder"] != "sequence":
+        words.append(part["decoder"])
+    return "_".join([*words, f"s{config.seed}"])
+
+
+def run_folder(config: DictConfig) -> Path:
+    """The folder of a run: `config.run`, or RUNS/SWEEP/NAME-ID."""
+    if config.run:
+        return Path(config.run)
+    name = re.sub(r"[^\w.+=-]+", "-", run_name(config))
+    return Path(config.runs) / str(config.sweep or "") / f"{name}-{identity(config)[:8]}"
+
+
+def refuse_other(run: Path, config: DictConfig, run_id: str) -> None:
+    """Make sure that what was trained in the run folder, if anything, was this configuration on these data.
+
+    A folder in which no epoch was finished is free for another: a mistake is mended under the same name.
+
+    Raises
+    ------
+    RunRefused : it is not; the message names what differs
+    """
+    if not ((run / CONFIG).exists() and _began(run)):
+        return
+    former = read_record(run).get("id")
+    if former == run_id:
+        return
+    new, old = (OmegaConf.to_container(c) for c in (config, OmegaConf.load(run / CONFIG)))
+    different = sorted(k for k in {*new, *old} if k not in FREE and new.get(k) != old.get(k))
+    changes = "; ".join(f"{k}: {old.get(k)} there, {new.get(k)} now" for k in different)
+    if not changes and former is not None:
+        changes = f"the data in {', '.join(stores(config))} are not those it was begun with"
+    if changes:
+        raise RunRefused(f"{run} holds a run of another configuration ({changes}). Choose another run=")
+
+
+@contextmanager
+def hold(run: Path) -> Iterator[None]:
+    """Keep all other processes from training in the run folder.
+
+    Raises
+    ------
+    RunBusy : another process holds it; the message says which
+    RunError : the file system knows no locks
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    with open(run / LOCK, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise RunBusy(f"{run} is being trained by {file.read().strip() or 'another process'}") from None
+        except OSError as error:
+            raise RunError(
+                f"{run} cannot be locked ({error}): put runs= on a file system with flock"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}{_job()}\n")
+        file.flush()
+        yield
+
+
+def state(run: str | Path) -> str:
+    """How far a run is: finished, running, failed, interrupted, or new (nothing was trained yet)."""
+    run = Path(run)
+    if _held(run):
+        return "running"
+    if (run / FAILURE).exists():
+        return "failed"
+    if (run / METRICS).exists():
+        return "finished"
+    return "interrupted" if (run / LAST_CHECKPOINT).exists() else "new"
+
+
+def _held(run: Path) -> bool:
+    try:
+        with open(run / LOCK) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no such file, or no locks: nobody can hold it
+        return False
+    return False
+
+
+def read_record(run: str | Path) -> dict:
+    """run.json, or {} where a folder has none."""
+    path = Path(run) / RECORD
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def begin(run: Path, config: DictConfig, run_id: str) -> None:
+    """Keep the configuration, and note in run.json that this process takes the run up."""
+    if not (run / CONFIG).exists() or not _began(run):
+        with whole(run / CONFIG) as temporary:
+            OmegaConf.save(config, temporary)
+    record = read_record(run)
+    attempt = {
+        "started": _now(),
+        "host": socket.gethostname(),
+        "job": os.environ.get("SLURM_JOB_ID"),
+        "from_epoch": _epochs_done(run),
+    }
+    write_json(
+        run / RECORD,
+        {
+            "id": run_id,
+            "name": run_name(config),
+            "sweep": config.sweep,
+            "tags": list(config.tags),
+            "command": _command(run),
+            "attempts": [*record.get("attempts", []), attempt],
+        },
+    )
+
+
+@contextmanager
+def record_failure(run: Path) -> Iterator[None]:
+    """Leave failed.json in the run folder if what is done inside fails, and none if it does not.
+
+    Being interrupted is no failure.
+    """
+    try:
+        yield
+    except RunRefused:
+        raise
+    except Exception as error:
+        failure = {
+            "error": f"{type(error).__name__}: {error}",
+            "traceback": traceback.format_exc(),
+            "when": _now(),
+            "host": socket.gethostname(),
+        }
+        write_json(run / FAILURE, failure)
+        raise
+    (run / FAILURE).unlink(missing_ok=True)
+
+
+def _command(run: Path) -> str:
+    """The command that repeats this run alone, also when it was one job of a sweep."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return shlex.join(sys.argv)
+    overrides = [o for o in HydraConfig.get().overrides.task if not o.startswith("run=")]
+    return shlex.join(["python", "-m", "rtf.train", *overrides, f"run={run}"])
+
+
+def _began(run: Path) -> bool:
+    return (run / LAST_CHECKPOINT).exists() or (run / METRICS).exists()
+
+
+def _epochs_done(run: Path) -> int:
+    history = run / "history.json"
+    done = (run / LAST_CHECKPOINT).exists() and history.exists()
+    return len(json.loads(history.read_text())) if done else 0
+
+
+def _job() -> str:
+    return f", job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,128 @@
+"""Run folders: what identifies a run, who may train in it, and how far it is."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rtf.store.build import preprocess
+from rtf.training.runs import RunBusy, hold, identity, read_record, record_failure, run_folder, state
+from tests.sources import MadeUpReader
+from tests.training.test_training import SMALL, config, losses, store, train  # noqa: F401
+
+
+def test_the_same_settings_and_data_have_the_same_folder_wherever_they_are(store, tmp_path):  # noqa: F811
+    first = config(store, "null", "runs=here", "sweep=dims")
+    folder = run_folder(first)
+    assert folder.parent.as_posix() == "here/dims" and folder.name.startswith("ae_16_photometry+metadata_s0-")
+    shutil.copytree(store, tmp_path / "copy.zarr")
+    # where the data lie, what the run is called, and on what it runs are no part of it
+    same = config(tmp_path / "copy.zarr", "null", "name=mine", "tags=[a]", "devices=1", "log_every=3")
+    assert identity(same) == identity(first)
+    other = [config(store, "null", change) for change in ("seed=1", "latent_dim=8", "loss=mse")]
+    preprocess(MadeUpReader(160, seed=1), "other", tmp_path / "other.zarr", workers=0, progress=False)
+    other.append(config(tmp_path / "other.zarr", "null"))
+    other.append(config(store, "null", f"data.also_train=[{store}]"))
+    other.append(config(store, "null", f"data.also_train=[{{store: {store}, weight: 0.5}}]"))
+    assert len({identity(first), *map(identity, other)}) == 7
+
+
+def test_a_run_tells_how_far_it_is_and_how_to_repeat_it(store, tmp_path):  # noqa: F811
+    run = tmp_path / "run"
+    assert state(run) == "new"
+    train(store, run, "epochs=1", "sweep=dims", "tags=[first,try]")
+    assert state(run) == "finished"
+    record = read_record(run)
+    assert record["sweep"] == "dims" and record["tags"] == ["first", "try"] and len(record["id"]) == 64
+    assert [a["from_epoch"] for a in record["attempts"]] == [0]
+    (run / "metrics.json").unlink()
+    assert state(run) == "interrupted"
+    train(store, run, "epochs=1", "sweep=dims")
+    assert [a["from_epoch"] for a in read_record(run)["attempts"]] == [0, 1]
+
+
+def test_a_failure_is_recorded_until_the_run_succeeds(store, tmp_path):  # noqa: F811
+    run = tmp_path / "run"
+    with pytest.raises(ValueError, match="multiple of n_heads"), record_failure(run):
+        train(store, run, "epochs=1", "encoder.n_heads=5")
+    assert state(run) == "failed"
+    assert "multiple of n_heads" in json.loads((run / "failed.json").read_text())["error"]
+    with record_failure(run):  # nothing was trained: the folder is free for the settings mended
+        train(store, run, "epochs=1")
+    assert state(run) == "finished"
+
+
+def test_only_one_process_trains_a_run_and_a_dead_one_does_not_keep_it(tmp_path):
+    run = tmp_path / "run"
+    code = (
+        "import time; from pathlib import Path; from rtf.training.runs import hold\n"
+        f"with hold(Path({str(run)!r})): print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"held\n"
+        assert state(run) == "running"
+        with pytest.raises(RunBusy, match=f"being trained by process {holder.pid} on "), hold(run):
+            pass
+    finally:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.wait()
+    with hold(run):
+        assert state(run) == "running"
+    assert state(run) == "new"
+
+
+def test_two_processes_train_as_one_does(store, tmp_path):  # noqa: F811
+    """Distributed over gloo: each process has half of every batch, and steps are the same.
+
+    A mean over a batch is there the mean of two means, over detections that are not equally many, and sums
+    are rounded differently; hence a tolerance.
+    """
+    settings = ["epochs=3", "batch_size=16", "modality_dropout=0.3", "cls_weight=0.3"]
+    line = [sys.executable, "-m", "rtf.train", f"data.store={store}", f"run={tmp_path}/two", *SMALL]
+    subprocess.run([*line, *settings, "devices=2"], check=True, timeout=300)
+    one = train(store, tmp_path / "one", *settings)
+    two = json.loads((tmp_path / "two/metrics.json").read_text())
+    for name, value in losses(one).items():
+        assert two[name] == pytest.approx(value, rel=0.03, abs=2e-3), name
+    assert len(read_record(tmp_path / "two")["attempts"]) == 1
+
+
+def test_a_sweep_started_again_does_what_is_left(store, tmp_path):  # noqa: F811
+    """Skips what is finished, continues what was killed, retries what failed, and leaves what is held."""
+    line = [
+        sys.executable,
+        "-m",
+        "rtf.train",
+        "-m",
+        f"data.store={store}",
+        f"runs={tmp_path}",
+        "sweep=s",
+        *SMALL,
+    ]
+    sweep = [*line, "epochs=9", "latent_dim=4,8", "encoder.n_heads=4,5"]
+    first = subprocess.Popen(sweep, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while first.poll() is None and len(list((tmp_path / "s").glob("ae_8*/checkpoints/last.ckpt"))) == 0:
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    assert sorted(state(p) for p in (tmp_path / "s").iterdir()) == ["finished", "interrupted"]
+    killed = next(p for p in (tmp_path / "s").glob("ae_8*") if (p / "history.json").exists())
+    finished = next(p for p in (tmp_path / "s").glob("ae_4*") if (p / "metrics.json").exists())
+    before = (finished / "model.safetensors").stat().st_mtime_ns
+    again = subprocess.run(sweep, capture_output=True, text=True, timeout=300)
+    assert again.returncode and "n_heads" in again.stderr  # the two that cannot be built
+    assert state(killed) == "finished" and len(read_record(killed)["attempts"]) >= 2
+    assert (finished / "model.safetensors").stat().st_mtime_ns == before
+    assert sorted(state(p) for p in (tmp_path / "s").iterdir()) == ["failed"] * 2 + ["finished"] * 2
+    with hold(killed):
+        (killed / "metrics.json").unlink()
+        busy = subprocess.run(
+            [*line, "epochs=9", "latent_dim=4,8"], capture_output=True, text=True, timeout=300
+        )
+    assert busy.returncode == 0 and "is being trained by" in busy.stdout and "left to it" in busy.stdout
