@@ -31,6 +31,9 @@ SETTINGS = {
 }
 SECTIONS = ("gpu", "cpu")
 
+#: Since SLURM 22.05 srun does not take from sbatch how many CPUs a task has, and gives it one.
+_SRUN_CPUS = '[ -z "$SLURM_CPUS_PER_TASK" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK'
+
 
 class ClusterError(ValueError):
     """The cluster file is not as it should be, or a launcher cannot do what a setting asks for."""
@@ -92,6 +95,8 @@ def _check(path: Path, where: str, key, value) -> None:
 def setting(section: str, key: str, default=None):
     """`${cluster:gpu,partition}`: a setting of the cluster file, or `default`."""
     value = read_cluster(cluster_file())[section].get(key)
+    if key == "setup":
+        return [_SRUN_CPUS, *(value or ())]
     if key == "additional_parameters":
         # So that a job comes back also where the cluster's default is that it does not.
         flags = {"requeue": True} | (value or {})

@@ -213,4 +213,4 @@ def _check(curve: LightCurve) -> None:
 
 def _write(figure: Figure, path: str | os.PathLike) -> None:
     with whole(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
+        figure.savefig(temporary, dpi=DPI)  # in the format of the suffix

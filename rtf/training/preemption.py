@@ -21,6 +21,8 @@ import threading
 
 from lightning.pytorch.callbacks import Callback
 
+from rtf.training.runs import slurm_job
+
 log = logging.getLogger(__name__)
 
 
@@ -80,16 +82,6 @@ class Preemption(Callback):
             log.warning("%s: job %s is requeued and goes on from its last epoch", name, job)
             _scontrol("requeue", job)
         sys.exit(128 + number)
-
-
-def slurm_job() -> str | None:
-    """Number of the SLURM job that this process belongs to, as all SLURM commands take it, or None outside.
-
-    $SLURM_JOB_ID alone will not do: one job of an array has the number of the array.
-    """
-    if "SLURM_ARRAY_JOB_ID" in os.environ:
-        return f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    return os.environ.get("SLURM_JOB_ID")
 
 
 def _in_slurm() -> bool:

@@ -31,8 +31,8 @@ from rtf.store.store import open_store
 
 #: Settings that may differ when a run is continued: they say how it runs and is looked at, not what it is.
 FREE = (
-    "run", "runs", "sweep", "name", "tags", "tracking", "evaluate", "n_bootstrap", "scale", "progress", "accelerator",
-    "devices", "num_nodes", "num_threads", "log_every", "debug",
+    "run", "runs", "sweep", "name", "tags", "tracking", "evaluate", "n_bootstrap", "scale", "progress",
+    "accelerator", "devices", "num_nodes", "num_threads", "log_every", "debug",
 )  # fmt: skip
 
 RECORD, FAILURE, LOCK, METRICS = "run.json", "failed.json", ".lock", "metrics.json"
@@ -136,7 +136,7 @@ def hold(run: Path) -> Iterator[None]:
                 f"{run} cannot be locked ({error}): put runs= on a file system with flock"
             ) from None
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}{_job()}\n")
+        file.write(f"process {os.getpid()} on {socket.gethostname()}{_in_job()}\n")
         file.flush()
         yield
 
@@ -179,7 +179,7 @@ def begin(run: Path, config: DictConfig, run_id: str) -> None:
     attempt = {
         "started": _now(),
         "host": socket.gethostname(),
-        "job": os.environ.get("SLURM_JOB_ID"),
+        "job": slurm_job(),
         "from_epoch": _epochs_done(run),
     }
     write_json(
@@ -193,6 +193,16 @@ def begin(run: Path, config: DictConfig, run_id: str) -> None:
             "attempts": [*record.get("attempts", []), attempt],
         },
     )
+
+
+def slurm_job() -> str | None:
+    """Number of the SLURM job that this process belongs to, as all SLURM commands take it, or None outside.
+
+    $SLURM_JOB_ID alone will not do: one job of an array has the number of the array.
+    """
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        return f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    return os.environ.get("SLURM_JOB_ID")
 
 
 @contextmanager
@@ -237,8 +247,8 @@ def _epochs_done(run: Path) -> int:
     return len(json.loads(history.read_text())) if done else 0
 
 
-def _job() -> str:
-    return f", job {os.environ['SLURM_JOB_ID']}" if "SLURM_JOB_ID" in os.environ else ""
+def _in_job() -> str:
+    return f", job {slurm_job()}" if slurm_job() else ""
 
 
 def _now() -> str:

@@ -1,0 +1,125 @@
+"""What a report says of a data set: its comparisons, its other tables, its figures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rtf.analysis.figures import DPI, confusion_figure
+from rtf.analysis.report import charts, curves, layouts
+from rtf.analysis.report.compare import Configuration, DataSet, blocks, labels, varying
+from rtf.analysis.report.early import early_tables
+from rtf.analysis.report.layouts import COMPARISONS, Comparison
+from rtf.analysis.report.style import readable
+from rtf.analysis.tables import Table
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure to be written.
+
+    Attributes
+    ----------
+    name : of its files
+    caption : below it
+    write : draws it to a path, in the format of its suffix
+    """
+
+    name: str
+    caption: str
+    write: Callable[[Path], None]
+
+
+@dataclass
+class Content:
+    """Named tables and pictures of a data set.
+
+    Attributes
+    ----------
+    main : tables that compare
+    rest : the other tables
+    pictures : in the order of the page
+    """
+
+    main: list[tuple[str, Table]]
+    rest: list[tuple[str, Table]]
+    pictures: list[Picture]
+
+
+def content(data: DataSet, prefix: str = "") -> Content:
+    """Everything there is to show of a data set; names of files begin with `prefix`."""
+    made = Content([], [*early_tables(data), ("cost", layouts.cost_table(data))], [])
+    for comparison in COMPARISONS:
+        _compare(data, comparison, made)
+    drawn = {"early": ("Early classification", curves.early_figure(data)),
+             "learning": ("Learning curves", curves.learning_figure(data))}  # fmt: skip
+    made.pictures += [
+        _picture(name, f"{what}: {data.title}", figure) for name, (what, figure) in drawn.items() if figure
+    ]
+    made.pictures += _confusions(data)
+    named = ([(prefix + name, table) for name, table in tables] for tables in (made.main, made.rest))
+    return Content(*named, [Picture(prefix + p.name, p.caption, p.write) for p in made.pictures])
+
+
+def _compare(data: DataSet, comparison: Comparison, made: Content) -> None:
+    """Add the table of a comparison, and figures of each set of configurations that is equal in the rest."""
+    table = layouts.comparison_table(data, comparison)
+    if table is None:
+        return
+    made.main.append((comparison.name, table))
+    among = [c for c in data.configurations if comparison.among(c)]
+    parts = blocks(among, comparison.compared, comparison.needs)
+    for k, part in enumerate(parts, 1):
+        name = comparison.name + (f"_{k}" if len(parts) > 1 else "")
+        where = _shared(data, part) if len(parts) > 1 else ""
+        title = f"{comparison.title}: {data.title}" + (f", {where}" if where else "")
+        figures = {}
+        if comparison.name == "bottlenecks":
+            for score in ("coarse_accuracy", "mag"):
+                sizes = layouts.size_table(data, part, score, where)
+                made.main += [(f"{name}_{score}", sizes)] if sizes else []
+            figures = {
+                "by_size": charts.size_figure(part, title),
+                "by_bytes": charts.bytes_figure(part, title),
+            }
+        if not any(figures.values()):
+            figures = {"bars": charts.bars_figure(part, comparison.name, title)}
+        for kind, figure in figures.items():
+            if figure:
+                caption = f"{title} ({kind.replace('_', ' ')})"
+                made.pictures.append(_picture(f"{name}_{kind}", caption, figure))
+
+
+def _confusions(data: DataSet) -> list[Picture]:
+    best = curves.best_run(data)
+    if best is None:
+        return []
+    run, how = best
+    made = []
+    for level in ("coarse", "fine"):
+        result = run.results["probe"][level]
+        counts = np.array(result["confusion"])
+        used = np.flatnonzero(counts.sum(0) + counts.sum(1))  # classes that nobody has or predicts: no row
+        classes = [result["class_names"][k] for k in used]
+        title = readable(f"{run.name}: linear probe, {level} classes, test split")
+        write = partial(_confusion, counts[np.ix_(used, used)], classes, title)
+        caption = f"Confusion of the linear probe, {level} classes, of {run.name}: {how}"
+        made.append(Picture(f"confusion_{level}", caption, write))
+    return made
+
+
+def _confusion(counts: np.ndarray, classes: list[str], title: str, path: Path) -> None:
+    confusion_figure(counts, classes, path, title)
+
+
+def _picture(name: str, caption: str, figure: Figure) -> Picture:
+    return Picture(name, caption, partial(figure.savefig, dpi=DPI))
+
+
+def _shared(data: DataSet, part: list[Configuration]) -> str:
+    """What the configurations of a part have in common and others of the data set have not."""
+    names = [n for n in varying(data.configurations) if len({str(c.settings.get(n)) for c in part}) == 1]
+    return labels(data.configurations, names)(part[0])
