@@ -167,3 +167,26 @@ def test_configs_compose():
                 for choice in choices:
                     config = resolved(compose(name, [*overrides, f"{group}={choice}"]))
                     assert config.debug is False
+
+
+def test_every_experiment_composes_at_every_scale():
+    """Each value of its grid is one that Hydra reads, and its tasks are those of `rtf.evaluate`, by name."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    from rtf.entry import resolved
+
+    tasks = {p.stem for p in (ROOT / "conf/task").glob("*.yaml")}
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        for path in sorted((ROOT / "experiments").glob("*.yaml")):
+            for scale in ("smoke", "demo", "full"):
+                chosen = [f"experiment={path.stem}", f"scale={scale}"]
+                config = compose("train", chosen, return_hydra_config=True)
+                params = OmegaConf.to_container(config.hydra.sweeper.params or OmegaConf.create())
+                assert config.evaluate.keys() <= tasks
+                assert config.sweep == (path.stem if config.evaluate else None)
+            for override in OverridesParser.create().parse_overrides([f"{k}={v}" for k, v in params.items()]):
+                sweep = override.is_sweep_override()
+                for value in override.sweep_string_iterator() if sweep else [override.value()]:
+                    resolved(compose("train", [*chosen, f"{override.key_or_group}={value}"]))

@@ -15,8 +15,10 @@ from omegaconf import OmegaConf
 
 import rtf
 from rtf.entry import resolved
+from rtf.store.store import open_store
 from rtf.training.fit import fit
 from rtf.training.runs import state
+from tests.packets import packets, write_avro
 from tests.slurm.conftest import until
 from tests.slurm.settings import SMALL
 
@@ -91,6 +93,18 @@ def test_preempted_runs_of_a_sweep_end_as_if_uninterrupted_and_a_failed_one_is_n
         train_here(whole, *settings.split(), f"imbalance={imbalance}")
         for name in ("metrics.json", "history.json"):
             assert untimed(run / name) == untimed(whole / name), f"{run}: {name}"
+
+
+def test_a_store_is_made_by_the_jobs_of_an_array(slurm, tmp_path):
+    """Each job reads its share of the alerts; the last one to finish merges."""
+    write_avro(tmp_path / "alerts", [p for k in range(9) for p in packets(f"ZTF20aaaa{k:03d}", n=4, seed=k)])
+    line = [sys.executable, "-m", "rtf.preprocess", f"input={tmp_path}/alerts", "workers=0", "progress=false"]
+    subprocess.run([*line, f"out={tmp_path}/whole.zarr"], cwd=ROOT, check=True, timeout=120)
+    array = ["-m", "shards=2", "shard=range(2)", "hydra/launcher=slurm_cpu", f"out={tmp_path}/shared.zarr"]
+    subprocess.run([*line, *array], cwd=ROOT, check=True, timeout=240)
+    assert len(list((tmp_path / "shared.zarr.jobs").rglob("*_submitted.pkl"))) == 2
+    stores = [open_store(tmp_path / f"{name}.zarr") for name in ("whole", "shared")]
+    assert stores[0].n == stores[1].n == 9 and stores[0].digest == stores[1].digest
 
 
 def trained(sweep: Path) -> list[Path]:

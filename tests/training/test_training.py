@@ -224,6 +224,28 @@ def test_sources_of_another_store_can_be_added_to_training(store, tmp_path):
     assert last.mask.sum() == both.train.length[-1]
 
 
+def test_a_weight_says_how_often_an_epoch_has_each_source_of_a_store(store, tmp_path):
+    """Half of a store is another half in each epoch, and every source has its turn."""
+    preprocess(MadeUpReader(40, seed=9), "more", tmp_path / "more.zarr", workers=0, progress=False)
+    modalities, view_ = {"photometry": Photometry()}, {"max_detections": 257, "max_days": 100.0}
+    own = len(load_training_data(store, modalities, **view_).train)
+    for weight in (0.5, 2.25):
+        mixed = [{"store": str(tmp_path / "more.zarr"), "weight": weight}]
+        data = load_training_data(store, modalities, also_train=mixed, **view_)
+        more, epochs, count = len(data.train) - own, 40, np.zeros(len(data.train))
+        for epoch in range(epochs):
+            batches = TrainingBatches(data.train, 16, 0, 3, lambda: epoch, parts=data.parts)  # noqa: B023
+            drawn = np.concatenate([b.source.numpy() for b in batches])
+            assert len(drawn) == own + round(weight * more) and len(list(batches)) == len(batches)
+            count += np.bincount(drawn, minlength=len(count))
+        assert (count[:own] == epochs).all()
+        assert count[own:].mean() == pytest.approx(round(weight * more) / more * epochs)
+        assert count[own:].std() < 5
+    for wrong in ({"store": "x", "wight": 1}, {"weight": 1.0}, {"store": "x", "weight": 0}):
+        with pytest.raises(ValueError, match="also_train"):
+            load_training_data(store, modalities, also_train=[wrong], **view_)
+
+
 def test_mixed_precision_is_a_setting(store, tmp_path):
     mixed = train(store, tmp_path / "mixed", "epochs=2", "precision=bf16-mixed")
     full = train(store, tmp_path / "full", "epochs=2")
