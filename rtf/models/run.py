@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file, save_file
@@ -247,7 +248,12 @@ def build(config: DictConfig):
     for key, target in _targets(config):
         if not str(target).startswith("rtf."):
             raise RunError(f"the configuration names {target!r} at {key}: only rtf's own code is built")
-    return instantiate(config)
+    try:
+        return instantiate(config)
+    except InstantiationException as error:
+        if "Error locating target" not in str(error):
+            raise
+        raise RunError(f"the configuration names a part that this rtf does not have: {error}") from error
 
 
 def _targets(node, path: str = ""):

@@ -168,6 +168,10 @@ def test_a_run_folder_cannot_make_us_run_other_code(store, tmp_path):
     OmegaConf.save(hostile, tmp_path / "run/config.yaml")
     with pytest.raises(RunError, match=r"os\.system"):
         rtf.load(tmp_path / "run")
+    hostile.encoder._target_ = "rtf.models.elsewhere.Encoder"
+    OmegaConf.save(hostile, tmp_path / "run/config.yaml")
+    with pytest.raises(RunError, match=r"a part that this rtf does not have: .*rtf\.models\.elsewhere"):
+        rtf.load(tmp_path / "run")
 
 
 def test_truncation_is_uniform_from_three_and_differs_between_epochs(store):
