@@ -205,7 +205,7 @@ class TrainingBatches:
         for k, whole in enumerate(batches_by_length(length, self.batch_size, rng, at_least=self.world_size)):
             chosen = whole[part]
             batch = self.sources.batch(source[chosen], length[chosen], self.targets)
-            missing = np.random.default_rng([self.seed, self.epoch(), k])
+            missing = np.random.default_rng([self.seed, self.epoch(), 0, k])
             drop_modalities(batch, self.columns, self.modality_dropout, missing, part, len(whole))
             yield batch
 
