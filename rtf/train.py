@@ -30,9 +30,9 @@ def main(config: DictConfig) -> float:
     run = Path(config.run)
     try:
         with (
+            Preemption() as preemption,
             log_to(run / "train.log"),
             record_failure(run),
-            Preemption() as preemption,
             tracked(run, config) as tracker,
         ):
             metrics = fit(

@@ -10,7 +10,7 @@ MAIN = ("bottleneck", "latent_dim", "modalities", "image_backbone", "also_train"
 
 _MODALITIES = ("photometry", "metadata", "gp", "stamps")
 #: The store and the epochs make the data set (`compare.DataSet`), and seeds are averaged over.
-_IGNORED = {*FREE, "n_bootstrap", "seed", "epochs"}
+_IGNORED = {*FREE, "seed", "epochs"}
 
 
 def settings_of(config: dict) -> dict:
