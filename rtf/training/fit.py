@@ -168,7 +168,7 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
     task.fingerprinter = lambda: Fingerprinter(model, modalities, data.statistics, config, task.device)
     history = History(run, config.log_every)
     checkpoint = ModelCheckpoint(
-        run / "checkpoints", "best", monitor="val/loss", save_last=True, save_top_k=1,
+        run / "checkpoints", "best", monitor="val/score", save_last=True, save_top_k=1,
         enable_version_counter=False, save_on_train_epoch_end=True,
     )  # fmt: skip
     bar = [RichProgressBar(leave=False)] if config.progress else []
@@ -269,8 +269,8 @@ def _temperature(model: Autoencoder, val: Sources, batch_size: int) -> float:
 
 
 def _best(epochs: dict[int, dict]) -> dict:
-    """Validation metrics of the epoch with the lowest validation loss."""
-    best = min(epochs, key=lambda e: epochs[e]["val/loss"])
+    """Validation metrics of the epoch with the lowest loss without the bottleneck's own."""
+    best = min(epochs, key=lambda e: epochs[e]["val/score"])
     return {"best_epoch": best + 1} | {k: v for k, v in epochs[best].items() if k.startswith("val/")}
 
 

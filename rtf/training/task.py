@@ -78,7 +78,11 @@ class ReconstructionTask(lightning.LightningModule):
         return losses["loss"]
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        self._log("val", self.losses(batch), batch)
+        losses = self.losses(batch)
+        # What the best epoch is chosen by. The bottleneck's own loss is a price, not a purpose: that of a
+        # VQ-VAE grows while its light curves still get better.
+        losses["score"] = losses["loss"] - losses["bottleneck"]
+        self._log("val", losses, batch)
 
     def _log(self, stage: str, losses: dict[str, Tensor], batch: Batch) -> None:
         # Means over an epoch weight each batch by its detections, as the losses themselves do. A batch's

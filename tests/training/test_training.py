@@ -65,6 +65,15 @@ def test_training_beats_predicting_the_mean(store, tmp_path):
     assert {"train/loss", "train/learning_rate", "train/sources_per_second"} <= history[0].keys()
 
 
+def test_the_best_epoch_is_chosen_without_the_price_of_the_bottleneck(store, tmp_path):
+    high = ("bottleneck.commitment=5", "optimizer.lr=1e-2")
+    metrics = train(store, tmp_path / "run", "epochs=8", "bottleneck=vqvae", *high)
+    score = [h["val/loss"] - h["val/bottleneck"] for h in _history(tmp_path / "run")]
+    total = [h["val/loss"] for h in _history(tmp_path / "run")]
+    assert metrics["best_epoch"] == np.argmin(score) + 1 != np.argmin(total) + 1
+    assert metrics["val/score"] == pytest.approx(min(score), rel=1e-5)
+
+
 def test_the_same_seed_gives_the_same_run(store, tmp_path):
     runs = [train(store, tmp_path / name, "epochs=2") for name in "ab"]
     other = train(store, tmp_path / "c", "epochs=2", "seed=1")
