@@ -98,9 +98,17 @@ def test_preempted_runs_of_a_sweep_end_as_if_uninterrupted_and_a_failed_one_is_n
 def test_a_store_is_made_by_the_jobs_of_an_array(slurm, tmp_path):
     """Each job reads its share of the alerts; the last one to finish merges."""
     write_avro(tmp_path / "alerts", [p for k in range(9) for p in packets(f"ZTF20aaaa{k:03d}", n=4, seed=k)])
-    line = [sys.executable, "-m", "rtf.preprocess", f"input={tmp_path}/alerts", "workers=0", "progress=false"]
-    subprocess.run([*line, f"out={tmp_path}/whole.zarr"], cwd=ROOT, check=True, timeout=120)
-    array = ["-m", "shards=2", "shard=range(2)", "hydra/launcher=slurm_cpu", f"out={tmp_path}/shared.zarr"]
+    line = [sys.executable, "-m", "rtf.preprocess"]
+    settings = [f"input={tmp_path}/alerts", "workers=0", "progress=false"]
+    subprocess.run([*line, *settings, f"out={tmp_path}/whole.zarr"], cwd=ROOT, check=True, timeout=120)
+    array = [
+        "-m",
+        *settings,
+        "shards=2",
+        "shard=range(2)",
+        "hydra/launcher=slurm_cpu",
+        f"out={tmp_path}/shared.zarr",
+    ]
     subprocess.run([*line, *array], cwd=ROOT, check=True, timeout=240)
     assert len(list((tmp_path / "shared.zarr.jobs").rglob("*_submitted.pkl"))) == 2
     stores = [open_store(tmp_path / f"{name}.zarr") for name in ("whole", "shared")]
