@@ -17,6 +17,7 @@ import re
 import shlex
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -127,7 +128,7 @@ def hold(run: Path) -> Iterator[None]:
     run.mkdir(parents=True, exist_ok=True)
     with open(run / LOCK, "a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError:
             file.seek(0)
             raise RunBusy(f"{run} is being trained by {file.read().strip() or 'another process'}") from None
@@ -139,6 +140,18 @@ def hold(run: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}{_in_job()}\n")
         file.flush()
         yield
+
+
+def _lock(file, patience: float = 1.0) -> None:
+    """Take the lock; one held longer than `patience` [s] is a training, a shorter one was `state` looking."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.05)
 
 
 def state(run: str | Path) -> str:

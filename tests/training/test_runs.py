@@ -1,11 +1,13 @@
 """Run folders: what identifies a run, who may train in it, and how far it is."""
 
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -75,6 +77,17 @@ def test_only_one_process_trains_a_run_and_a_dead_one_does_not_keep_it(tmp_path)
     with hold(run):
         assert state(run) == "running"
     assert state(run) == "new"
+
+
+def test_looking_at_a_run_does_not_keep_it_from_being_trained(tmp_path):
+    """`state` asks for the lock, for a moment; a worker beginning then must not take it for busy."""
+    with hold(tmp_path / "run"):
+        pass
+    with open(tmp_path / "run/.lock") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        threading.Timer(0.3, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        with hold(tmp_path / "run"):
+            assert state(tmp_path / "run") == "running"
 
 
 def test_two_processes_train_as_one_does(store, tmp_path):  # noqa: F811
