@@ -2,6 +2,7 @@
 
 import logging
 import math
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +18,10 @@ from rtf.entry import describe_errors, log_to, progress_bar, resolved
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 @describe_errors
 def main(config: DictConfig) -> float:
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only
-
     from rtf.analysis.evaluation import evaluate_run
     from rtf.training.fit import fit
     from rtf.training.preemption import Preemption
-    from rtf.training.runs import RunBusy, record_failure, run_folder
+    from rtf.training.runs import RunBusy, is_main, record_failure, run_folder
     from rtf.training.tracking import tracked
 
     config.run = str(run_folder(resolved(config)))
@@ -31,7 +30,7 @@ def main(config: DictConfig) -> float:
     try:
         with (
             Preemption() as preemption,
-            log_to(run / "train.log"),
+            log_to(run / "train.log") if is_main() else nullcontext(),
             record_failure(run),
             tracked(run, config) as tracker,
         ):
@@ -42,7 +41,7 @@ def main(config: DictConfig) -> float:
                 callbacks=(*tracker.callbacks, preemption),
                 progress=partial(progress_bar, show=config.progress),
             )
-            if rank_zero_only.rank == 0:
+            if is_main():
                 evaluate_run(run, config.evaluate, tracker.log_results)
     except RunBusy as error:
         if HydraConfig.get().mode == RunMode.RUN:

@@ -5,11 +5,11 @@ checkpoints/last.ckpt, written at the end of every epoch; the same command conti
 the same metrics as a run that was not stopped, because whatever is random in epoch k follows from (seed, k).
 """
 
+import atexit
 import logging
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +18,8 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
+from torch import distributed
 
 from rtf.classes import FINE
 from rtf.features.normalisation import column_slices, save_statistics
@@ -37,7 +37,7 @@ from rtf.models.run import (
 )
 from rtf.store.batches import Sources
 from rtf.training.data import TrainingBatches, TrainingData, ValidationBatches, load_training_data
-from rtf.training.runs import LAST_CHECKPOINT, METRICS, begin, hold, identity, refuse_other
+from rtf.training.runs import LAST_CHECKPOINT, METRICS, begin, hold_together, identity, is_main, refuse_other
 from rtf.training.task import ReconstructionTask
 
 log = logging.getLogger(__name__)
@@ -119,12 +119,11 @@ def fit(
     """
     run, run_id = Path(run), identity(config)
     refuse_other(run, config, run_id)
-    main = rank_zero_only.rank == 0  # of the processes that train one model together
-    with hold(run) if main else nullcontext():
+    with hold_together(run):
         if (run / METRICS).exists():
             log.info("%s is finished: nothing to do", run)
             return _read_metrics(run)
-        if main:
+        if is_main():
             begin(run, config, run_id)
         return _train(run, config, optimizer, callbacks, progress)
 
@@ -191,6 +190,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
     )
     if last.exists():
         log.info("continuing from %s", last)
+    if trainer.world_size > 1:
+        atexit.register(_leave_group)
     batch, targets = config.batch_size, model.decoder.needs_targets
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
     try:
@@ -233,6 +234,16 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
             metrics["best_epoch"], metrics["val/loss"], metrics["minutes"], run,
         )  # fmt: skip
     return metrics
+
+
+def _leave_group() -> None:
+    """Close the connections to the other processes before the interpreter takes them down.
+
+    Left to that, one ending of gloo in some hundred is an abort. Lightning does this for NCCL alone; and not
+    before the process ends, for a sweep's next run uses them again.
+    """
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _load_checkpoint(model: Autoencoder, path: str | Path) -> None:

@@ -7,6 +7,7 @@ Notable:
   another
 - the lock is the kernel's (flock): it ends with the process that holds it, however that ends. NFS (Linux
   2.6.12 and later) carries it between machines, Lustre does if mounted with `flock`
+- of the processes that train one model together the first holds the lock, and the others do as it does
 """
 
 import fcntl
@@ -20,11 +21,12 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from torch import distributed
 
 from rtf.files import whole, write_json
 from rtf.models.run import CONFIG, RunError
@@ -38,6 +40,9 @@ FREE = (
 
 RECORD, FAILURE, LOCK, METRICS = "run.json", "failed.json", ".lock", "metrics.json"
 LAST_CHECKPOINT = "checkpoints/last.ckpt"
+
+#: Environment variable: the run that a process was started to train together with the one that started it.
+TOGETHER = "RTF_TOGETHER"
 
 
 class RunRefused(RunError):
@@ -116,6 +121,58 @@ def refuse_other(run: Path, config: DictConfig, run_id: str) -> None:
         raise RunRefused(f"{run} holds a run of another configuration ({changes}). Choose another run=")
 
 
+def is_main() -> bool:
+    """Whether this is the first of the processes that train one model together: the one that writes."""
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only  # takes seconds, and a report needs none
+
+    return rank_zero_only.rank == 0
+
+
+@contextmanager
+def hold_together(run: Path) -> Iterator[None]:
+    """`hold`, for all the processes that train one model together.
+
+    Raises
+    ------
+    RunBusy, RunError : as `hold` does, in every one of the processes
+    """
+    if distributed.is_initialized():  # a sweep whose earlier runs they trained together
+        refused = [None]
+        with ExitStack() as stack:
+            if is_main():
+                try:
+                    stack.enter_context(hold(run))
+                except RunError as error:
+                    refused = [error]
+            distributed.broadcast_object_list(refused)
+            if refused[0] is not None:
+                raise refused[0]
+            yield
+    elif is_main():
+        with hold(run):
+            os.environ[TOGETHER] = str(run.resolve())  # seen by the processes that Lightning starts meanwhile
+            try:
+                yield
+            finally:
+                os.environ.pop(TOGETHER, None)
+    else:
+        _follow(run)
+        yield
+
+
+def _follow(run: Path, patience: float = 600.0) -> None:
+    """Wait until the first process has taken the run up, at most `patience` [s], or is known not to."""
+    if started_for := os.environ.get(TOGETHER):
+        if str(run.resolve()) != started_for:
+            raise RunBusy(f"{run} is not what the first process trains")
+    elif slurm_job():
+        end = time.monotonic() + patience
+        while not (run / METRICS).exists() and not (_held(run) and _holder(run).endswith(_in_job())):
+            if time.monotonic() > end:
+                raise RunBusy(f"{run} is being trained by {_holder(run)}")
+            time.sleep(0.2)
+
+
 @contextmanager
 def hold(run: Path) -> Iterator[None]:
     """Keep all other processes from training in the run folder.
@@ -130,8 +187,7 @@ def hold(run: Path) -> Iterator[None]:
         try:
             _lock(file)
         except BlockingIOError:
-            file.seek(0)
-            raise RunBusy(f"{run} is being trained by {file.read().strip() or 'another process'}") from None
+            raise RunBusy(f"{run} is being trained by {_holder(run)}") from None
         except OSError as error:
             raise RunError(
                 f"{run} cannot be locked ({error}): put runs= on a file system with flock"
@@ -140,6 +196,12 @@ def hold(run: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}{_in_job()}\n")
         file.flush()
         yield
+
+
+def _holder(run: Path) -> str:
+    """Who holds the run, or held it last: process, host and SLURM job."""
+    lock = run / LOCK
+    return (lock.read_text().strip() if lock.exists() else "") or "another process"
 
 
 def _lock(file, patience: float = 1.0) -> None:

@@ -20,12 +20,11 @@ from pathlib import Path
 
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from rtf.files import write_json
 from rtf.models.run import CONFIG, STATISTICS, WEIGHTS, RunError, read_config
-from rtf.training.runs import METRICS, read_record
+from rtf.training.runs import METRICS, is_main, read_record
 
 #: Which W&B run mirrors a run folder: {mode, project, entity, id, step}, the step being the next.
 TRACKING = "tracking.json"
@@ -164,8 +163,7 @@ def tracked(run: str | Path, config: DictConfig) -> Iterator[Tracker]:
     settings = config.tracking
     if settings.mode not in MODES:
         raise RunError(f"tracking.mode is {settings.mode!r}; it must be one of {', '.join(MODES)}")
-    main = rank_zero_only.rank == 0  # of the processes that train one model together, the one that writes
-    where = {k: settings.get(k) for k in ("mode", "project", "entity")} if main else {"mode": "none"}
+    where = {k: settings.get(k) for k in ("mode", "project", "entity")} if is_main() else {"mode": "none"}
     tracker = Tracker(run, where, settings.get("pictures"))
     try:
         yield tracker

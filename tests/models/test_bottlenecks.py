@@ -398,6 +398,7 @@ for z in batches:
     known.learn(z.tensor_split(2)[rank])
     new.learn(z.tensor_split(2)[rank])
 torch.save((known.state_dict(), new.state_dict()), f"{folder}/{rank}.pt")
+dist.destroy_process_group()
 """
 
 

@@ -90,20 +90,31 @@ def test_looking_at_a_run_does_not_keep_it_from_being_trained(tmp_path):
             assert state(tmp_path / "run") == "running"
 
 
-def test_two_processes_train_as_one_does(store, tmp_path):  # noqa: F811
+def test_two_processes_train_as_one_does_and_leave_the_same_runs_to_others(store, tmp_path):  # noqa: F811
     """Distributed over gloo: each process has half of every batch, and steps are the same.
 
     A mean over a batch is there the mean of two means, over detections that are not equally many, and sums
-    are rounded differently; hence a tolerance.
+    are rounded differently; hence a tolerance. Runs that another process trains, before the first that these
+    two train together and after it, are left by both: they must not share steps of two different runs.
     """
     settings = ["epochs=3", "batch_size=16", "modality_dropout=0.3", "cls_weight=0.3"]
-    line = [sys.executable, "-m", "rtf.train", f"data.store={store}", f"run={tmp_path}/two", *SMALL]
-    subprocess.run([*line, *settings, "devices=2"], check=True, timeout=300)
-    one = train(store, tmp_path / "one", *settings)
-    two = json.loads((tmp_path / "two/metrics.json").read_text())
-    for name, value in losses(one).items():
-        assert two[name] == pytest.approx(value, rel=0.03, abs=2e-3), name
-    assert len(read_record(tmp_path / "two")["attempts"]) == 1
+    sizes = [f"latent_dim={n}" for n in (4, 8, 12, 16)]
+    folders = [run_folder(config(store, "null", *settings, n, f"runs={tmp_path}/two")) for n in sizes]
+    line = [sys.executable, "-m", "rtf.train", "-m", f"data.store={store}", f"runs={tmp_path}/two", *SMALL]
+    with hold(folders[0]), hold(folders[2]):
+        sweep = [*line, *settings, "latent_dim=4,8,12,16", "devices=2"]
+        done = subprocess.run(sweep, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert [state(folder) for folder in folders] == ["new", "finished"] * 2
+    assert f"being trained by process {os.getpid()} on " in done.stdout
+    for size, folder in list(zip(sizes, folders))[1::2]:
+        one = train(store, tmp_path / f"one_{folder.name[:4]}", *settings, size)
+        two = json.loads((folder / "metrics.json").read_text())
+        for name, value in losses(one).items():
+            assert two[name] == pytest.approx(value, rel=0.03, abs=2e-3), (size, name)
+        assert len(read_record(folder)["attempts"]) == 1
+        log = (folder / "train.log").read_text()
+        assert log.count("training and 27 validation sources") == 1, "one of the processes keeps the log"
 
 
 def test_a_sweep_started_again_does_what_is_left(store, tmp_path):  # noqa: F811
