@@ -156,12 +156,20 @@ def hold_together(run: Path) -> Iterator[None]:
             finally:
                 os.environ.pop(TOGETHER, None)
     else:
-        _follow(run)
+        follow(run)
         yield
 
 
-def _follow(run: Path, patience: float = 600.0) -> None:
-    """Wait until the first process has taken the run up, at most `patience` [s], or is known not to."""
+def follow(run: Path, patience: float = 600.0) -> None:
+    """Wait until the first of the processes that train one model together has taken the run up.
+
+    Under SLURM all processes of a job begin by themselves, and are waited for at most `patience` [s]. Where
+    Lightning began this one, the first had taken a run up before. Elsewhere (torchrun) nothing is known.
+
+    Raises
+    ------
+    RunBusy : it has not
+    """
     if started_for := os.environ.get(TOGETHER):
         if str(run.resolve()) != started_for:
             raise RunBusy(f"{run} is not what the first process trains")

@@ -40,10 +40,10 @@ def jobs_of_one_core(tmp_path_factory):
 
 
 @contextmanager
-def started(line: str) -> Iterator[subprocess.Popen]:
+def started(line: str, *settings: str) -> Iterator[subprocess.Popen]:
     """A command as a user gives it; it does not outlive the test."""
-    process = subprocess.Popen([sys.executable, "-m", *line.split(), *SMALL], cwd=ROOT, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    command = [sys.executable, "-m", *line.split(), *(settings or SMALL)]
+    process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         yield process
     finally:
@@ -93,6 +93,25 @@ def test_preempted_runs_of_a_sweep_end_as_if_uninterrupted_and_a_failed_one_is_n
         train_here(whole, *settings.split(), f"imbalance={imbalance}")
         for name in ("metrics.json", "history.json"):
             assert untimed(run / name) == untimed(whole / name), f"{run}: {name}"
+
+
+def test_processes_that_share_a_run_are_requeued_together_into_the_same_tracked_run(slurm, survey, tmp_path):
+    """Two tasks of one job train one model; what W&B is told of it, by whichever attempt, is one W&B run."""
+    settings = f"data.store={survey} epochs={EPOCHS}"
+    shared = f"rtf.train -m hydra/launcher=slurm_cpu {settings} sweep=s runs={tmp_path} devices=2"
+    with started(shared, *SMALL, "tracking=wandb", "~tracking.pictures") as training:
+        run = until(lambda: next(iter(trained(tmp_path / "s")), None), "an epoch")
+        slurm_says("scancel", "--signal=TERM", record(run)["attempts"][0]["job"])
+        _, err = training.communicate(timeout=300)
+    assert training.returncode == 0, err
+    first, second = record(run)["attempts"]
+    assert first["job"] == second["job"] and 0 < second["from_epoch"] < EPOCHS
+    train_here(tmp_path / "one", *settings.split())
+    one, two = (json.loads((folder / "metrics.json").read_text()) for folder in (tmp_path / "one", run))
+    assert two["val/loss"] == pytest.approx(one["val/loss"], rel=0.03)
+    assert len(json.loads((run / "history.json").read_text())) == EPOCHS
+    tracked = [path.stem.removeprefix("run-") for path in run.glob("wandb/offline-run-*/run-*.wandb")]
+    assert len(tracked) == 2 and len({*tracked}) == 1
 
 
 def test_a_store_is_made_by_the_jobs_of_an_array(slurm, tmp_path):

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from rtf.store.build import preprocess
-from rtf.training.runs import RunBusy, hold, identity, read_record, record_failure, run_folder, state
+from rtf.training.runs import RunBusy, follow, hold, identity, read_record, record_failure, run_folder, state
 from tests.sources import MadeUpReader
 from tests.training.test_training import SMALL, config, losses, store, train  # noqa: F401
 
@@ -88,6 +88,22 @@ def test_looking_at_a_run_does_not_keep_it_from_being_trained(tmp_path):
         threading.Timer(0.3, fcntl.flock, (file, fcntl.LOCK_UN)).start()
         with hold(tmp_path / "run"):
             assert state(tmp_path / "run") == "running"
+
+
+def test_further_processes_of_a_slurm_job_do_as_its_first_one_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.raises(RunBusy, match="another process"):
+        follow(tmp_path / "run", patience=0.1)
+    with hold(tmp_path / "run"):
+        follow(tmp_path / "run", patience=0.1)
+        monkeypatch.setenv("SLURM_JOB_ID", "8")
+        with pytest.raises(RunBusy, match=f"process {os.getpid()} on .*, job 7$"):
+            follow(tmp_path / "run", patience=0.1)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with pytest.raises(RunBusy):  # it held the run once, and does no more
+        follow(tmp_path / "run", patience=0.1)
+    (tmp_path / "run/metrics.json").write_text("{}")
+    follow(tmp_path / "run", patience=0.1)
 
 
 def test_two_processes_train_as_one_does_and_leave_the_same_runs_to_others(store, tmp_path):  # noqa: F811
