@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -372,15 +374,31 @@ def test_odd_characters_are_text_in_every_format():
     assert list(csv.reader(to_csv(table).splitlines()))[1] == [ODD, "0.1 [0.0, 0.2]"]
     tex = to_latex(table, "odd")
     body = re.sub(r"\\[{}$&#%_]", "", tex)  # escaped ones stand for themselves
+    body = re.sub(r"(?<=\d)[\^_](?={)|}_{", "", body)  # where an interval stands
     assert body.count("{") == body.count("}") and body.count("$") % 2 == 0
     assert [line.count("&") for line in body.splitlines() if line.endswith(r"\\")] == [1, 1, 1]
-    assert not re.search(r"[#^~]|(?<!\\)%(?! needs)", body.replace("\\\\", ""))
+    assert not re.search(r"[#^~]|(?<!\\)%(?! needs|\n)", body.replace("\\\\", ""))
     assert all(
         part in tex for part in (r"\toprule", r"\midrule", r"\bottomrule", r"$\Delta$mag", r"100\% \& ")
     )
+    assert "$0.1^{+0.1}_{-0.1}$" in tex and r"\begin{table}" in tex
     # a row that begins with a bracket would be the argument of the line break before it
     assert not re.search(r"^\s*\[", tex, re.M)
     assert escape_latex("\\a{}") == r"\textbackslash{}a\{\}"
+
+
+def test_latex_sets_every_table_and_none_is_wider_than_the_page(tmp_path, report):
+    if not shutil.which("pdflatex"):
+        pytest.skip("pdflatex is not installed (Debian: texlive-latex-recommended)")
+    tables = sorted((report / "tables").glob("*.tex"))
+    lines = [r"\documentclass[twocolumn]{article}", r"\usepackage{booktabs,graphicx}", r"\begin{document}"]
+    lines += [rf"\input{{{path}}}\clearpage" for path in tables]
+    (tmp_path / "all.tex").write_text("\n".join([*lines, r"\end{document}"]))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60)
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, said
+    assert len(tables) > 5 and "Overfull" not in said, said
 
 
 def test_a_report_is_replaced_and_nothing_else_is(tmp_path, report):

@@ -1,8 +1,9 @@
 """Tables as CSV and as LaTeX, and a whole report as one HTML page.
 
 Notable:
-- LaTeX needs the package booktabs (`\\usepackage{booktabs}`) and nothing else; what LaTeX reads as commands
-  is escaped, and Greek letters and signs are spelt
+- LaTeX needs the packages booktabs and graphicx; what LaTeX reads as commands is escaped, and Greek letters
+  and signs are spelt. Intervals are set as journals do, above and below the value, headings in several lines,
+  and a table of more than five columns goes over both columns of a page
 - the page needs no network and nothing beside it; it follows the reader's choice of a light or a dark screen
 """
 
@@ -10,8 +11,11 @@ import base64
 import csv
 import html
 import io
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from rtf.analysis.tables import Table
@@ -19,7 +23,7 @@ from rtf.analysis.tables import Table
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
     "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}",
-    "<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}",
+    "<": r"\textless{}", ">": r"\textgreater{}", '"': r"\char34{}", "[": "{[}", "]": "{]}",
     "Δ": r"$\Delta$", "±": r"$\pm$", "×": r"$\times$", "√": r"$\surd$", "²": r"$^2$", "·": r"$\cdot$",
     "≥": r"$\geq$", "≤": r"$\leq$", "–": "--", "—": "---", "†": r"$\dagger$", "…": r"\ldots{}",
     "\n": " ", "\t": " ",
@@ -52,26 +56,45 @@ def to_csv(table: Table) -> str:
 
 
 def to_latex(table: Table, name: str) -> str:
-    """A `table` environment with title, rows and notes.
+    """A `table` environment with title, rows and notes, no wider than the page.
 
     Parameters
     ----------
     name : of the reference, `\\ref{tab:NAME}`
     """
-
-    def line(cells: Sequence[str]) -> str:
-        return "    " + " & ".join(map(escape_latex, cells)) + r" \\"
-
+    environment = "table*" if len(table.columns) > 5 else "table"
+    head = " & ".join(map(_latex_heading, table.columns)) + r" \\"
+    rows = ["      " + " & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
     notes = [r"  \par\smallskip\footnotesize " + escape_latex(note) for note in table.notes]
     return "\n".join(
         [
-            "% needs \\usepackage{booktabs}",
-            r"\begin{table}", r"  \centering", rf"  \caption{{{escape_latex(table.title)}}}",
-            rf"  \label{{tab:{name}}}", rf"  \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
-            r"    \toprule", line(table.columns), r"    \midrule", *map(line, table.rows),
-            r"    \bottomrule", r"  \end{tabular}", *notes, r"\end{table}", "",
+            r"% needs \usepackage{booktabs,graphicx}",
+            rf"\begin{{{environment}}}", r"  \centering", rf"  \caption{{{escape_latex(table.title)}}}",
+            rf"  \label{{tab:{name}}}",
+            r"  \footnotesize\setlength{\tabcolsep}{4pt}\renewcommand{\arraystretch}{1.3}",
+            r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"    \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+            r"      \toprule", f"      {head}", r"      \midrule", *rows, r"      \bottomrule",
+            r"    \end{tabular}}", *notes, rf"\end{{{environment}}}", "",
         ]
     )  # fmt: skip
+
+
+_INTERVAL = re.compile(r"(-?\d+\.\d+) \[(-?\d+\.\d+), (-?\d+\.\d+)\]")
+
+
+def _latex_cell(cell: str) -> str:
+    """A cell; `0.7 [0.6, 0.9]` as 0.7 with +0.2 above and -0.1 below."""
+    if match := _INTERVAL.fullmatch(cell):
+        value, low, high = map(Decimal, match.groups())
+        if low <= value <= high:
+            return f"${value}^{{+{high - value}}}_{{-{value - low}}}$"
+    return escape_latex(cell)
+
+
+def _latex_heading(heading: str, width: int = 12) -> str:
+    lines = textwrap.wrap(heading, width, break_long_words=False, break_on_hyphens=False) or [""]
+    return r"\shortstack{" + r"\\".join(map(escape_latex, lines)) + "}"
 
 
 def escape_latex(text: str) -> str:
