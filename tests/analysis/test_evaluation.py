@@ -6,12 +6,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from rtf.analysis.evaluation import evaluate_run
-from tests.training.test_training import store, train  # noqa: F401
+from tests.small_runs import train
 
 TASK = {"_target_": "rtf.analysis.tasks.run_probe", "_partial_": True, "seed": 0, "n_bootstrap": 20}
 
 
-def test_a_task_is_done_once_and_again_with_other_settings(store, tmp_path):  # noqa: F811
+def test_a_task_is_done_once_and_again_with_other_settings(store, tmp_path):
     run, sent = tmp_path / "run", []
     train(store, run, "epochs=1")
     tasks = OmegaConf.create({"probe": TASK})
@@ -28,7 +28,7 @@ def test_a_task_is_done_once_and_again_with_other_settings(store, tmp_path):  # 
     assert sent == [("probe", 3, 2)] * 2
 
 
-def test_a_task_that_fails_is_not_done(store, tmp_path):  # noqa: F811
+def test_a_task_that_fails_is_not_done(store, tmp_path):
     run = tmp_path / "run"
     train(store, run, "epochs=1")
     tasks = OmegaConf.create({"probe": {**TASK, "n_bootstrap": -1}})

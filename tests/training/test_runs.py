@@ -14,11 +14,11 @@ import pytest
 
 from rtf.store.build import preprocess
 from rtf.training.runs import RunBusy, follow, hold, identity, read_record, record_failure, run_folder, state
+from tests.small_runs import SMALL, config, losses, train
 from tests.sources import MadeUpReader
-from tests.training.test_training import SMALL, config, losses, store, train  # noqa: F401
 
 
-def test_the_same_settings_and_data_have_the_same_folder_wherever_they_are(store, tmp_path):  # noqa: F811
+def test_the_same_settings_and_data_have_the_same_folder_wherever_they_are(store, tmp_path):
     first = config(store, "null", "runs=here", "sweep=dims")
     folder = run_folder(first)
     assert folder.parent.as_posix() == "here/dims" and folder.name.startswith("ae_16_photometry+metadata_s0-")
@@ -34,7 +34,7 @@ def test_the_same_settings_and_data_have_the_same_folder_wherever_they_are(store
     assert len({identity(first), *map(identity, other)}) == 7
 
 
-def test_a_run_tells_how_far_it_is_and_how_to_repeat_it(store, tmp_path):  # noqa: F811
+def test_a_run_tells_how_far_it_is_and_how_to_repeat_it(store, tmp_path):
     run = tmp_path / "run"
     assert state(run) == "new"
     train(store, run, "epochs=1", "sweep=dims", "tags=[first,try]")
@@ -48,7 +48,7 @@ def test_a_run_tells_how_far_it_is_and_how_to_repeat_it(store, tmp_path):  # noq
     assert [a["from_epoch"] for a in read_record(run)["attempts"]] == [0, 1]
 
 
-def test_a_failure_is_recorded_until_the_run_succeeds(store, tmp_path):  # noqa: F811
+def test_a_failure_is_recorded_until_the_run_succeeds(store, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(ValueError, match="multiple of n_heads"), record_failure(run):
         train(store, run, "epochs=1", "encoder.n_heads=5")
@@ -106,7 +106,7 @@ def test_further_processes_of_a_slurm_job_do_as_its_first_one_does(tmp_path, mon
     follow(tmp_path / "run", patience=0.1)
 
 
-def test_two_processes_train_as_one_does_and_leave_the_same_runs_to_others(store, tmp_path):  # noqa: F811
+def test_two_processes_train_as_one_does_and_leave_the_same_runs_to_others(store, tmp_path):
     """Distributed over gloo: each process has half of every batch, and steps are the same.
 
     A mean over a batch is there the mean of two means, over detections that are not equally many, and sums
@@ -133,7 +133,7 @@ def test_two_processes_train_as_one_does_and_leave_the_same_runs_to_others(store
         assert log.count("training and 27 validation sources") == 1, "one of the processes keeps the log"
 
 
-def test_a_sweep_started_again_does_what_is_left(store, tmp_path):  # noqa: F811
+def test_a_sweep_started_again_does_what_is_left(store, tmp_path):
     """Skips what is finished, continues what was killed, retries what failed, and leaves what is held."""
     line = [
         sys.executable,

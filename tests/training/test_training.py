@@ -6,54 +6,22 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import rtf
-from rtf.entry import resolved
 from rtf.features.photometry import Photometry
 from rtf.features.view import view
 from rtf.models.run import RunError, read_config
 from rtf.store.build import preprocess
 from rtf.store.store import open_store
 from rtf.training.data import TrainingBatches, load_training_data
-from rtf.training.fit import fit
 from rtf.training.task import warmup_cosine
+from tests.small_runs import SMALL, losses, train
 from tests.sources import MadeUpReader, made_up_sources
-
-CONF = Path(rtf.__file__).parents[1] / "conf"
-SMALL = [
-    "encoder.d_model=32", "encoder.n_layers=1", "encoder.n_heads=4", "encoder.d_ff=64",
-    "decoder.d_model=32", "decoder.n_layers=1", "decoder.n_heads=4", "decoder.d_ff=64",
-    "latent_dim=16", "tracking=none", "progress=false", "accelerator=cpu", "num_threads=1", "log_every=1",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    path = tmp_path_factory.mktemp("store") / "made_up.zarr"
-    preprocess(MadeUpReader(160), "made up", path, workers=0, progress=False)
-    return path
-
-
-def config(store, run, *overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return resolved(compose("train", [f"data.store={store}", f"run={run}", *SMALL, *overrides]))
-
-
-def train(store, run, *overrides) -> dict:
-    settings = config(store, run, *overrides)
-    return fit(settings.run, settings, instantiate(settings.optimizer))
-
-
-def losses(metrics: dict) -> dict:
-    return {k: v for k, v in metrics.items() if k.startswith("val/") or k == "best_epoch"}
 
 
 def test_training_beats_predicting_the_mean(store, tmp_path):
