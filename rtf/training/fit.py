@@ -67,9 +67,9 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer, task) -> None:
         epoch = trainer.current_epoch
-        task.log("train/sources_per_second", self.sources / self.seconds)
-        task.log("train/learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
         metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+        metrics["train/sources_per_second"] = self.sources / self.seconds
+        metrics["train/learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         broken = [k for k, v in metrics.items() if not np.isfinite(v)]
         if broken:
             where = f"{broken[0]} is not finite in epoch {epoch + 1}"
@@ -133,6 +133,7 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         torch.set_num_threads(config.num_threads)
     if config.imbalance not in IMBALANCE:
         raise ValueError(f"imbalance is {config.imbalance!r}; it must be one of {', '.join(IMBALANCE)}")
+    _quiet()
     modalities = build_modalities(config)
     torch.manual_seed(config.seed)
     model = build_model(config, modalities)
@@ -171,7 +172,6 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         enable_version_counter=False, save_on_train_epoch_end=True,
     )  # fmt: skip
     bar = [RichProgressBar(leave=False)] if config.progress else []
-    _quiet()
     trainer = lightning.Trainer(
         max_epochs=config.epochs,
         accelerator=config.accelerator,
@@ -291,7 +291,10 @@ def _read_metrics(run: Path) -> dict:
 
 def _quiet() -> None:
     """Leave out Lightning's notices that say nothing about this training."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
+    for name in ("pytorch.utilities.rank_zero", "fabric.utilities.distributed"):
+        logging.getLogger(f"lightning.{name}").setLevel(logging.WARNING)
+    if not is_main():  # the first process says it for all
+        logging.getLogger("rtf").setLevel(logging.WARNING)
     # Batches are made in the training process by one gather: worker processes would only slow that down.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
