@@ -104,6 +104,8 @@ def run_map(
         "n_sources": len(label), "n_test": n, "how": {name: line for name, (_, line) in maps.items()},
         "scores": tables.plain(scores),
         "count": {name: int((label == c).sum()) for c, name, *_ in classes},
+        "label": label.tolist(),
+        "places": {name: np.round(xy.astype(float), 3).tolist() for name, (xy, _) in maps.items()},
     }  # fmt: skip
     write_json(out / "map.json", record)
     tables.write_markdown(out / "map.md", made)
@@ -183,32 +185,43 @@ def map_figure(
     """Draw maps side by side as PNG, with one legend of classes and counts; arguments as `write_page`."""
     figure = Figure(figsize=(6.2 * len(maps), 7.2), layout="constrained")
     panels = figure.subplots(1, len(maps), squeeze=False)[0]
-    size = float(np.clip(9000 / len(label), 7, 45))
     for axes, (xy, how) in zip(panels, maps.values(), strict=True):
-        for z, (c, name, colour, shape) in enumerate(classes):
-            own = label == c
-            # stars and crosses look smaller than discs of the same area
-            area = size * (1.9 if shape in "*PX" else 1.0)
-            axes.scatter(
-                *xy[own].T, s=area, c=colour, marker=shape, linewidths=0.35, edgecolors="white", alpha=0.9,
-                zorder=z + 2, label=f"{name} ({own.sum():,})",
-            )  # fmt: skip
+        draw_map(axes, xy, label, classes, size=float(np.clip(9000 / len(label), 7, 45)))
         axes.set_title(how.split(";")[0], fontsize=10)
-        axes.set_aspect("equal", adjustable="datalim")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_color("0.8")
-    handles, names = panels[0].get_legend_handles_labels()
+    map_legend(figure, panels[0])
+    if title:
+        figure.suptitle(title, fontsize=13)
+    with whole(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png")
+
+
+def draw_map(
+    axes, xy: np.ndarray, label: np.ndarray, classes: Sequence[tuple[int, str, str, str]], size: float
+) -> None:
+    """Draw sources at their places (N, 2) by class; `size` in square points, `classes` by `drawing_order`."""
+    for z, (c, name, colour, shape) in enumerate(classes):
+        own = label == c
+        # stars and crosses look smaller than discs of the same area
+        area = size * (1.9 if shape in "*PX" else 1.0)
+        axes.scatter(
+            *xy[own].T, s=area, c=colour, marker=shape, linewidths=0.35, edgecolors="white", alpha=0.9,
+            zorder=z + 2, label=f"{name} ({own.sum():,})",
+        )  # fmt: skip
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_color("0.8")
+
+
+def map_legend(figure: Figure, axes) -> None:
+    """Classes and counts, as drawn on the axes, below all panels; those drawn last are first."""
+    handles, names = axes.get_legend_handles_labels()
     legend = figure.legend(
         handles[::-1], names[::-1], loc="outside lower center", ncols=min(5, len(names)), frameon=False,
         fontsize=10, handletextpad=0.3,
     )  # fmt: skip
     for handle in legend.legend_handles:
         handle.set_sizes([55])
-    if title:
-        figure.suptitle(title, fontsize=13)
-    with whole(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
 
 
 def map_table(

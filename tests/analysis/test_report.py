@@ -20,6 +20,7 @@ from rtf.analysis.report.compare import blocks, data_sets, labels, varying
 from rtf.analysis.report.curves import best_run
 from rtf.analysis.report.early import early_tables
 from rtf.analysis.report.formats import escape_latex, to_csv, to_latex
+from rtf.analysis.report.maps import maps_figure, maps_table
 from rtf.analysis.report.scores import SCORES, combine, measure
 from rtf.analysis.runs import read_runs
 from rtf.analysis.tables import Table
@@ -53,6 +54,15 @@ def early(values: dict[str, float]) -> dict:
     at = {n: probe(value, [60, 30, 10]) for n, value in values.items()}
     return {"test_sources_with_n": dict.fromkeys(values, 100), "coarse": {"probe": at, "head": at},
             "fine": {"probe": at}}  # fmt: skip
+
+
+def maps(agree: float, label: list[int]) -> dict:
+    """map.json: sources in a row on one map, in a column on the other."""
+    both = {"kept": estimate(0.5), "agree": estimate(agree)}
+    scores = {"fingerprints": {"kept": None, "agree": estimate(0.9)}, "UMAP": both, "t-SNE": both,
+              "chance": {"kept": None, "agree": estimate(0.4)}}  # fmt: skip
+    row = [[float(k), 0.0] for k in range(len(label))]
+    return {"scores": scores, "label": label, "places": {"UMAP": row, "t-SNE": [xy[::-1] for xy in row]}}
 
 
 def make_run(
@@ -93,6 +103,8 @@ def make_run(
             write(run / "physical.json", physical(mag, sum(count)))
         if "early" in tasks:
             write(run / "early.json", early({"3": accuracy - 0.1, "10": accuracy - 0.05, "all": accuracy}))
+        if "map" in tasks:
+            write(run / "map.json", maps(accuracy, [0] * 6 + [8, 9, 9]))
     return run
 
 
@@ -365,6 +377,33 @@ def test_the_page_stands_alone(report):
     assert page.links and {link.removeprefix("#") for link in page.links} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
     assert ODD in page.text and "RuntimeError: out of memory" in page.text
+
+
+def test_maps_stand_side_by_side_in_the_order_of_size(tmp_path):
+    for size in (64, 8, 512):
+        make_run(tmp_path, f"ae_{size}", size=size, accuracy=0.6 + size / 2000, tasks=("probe", "map"))
+    make_run(tmp_path, "ae_16", size=16, tasks=("probe",))  # not mapped
+    former = maps(0.7, [0])
+    del former["places"]  # as maps were written before they could be set side by side
+    write(make_run(tmp_path, "ae_32", size=32, tasks=("probe",)) / "map.json", former)
+    data = one_set(tmp_path)
+    table = maps_table(data)
+    assert [row[0] for row in table.rows] == ["8", "32", "64", "512"]
+    found = dict(zip(table.columns, table.rows[-1]))
+    assert found["the same on UMAP"] == "0.856 [0.836, 0.876]" and found["by chance"].startswith("0.400")
+    assert found["10 nearest kept on t-SNE"].startswith("0.500") and found["test sources"] == "100"
+    figure = maps_figure(data)
+    upper, lower = figure.axes[:3], figure.axes[3:]
+    assert [axes.get_title() for axes in upper] == ["8", "64", "512"]
+    points = [
+        np.concatenate([drawn.get_offsets() for drawn in axes[0].collections]) for axes in (upper, lower)
+    ]
+    assert np.allclose(points[0], points[1][:, ::-1]) and len(points[0]) == 9
+    assert "3 of 4 configurations" in figure.get_suptitle()
+    written = {
+        path.name for path in (write_report(read_runs(tmp_path), tmp_path / "out", "x").out).rglob("*")
+    }
+    assert {"maps.md", "maps.tex", "maps.png", "maps.pdf"} <= written
 
 
 def test_odd_characters_are_text_in_every_format():

@@ -13,6 +13,7 @@ from rtf.analysis.report import charts, curves, layouts
 from rtf.analysis.report.compare import Configuration, DataSet, blocks, labels, varying
 from rtf.analysis.report.early import early_tables
 from rtf.analysis.report.layouts import COMPARISONS, Comparison
+from rtf.analysis.report.maps import maps_figure, maps_table
 from rtf.analysis.report.style import readable
 from rtf.analysis.tables import Table
 
@@ -51,10 +52,14 @@ class Content:
 
 def content(data: DataSet, prefix: str = "") -> Content:
     """Everything there is to show of a data set; names of files begin with `prefix`."""
-    made = Content([], [*early_tables(data), ("cost", layouts.cost_table(data))], [])
+    made = Content([], early_tables(data), [])
+    if (mapped := maps_table(data)) is not None:
+        made.rest.append(("maps", mapped))
+    made.rest.append(("cost", layouts.cost_table(data)))
     for comparison in COMPARISONS:
         _compare(data, comparison, made)
     drawn = {"early": ("Early classification", curves.early_figure(data)),
+             "maps": ("Maps of fingerprints", maps_figure(data)),
              "learning": ("Learning curves", curves.learning_figure(data))}  # fmt: skip
     made.pictures += [
         _picture(name, f"{what}: {data.title}", figure) for name, (what, figure) in drawn.items() if figure
