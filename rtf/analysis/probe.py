@@ -90,6 +90,7 @@ class ProbeResult:
     confusion : (C, C) int64, rows true, columns predicted
     without_test : names of the classes no test source has: not in the means
     without_training : names of the classes with test but no training sources: never predicted
+    truth, predicted : (N,) int64, class of each labelled test source, in the order of the split
     n_resamples, seed : of the bootstrap
     probe : what was fitted, or None when the probabilities came from elsewhere
     """
@@ -108,6 +109,8 @@ class ProbeResult:
     confusion: np.ndarray
     without_test: tuple[str, ...]
     without_training: tuple[str, ...]
+    truth: np.ndarray
+    predicted: np.ndarray
     n_resamples: int
     seed: int
     probe: LinearProbe | None = None
@@ -215,6 +218,8 @@ def score_probabilities(
         confusion=metrics.confusion(label, prediction, n_classes),
         without_test=tuple(names[test_count == 0]),
         without_training=tuple(names[(test_count > 0) & (train_count == 0)]),
+        truth=label,
+        predicted=prediction,
         n_resamples=n_bootstrap,
         seed=seed,
         probe=probe,

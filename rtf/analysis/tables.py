@@ -165,10 +165,26 @@ def to_rich(table: Table):
 
 
 def probe_dict(result: ProbeResult) -> dict:
-    """The result for JSON, without the fitted probe (which has a file of its own)."""
+    """The result for JSON, without the fitted probe (which has a file of its own).
+
+    `truth` and `predicted` are texts there, of one digit (base 36) a source: see `from_digits`.
+    """
     record = plain(dataclasses.replace(result, probe=None))
     del record["probe"]
-    return record
+    return record | {name: to_digits(getattr(result, name)) for name in ("truth", "predicted")}
+
+
+_DIGITS = np.array(list("0123456789abcdefghijklmnopqrstuvwxyz"))
+
+
+def to_digits(classes: np.ndarray) -> str:
+    """Classes (N,) from 0 to 35 as a text of N characters: a line of a file instead of N."""
+    return "".join(_DIGITS[classes])
+
+
+def from_digits(text: str) -> np.ndarray:
+    """What `to_digits` was given, (N,) int64."""
+    return np.searchsorted(_DIGITS, np.array(list(text), dtype=_DIGITS.dtype))
 
 
 def physical_dict(result: PhysicalResult) -> dict:

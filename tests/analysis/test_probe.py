@@ -8,8 +8,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from rtf.analysis.bootstrap import Estimate
+from rtf.analysis.metrics import confusion
 from rtf.analysis.probe import LinearProbe, evaluate_probe, fit_probe, score_probabilities
-from rtf.analysis.tables import class_table, plain, probe_dict, probe_table, to_markdown, to_rich
+from rtf.analysis.tables import (
+    class_table,
+    from_digits,
+    plain,
+    probe_dict,
+    probe_table,
+    to_digits,
+    to_markdown,
+    to_rich,
+)  # fmt: skip
 
 NAMES = ("SN Ia", "SN II", "AGN", "TDE")
 
@@ -77,8 +87,16 @@ def test_evaluate_probe_and_its_tables():
     assert f"{result.auc.value:.3f} [{result.auc.low:.3f}, {result.auc.high:.3f}]" in console.export_text()
 
     record = json.loads(json.dumps(probe_dict(result), allow_nan=False))
+    truth, predicted = (from_digits(record[name]) for name in ("truth", "predicted"))
+    assert np.array_equal(confusion(truth, predicted, len(result.class_names)), result.confusion)
     assert record["recall"][3]["value"] is None and record["accuracy"]["value"] == result.accuracy.value
     assert record["confusion"] == result.confusion.tolist() and "probe" not in record
+
+
+def test_classes_are_written_as_a_text_and_read_again():
+    classes = np.random.default_rng(0).permutation(np.arange(36).repeat(3))
+    assert np.array_equal(from_digits(to_digits(classes)), classes)
+    assert to_digits(np.array([0, 9, 10, 14])) == "09ae" and len(from_digits("")) == 0
 
 
 def test_majority_baseline_by_hand():

@@ -20,10 +20,12 @@ from rtf.analysis.report.compare import blocks, data_sets, labels, varying
 from rtf.analysis.report.curves import best_run
 from rtf.analysis.report.early import early_tables
 from rtf.analysis.report.formats import escape_latex, to_csv, to_latex
+from rtf.analysis.report.gains import gain, gains_tables
+from rtf.analysis.report.layouts import COMPARISONS
 from rtf.analysis.report.maps import maps_figure, maps_table
 from rtf.analysis.report.scores import SCORES, combine, measure
 from rtf.analysis.runs import read_runs
-from rtf.analysis.tables import Table
+from rtf.analysis.tables import Table, to_digits
 
 ODD = 'vae_8 100% & "a|b" $x$ <i>{y}</i> é_s1'
 CLASSES = ["SN Ia", "SN II", "AGN"]
@@ -377,6 +379,37 @@ def test_the_page_stands_alone(report):
     assert page.links and {link.removeprefix("#") for link in page.links} <= set(page.ids)
     assert len(page.ids) == len(set(page.ids))
     assert ODD in page.text and "RuntimeError: out of memory" in page.text
+
+
+def test_gains_are_of_the_same_sources_and_seed(tmp_path):
+    """Of 100 sources, photometry gets 70 right; metadata get 10 more right, in one class, and lose none."""
+    truth = "0" * 60 + "1" * 30 + "2" * 10
+    answers = {"photometry": "0" * 60 + "1" * 10 + "0" * 30, "metadata": "0" * 60 + "1" * 20 + "0" * 20}
+    for seed in (0, 1):
+        for name, predicted in answers.items():
+            modalities = ("photometry",) if name == "photometry" else ("photometry", "metadata")
+            run = make_run(tmp_path, f"{name}_{seed}", modalities=modalities, seed=seed)
+            levels = json.loads((run / "probe.json").read_text())
+            more = {"truth": truth, "predicted": predicted, "n_resamples": 200, "seed": 0}
+            write(run / "probe.json", {level: {**scores, **more} for level, scores in levels.items()})
+    make_run(tmp_path, "gp", modalities=("photometry", "gp"))  # evaluated without what each source is
+    ((name, table),) = gains_tables(one_set(tmp_path), COMPARISONS[1])
+    assert name == "modalities_gains" and "gain on photometry" in table.title
+    assert [row[0] for row in table.rows] == ["photometry+metadata", "photometry+gp"]
+    found = dict(zip(table.columns, table.rows[0]))
+    assert found["coarse accuracy"].startswith("0.100 [0.0") and found["seeds"] == "2"
+    assert found["coarse balanced accuracy"].startswith("0.111 [0.0")
+    assert dict(zip(table.columns, table.rows[1]))["coarse accuracy"] == "–"
+
+    rng = np.random.default_rng(0)
+    label, before = rng.integers(0, 3, (2, 400))
+    after = np.where(rng.random(400) < 0.3, label, before)
+    texts = [to_digits(x) for x in (label, before, after)]
+    paired = gain(*texts, "accuracy", 3, 2000, 0)
+    right = (after == label).astype(float) - (before == label)
+    assert paired.value == pytest.approx(right.mean())
+    assert paired.high - paired.low == pytest.approx(2 * 1.96 * right.std() / 20, rel=0.1)
+    assert gain(texts[0], texts[2], texts[2], "balanced", 3, 50, 0) == Estimate(0.0, 0.0, 0.0)
 
 
 def test_maps_stand_side_by_side_in_the_order_of_size(tmp_path):

@@ -6,7 +6,7 @@ scores.py      what is measured, and its mean and interval over seeds
 published.py   the published figures, with what they hold for
 layouts.py, notes.py   the tables, and what stands under them
 charts.py, curves.py, style.py   the figures
-early.py, maps.py   classes from the first detections; maps side by side
+early.py, gains.py, maps.py   classes from the first detections; what one gains on another; maps side by side
 formats.py     tables as CSV and LaTeX, everything as one HTML page
 content.py     what is shown of a data set
 build.py       the folder

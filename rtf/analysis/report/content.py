@@ -12,6 +12,7 @@ from rtf.analysis.figures import DPI, confusion_figure
 from rtf.analysis.report import charts, curves, layouts
 from rtf.analysis.report.compare import Configuration, DataSet, blocks, labels, varying
 from rtf.analysis.report.early import early_tables
+from rtf.analysis.report.gains import gains_tables
 from rtf.analysis.report.layouts import COMPARISONS, Comparison
 from rtf.analysis.report.maps import maps_figure, maps_table
 from rtf.analysis.report.style import readable
@@ -75,6 +76,8 @@ def _compare(data: DataSet, comparison: Comparison, made: Content) -> None:
     if table is None:
         return
     made.main.append((comparison.name, table))
+    if comparison.gains:
+        made.main += gains_tables(data, comparison)
     among = [c for c in data.configurations if comparison.among(c)]
     parts = blocks(among, comparison.compared, comparison.needs)
     for k, part in enumerate(parts, 1):

@@ -31,6 +31,7 @@ class Comparison:
     needs : one of these must differ
     scores : names in `SCORES`
     among : which configurations it is about
+    gains : whether to show what each gains on the first of them
     """
 
     name: str
@@ -39,6 +40,7 @@ class Comparison:
     needs: tuple[str, ...]
     scores: tuple[str, ...]
     among: Callable[[Configuration], bool] = lambda configuration: True
+    gains: bool = False
 
 
 _WORTH = ("coarse_accuracy", "coarse_balanced", "fine_accuracy", "fine_balanced", "mag", "dt", "band")
@@ -50,11 +52,12 @@ COMPARISONS = (
     ),
     Comparison(
         "modalities", "What each modality adds", ("modalities", "image_backbone"), ("modalities",),
-        (*_WORTH, "mse"),
+        (*_WORTH, "mse"), gains=True,
     ),
     Comparison(
         "image_backbones", "What reads the stamps", ("image_backbone",), ("image_backbone",),
         (*_WORTH, "parameters", "minutes"), lambda c: "image_backbone" in c.settings,
+        gains=True,
     ),
     Comparison(
         "augmentation", "Other sources added to the training split", ("also_train",), ("also_train",), _WORTH
