@@ -427,7 +427,7 @@ def test_maps_stand_side_by_side_in_the_order_of_size(tmp_path):
     assert found["10 nearest kept on t-SNE"].startswith("0.500") and found["test sources"] == "100"
     figure = maps_figure(data)
     upper, lower = figure.axes[:3], figure.axes[3:]
-    assert [axes.get_title() for axes in upper] == ["8", "64", "512"]
+    assert [axes.get_title() for axes in upper] == [f"latent_dim {n}" for n in (8, 64, 512)]
     points = [
         np.concatenate([drawn.get_offsets() for drawn in axes[0].collections]) for axes in (upper, lower)
     ]

@@ -36,7 +36,7 @@ def early_figure(data: DataSet) -> Figure | None:
     steps = counts(chosen)
     if len(steps) < 2:
         return None
-    called = labels(data.configurations)
+    called = labels(chosen)
     pairs = [(c, r) for c in chosen for r in readers(c, "coarse")]
     if len(pairs) > COLOURED:
         pairs = [pair for pair in pairs if pair[1] == "probe"]

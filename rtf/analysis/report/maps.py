@@ -50,7 +50,8 @@ def maps_figure(data: DataSet) -> Figure | None:
             size = float(np.clip(5000 / len(label), 3, 30))
             draw_map(axes, np.array(result["places"][kind]), label, drawing_order(label), size)
             axes.set_ylabel("" if column else kind, fontsize=11)
-        grid[0, column].set_title(readable(called(c)), fontsize=10)
+        name = called(c)
+        grid[0, column].set_title(f"latent_dim {name}" if name.isdigit() else readable(name), fontsize=10)
     map_legend(figure, grid[0, 0])
     left_out = f", {len(drawn)} of {len(rows)} configurations" if len(drawn) < len(rows) else ""
     figure.suptitle(readable(f"Maps of fingerprints: {data.title}{left_out}"), fontsize=12)
