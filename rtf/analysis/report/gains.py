@@ -25,8 +25,8 @@ COUNTS = ("3", "10")
 _FIELDS = {"accuracy": "accuracy", "balanced": "balanced accuracy"}
 
 _NOTE = (
-    "Gains of the linear probe: differences on the same test sources, and the intervals those of the "
-    "differences (paired bootstrap over test sources)."
+    "Gains of the linear probe: differences on the same test sources between runs of the same seed, and the "
+    "intervals those of the differences (paired bootstrap over test sources)."
 )
 
 

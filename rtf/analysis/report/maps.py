@@ -1,6 +1,5 @@
 """Maps of several runs side by side, and how far each can be believed."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -58,7 +57,7 @@ def maps_figure(data: DataSet) -> Figure | None:
     return figure
 
 
-def _mapped(data: DataSet) -> Sequence[Configuration]:
+def _mapped(data: DataSet) -> list[Configuration]:
     return sorted((c for c in data.configurations if _run(c)), key=lambda c: order(c.settings))
 
 
