@@ -34,6 +34,10 @@ from rtf.store.batches import Sources, batches_by_length
 CONFIG, WEIGHTS, STATISTICS = "config.yaml", "model.safetensors", "normalisation.safetensors"
 PROBE = "probe.safetensors"
 
+#: Sources encoded at once. More are padded to the longest of them and leave the cache: on two cores 256 take
+#: 1.5 times as long for light curves alone, 3 times for 200 sources of all modalities (bench_encoding.py).
+BATCH = 64
+
 
 class RunError(Exception):
     """A run folder that cannot be used, and why."""
@@ -121,7 +125,7 @@ class Fingerprinter:
         self,
         histories: list[SourceHistory] | Detections,
         first: int | np.ndarray | None = None,
-        batch_size: int = 256,
+        batch_size: int = BATCH,
         progress=None,
     ) -> Fingerprints:
         """Fingerprints of sources, computed from nothing but their own detections.
@@ -175,7 +179,7 @@ class Fingerprinter:
         self,
         histories: list[SourceHistory] | Detections,
         first: int | np.ndarray | None = None,
-        batch_size: int = 256,
+        batch_size: int = BATCH,
     ) -> Rebuilt:
         """The light curves rebuilt from the fingerprints, at the positions the model saw."""
         seen, outputs = self._outputs(histories, first, batch_size)
