@@ -12,6 +12,7 @@ import numpy as np
 
 from rtf.alerts.history import Detections
 from rtf.analysis import physical, probe, tables
+from rtf.analysis.bootstrap import Estimate
 from rtf.analysis.figures import confusion_figure, light_curve_figure
 from rtf.analysis.pictures import rebuilt_light_curves
 from rtf.classes import COARSE, FINE
@@ -74,11 +75,16 @@ def run_physical(
         seen.magerr, source, store.label[here], constants,
         seed=seed, n_bootstrap=n_bootstrap,
     )  # fmt: skip
-    write_json(out / "physical.json", tables.physical_dict(result))
-    made = [tables.physical_table(result)]
+    notes = ()
     if hasattr(model.model.decoder, "at"):
-        note = "This decoder is asked for a time and a band: the errors of both are 0 because they are given."
-        made = [replace(made[0], notes=(*made[0].notes, note))]
+        notes = (
+            "This decoder is asked for a time and a band: they are given, not rebuilt, and have no error.",
+        )
+        none = Estimate(np.nan, np.nan, np.nan)
+        result = replace(result, rows=tuple(replace(row, dt=none, band=none) for row in result.rows))
+    write_json(out / "physical.json", tables.physical_dict(result))
+    table = tables.physical_table(result)
+    made = [replace(table, notes=(*table.notes, *notes))]
     tables.write_markdown(out / "physical.md", made)
     typical = typical_sources(rebuilt, store.label[here])
     curves = rebuilt_light_curves(

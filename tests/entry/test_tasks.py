@@ -81,6 +81,16 @@ def test_the_task_makes_its_tables_and_figures(work, run, task, settings, monkey
     assert made or figures
 
 
+def test_what_a_decoder_is_given_has_no_error(work):
+    """A query names time and band: that they come back unchanged is no result."""
+    (table,), _ = evaluate(work, "query", "physical")
+    found = dict(zip(table.columns, table.rows[0]))
+    assert found["median |Δt| [day]"] == found["band accuracy"] == "–" != found["median |Δmag| [mag]"]
+    assert any("given, not rebuilt" in note for note in table.notes)
+    row = json.loads((work / "query/physical/physical.json").read_text())["rows"][0]
+    assert row["dt"]["value"] is None and row["baseline_dt"]["value"] > 0
+
+
 def test_every_task_is_tried_here():
     tried = {
         case[1] for mark in test_the_task_makes_its_tables_and_figures.pytestmark for case in mark.args[1]
