@@ -162,6 +162,13 @@ def _grid(panels: Sequence[str], title: str):
 
 
 def _log_axis(axes, ticks: Sequence[float], name: str) -> None:
+    """A logarithmic axis with labels at these values, from the largest on those that do not touch."""
+    room = (max(ticks) / min(ticks)) ** (1 / 9)
+    kept: list[float] = []
+    for tick in sorted(ticks, reverse=True):
+        if not kept or tick * room <= kept[-1]:
+            kept.append(tick)
+    ticks = kept[::-1]
     axes.set_xscale("log")
     axes.set_xticks(ticks, [f"{t:,.0f}" for t in ticks])
     axes.xaxis.set_minor_locator(NullLocator())

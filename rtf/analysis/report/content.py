@@ -15,6 +15,7 @@ from rtf.analysis.report.early import early_tables
 from rtf.analysis.report.gains import gains_tables
 from rtf.analysis.report.layouts import COMPARISONS, Comparison
 from rtf.analysis.report.maps import maps_figure, maps_table
+from rtf.analysis.report.settings import show
 from rtf.analysis.report.style import readable
 from rtf.analysis.tables import Table
 
@@ -130,4 +131,6 @@ def _picture(name: str, caption: str, figure: Figure) -> Picture:
 def _shared(data: DataSet, part: list[Configuration]) -> str:
     """What the configurations of a part have in common and others of the data set have not."""
     names = [n for n in varying(data.configurations) if len({str(c.settings.get(n)) for c in part}) == 1]
-    return labels(data.configurations, names)(part[0])
+    words = labels(data.configurations, names)(part[0])
+    # what most have in common has no name where single ones are named, but needs one beside the others
+    return ", ".join(f"{n}={show(part[0].settings.get(n))}" for n in names) if words == "usual" else words
