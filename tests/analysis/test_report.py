@@ -207,6 +207,10 @@ def test_published_figures_stand_beside_what_they_hold_for(tmp_path):
     for size in (8, 64):
         make_run(tmp_path / "all", f"{size}", size=size, modalities=("photometry", "gp"))
     assert not any("published" in c for c in comparison(one_set(tmp_path / "all"), "bottlenecks").columns)
+    for size in (8, 64):  # times and bands given: another problem than the published one
+        decoder = {"_target_": "rtf.models.decoders.query.QueryDecoder"}
+        make_run(tmp_path / "given", f"{size}", size=size, decoder=decoder)
+    assert not any("published" in c for c in comparison(one_set(tmp_path / "given"), "bottlenecks").columns)
 
 
 def test_sizes_by_bottleneck_in_the_published_layout(tmp_path):

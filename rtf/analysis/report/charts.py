@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from rtf.analysis.report.compare import Configuration, labels, varying
-from rtf.analysis.report.published import published, published_sizes
+from rtf.analysis.report.published import published, published_sizes, rebuilds_times
 from rtf.analysis.report.scores import SCORES, Measured, measure
 from rtf.analysis.report.style import COLOURS, MARKERS, PUBLISHED, legend, readable, tidy
 
@@ -27,7 +27,8 @@ def size_figure(block: Sequence[Configuration], title: str) -> Figure | None:
     if len(sizes) < 2 or not panels:
         return None
     figure, axes_of = _grid(panels, title)
-    curves = published_sizes() if all(c.settings.get("modalities") == "photometry" for c in block) else {}
+    same = all(c.settings.get("modalities") == "photometry" and rebuilds_times(c.settings) for c in block)
+    curves = published_sizes() if same else {}
     for name, axes in axes_of.items():
         for k, (line, members) in enumerate(lines.items()):
             x = np.array([c.settings["latent_dim"] for c in members], float)

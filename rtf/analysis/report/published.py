@@ -59,6 +59,8 @@ def published(table: str, settings: Mapping) -> dict[str, float]:
     settings : of a configuration (`compare.settings_of`)
     """
     modalities, size = settings.get("modalities"), settings.get("latent_dim")
+    if not rebuilds_times(settings):
+        return {}
     if table == "bottlenecks" and modalities == _LIGHT_CURVES:
         found = {}
         bottleneck = settings.get("bottleneck")
@@ -85,6 +87,11 @@ def published_early(settings: Mapping) -> dict[str, tuple]:
     """{number of detections: (accuracy, balanced accuracy, ROC-AUC or None)}, coarse; {} where none."""
     fits = settings.get("latent_dim") == 64 and _backbone_agrees(settings)
     return _EARLY.get(settings.get("modalities"), {}) if fits else {}
+
+
+def rebuilds_times(settings: Mapping) -> bool:
+    """Whether the decoder rebuilds times and bands as the published one does, and is not given them."""
+    return settings.get("decoder") in (None, "sequence")
 
 
 def _backbone_agrees(settings: Mapping) -> bool:
