@@ -404,6 +404,7 @@ def test_gains_are_of_the_same_sources_and_seed(tmp_path):
     assert found["coarse accuracy"].startswith("0.100 [0.0") and found["seeds"] == "2"
     assert found["coarse balanced accuracy"].startswith("0.111 [0.0")
     assert dict(zip(table.columns, table.rows[1]))["coarse accuracy"] == "–"
+    assert any(note.endswith("to be evaluated again: gp.") for note in table.notes)
 
     rng = np.random.default_rng(0)
     label, before = rng.integers(0, 3, (2, 400))

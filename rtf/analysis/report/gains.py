@@ -15,6 +15,7 @@ from rtf.analysis import metrics
 from rtf.analysis.bootstrap import Estimate, bootstrap
 from rtf.analysis.report.compare import Configuration, DataSet, blocks, labels, varying
 from rtf.analysis.report.layouts import Comparison, score_table
+from rtf.analysis.report.notes import few
 from rtf.analysis.report.scores import Score
 from rtf.analysis.report.settings import order
 from rtf.analysis.runs import Run
@@ -57,7 +58,11 @@ def _table(data: DataSet, comparison: Comparison, first: Configuration, others, 
     if not scores:
         return None
     title = f"{comparison.title}, gain on {called}: {data.title}"
-    return score_table(title, others, scores, notes=[_NOTE], names=varying([first, *others]))
+    runs = [run for c in (first, *others) for run in c.trained if "probe" in run.results]
+    former = [run.name for run in runs if _result(run, "probe", ("coarse",)) is None]
+    again = "Evaluated when the class of each source was not kept, to be evaluated again"
+    notes = [_NOTE, *([f"{again}: {few(former)}."] if former else [])]
+    return score_table(title, others, scores, notes=notes, names=varying([first, *others]))
 
 
 def _score(heading: str, first: Configuration, task: str, where: tuple[str, ...], field: str) -> Score:
