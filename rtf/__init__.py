@@ -10,10 +10,10 @@ def load(run, device: str = "cpu"):
 
     Raises
     ------
-    rtf.models.run.RunError : the folder is not a finished run
+    rtf.encoding.fingerprinter.RunError : the folder is not a finished run
     """
     # torch takes seconds to import, and readers do without.
-    from rtf.models.run import load
+    from rtf.encoding.load import load
 
     return load(run, device)
 

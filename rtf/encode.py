@@ -30,8 +30,8 @@ def main(config: DictConfig) -> None:
 
 def encode(config: DictConfig) -> None:
     """The whole input in one go."""
-    from rtf.analysis.fingerprints import write_table
-    from rtf.models.run import load
+    from rtf.encoding.load import load
+    from rtf.encoding.table import write_table
 
     model = load(config.run, config.device)
     histories, report = read_input(config, cutouts=model.needs_cutouts)
@@ -43,8 +43,8 @@ def encode(config: DictConfig) -> None:
 
 def encode_shard(config: DictConfig, shard: Shard) -> None:
     """One shard of the input, unless it is done already; and the merging, if it is the last."""
-    from rtf.analysis import fingerprint_shards as parts
-    from rtf.models.run import load
+    from rtf.encoding import shards as parts
+    from rtf.encoding.load import load
     from rtf.store.store import open_store
 
     out = Path(config.out)
@@ -75,7 +75,7 @@ def _table(config: DictConfig, model, histories, report, shard: Shard = WHOLE):
     """The table of fingerprints, encoded chunk by chunk; None without a source."""
     import pyarrow as pa
 
-    from rtf.analysis.fingerprints import fingerprint_table, load_probe
+    from rtf.encoding.table import fingerprint_table, load_probe
 
     probe, tables = load_probe(config.run), []
     with progress_bar(shard.label("encoding"), report.counts["objects"], config.progress) as advance:

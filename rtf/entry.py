@@ -42,7 +42,7 @@ def describe_errors(main: Callable) -> Callable:
     @functools.wraps(main)
     def wrapper(config: DictConfig):
         from rtf.alerts.report import NothingReadable
-        from rtf.models.run import RunError
+        from rtf.encoding.fingerprinter import RunError
         from rtf.store.store import StoreError
 
         expected = (

@@ -16,7 +16,7 @@ def main(config: DictConfig) -> None:
     from rich.console import Console
 
     from rtf.analysis.tables import to_rich
-    from rtf.models.run import load, read_config
+    from rtf.encoding.load import load, read_config
     from rtf.store.store import open_store
     from rtf.training.tracking import log_results
 

@@ -42,7 +42,7 @@ def read(sources, progress) -> list:
     RunError : a source without a run, or a run that cannot be read
     """
     from rtf.analysis.runs import find_run_folders, read_runs
-    from rtf.models.run import RunError
+    from rtf.encoding.fingerprinter import RunError
 
     folders, runs = {}, []
     for source in map(str, sources):

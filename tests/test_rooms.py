@@ -8,7 +8,7 @@ import pytest
 import rtf
 
 PACKAGE = Path(rtf.__file__).parent
-ROOMS = ("alerts", "features", "store", "models", "training", "analysis")
+ROOMS = ("alerts", "features", "store", "models", "encoding", "training", "analysis")
 #: What any room may use.
 SHARED = {"classes", "files", "shards", "workers"}
 

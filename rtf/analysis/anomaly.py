@@ -22,8 +22,8 @@ from rtf.analysis.anomaly_figure import anomaly_figure
 from rtf.analysis.bootstrap import bootstrap, format_estimate
 from rtf.analysis.strangeness import TRIVIAL, anomaly_scores, fit_scorers, purity
 from rtf.classes import FINE, UNKNOWN
+from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.files import write_json
-from rtf.models.run import Fingerprinter
 from rtf.store.store import Store, open_store
 
 ALL = "all together"

@@ -31,9 +31,9 @@ from rtf.analysis.reliability import (
     reliability_figure,
 )
 from rtf.classes import FINE, UNKNOWN
+from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.files import write_json
 from rtf.models.calibration import fit_temperature
-from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
 

@@ -22,8 +22,8 @@ from rtf.analysis.bootstrap import format_estimate
 from rtf.analysis.figures import DPI
 from rtf.analysis.probe import ProbeResult, evaluate_probe, score_probabilities
 from rtf.classes import COARSE, COARSE_OF_FINE, FINE, UNKNOWN
+from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.files import whole, write_json
-from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
 COUNTS = (3, 5, 7, 10, 15, 20, 30, 50, 100, "all")

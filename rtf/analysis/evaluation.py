@@ -8,8 +8,8 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from rtf.encoding.load import load, read_config
 from rtf.files import write_json
-from rtf.models.run import load, read_config
 from rtf.store.store import open_store
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from rtf.alerts.history import Detections
 from rtf.analysis import extrapolate, forecast_figures, tables
 from rtf.analysis.bootstrap import format_estimate
 from rtf.analysis.forecast_scores import LEVELS, Answers, ForecastRow, evaluate_group, within
+from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.files import write_json
-from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
 #: Days ahead of the last detection shown.

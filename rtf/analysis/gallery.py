@@ -18,15 +18,15 @@ from rtf.alerts.cutouts import decode_cutout
 from rtf.alerts.history import SourceHistory, concatenate
 from rtf.alerts.read import read_histories
 from rtf.analysis import tables
-from rtf.analysis.fingerprints import class_probabilities
 from rtf.analysis.gallery_figure import Entry, Neighbour, gallery_figure
 from rtf.analysis.pictures import rebuilt_light_curves
 from rtf.analysis.probe import fit_probe
 from rtf.analysis.search import scaler
 from rtf.classes import FINE, UNKNOWN
+from rtf.encoding.fingerprinter import Fingerprinter
+from rtf.encoding.table import class_probabilities
 from rtf.features.stamps import latest_stamps
 from rtf.files import write_json
-from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
 #: Sources chosen by themselves have at least this many detections in the model's view, where enough do.

@@ -24,8 +24,8 @@ from rtf.analysis.figures import DPI
 from rtf.analysis.map_page import write_page
 from rtf.analysis.search import scaler
 from rtf.classes import FINE, UNKNOWN
+from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.files import whole, write_json
-from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
 #: Fewer sources have no neighbourhoods to map.

@@ -19,8 +19,8 @@ from rtf.analysis import physical, tables
 from rtf.analysis.bootstrap import format_estimate
 from rtf.analysis.mlp_decoder import Frozen, fit_mlp
 from rtf.analysis.physical import Photometry, PhysicalResult
+from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.files import write_json
-from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
 

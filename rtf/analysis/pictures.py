@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from rtf.analysis.figures import LightCurve, light_curve_figure
 from rtf.classes import FINE, UNKNOWN
-from rtf.models.run import Fingerprinter, Rebuilt
+from rtf.encoding.fingerprinter import Fingerprinter, Rebuilt
 from rtf.store.store import open_store
 
 

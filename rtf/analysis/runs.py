@@ -19,7 +19,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from rtf.models.run import CONFIG, RunError
+from rtf.encoding.fingerprinter import RunError
+from rtf.encoding.load import CONFIG
 from rtf.training.runs import METRICS, read_record, state
 from rtf.training.tracking import is_result, result_files
 

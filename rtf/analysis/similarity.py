@@ -22,8 +22,8 @@ from rtf.analysis.early import checked_counts
 from rtf.analysis.search import precision_at, recall_at, scaler, self_ranks
 from rtf.analysis.similarity_figure import similarity_figure
 from rtf.classes import COARSE, FINE, UNKNOWN
+from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.files import write_json
-from rtf.models.run import Fingerprinter
 from rtf.store.store import Store
 
 COUNTS = (3, 5, 10, 20)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from rtf.models.run import Fingerprints
+from rtf.encoding.fingerprinter import Fingerprints
 
 #: Scores that need no model, one the negative of the other.
 TRIVIAL = ("few detections", "many detections")

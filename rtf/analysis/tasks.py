@@ -16,8 +16,9 @@ from rtf.analysis.bootstrap import Estimate
 from rtf.analysis.figures import confusion_figure, light_curve_figure
 from rtf.analysis.pictures import rebuilt_light_curves
 from rtf.classes import COARSE, FINE
+from rtf.encoding.fingerprinter import Fingerprinter, Rebuilt
+from rtf.encoding.load import PROBE
 from rtf.files import write_json
-from rtf.models.run import PROBE, Fingerprinter, Rebuilt
 from rtf.store.store import Store
 
 

@@ -22,8 +22,8 @@ from rtf.analysis.early import LEVELS, checked_counts, coarse_probability
 from rtf.analysis.figures import confusion_figure
 from rtf.analysis.probe import ProbeResult, fit_probe, score_probabilities
 from rtf.classes import FINE, UNKNOWN, coarse_label
+from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.files import write_json
-from rtf.models.run import Fingerprinter
 from rtf.store.store import Store, open_store
 
 COUNTS = (5, 10, 20, "all")

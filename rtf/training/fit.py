@@ -1,6 +1,6 @@
 """Train one run, into one folder, from the beginning or from where it was stopped.
 
-The run folder is the truth (its contents: `rtf/models/run.py`). Until training is finished it also holds
+The run folder is the truth (its contents: `rtf/encoding/load.py`). Until training is finished it also holds
 checkpoints/last.ckpt, written at the end of every epoch; the same command continues from it, and ends with
 the same metrics as a run that was not stopped, because whatever is random in epoch k follows from (seed, k).
 """
@@ -22,19 +22,13 @@ from omegaconf import DictConfig, OmegaConf
 from torch import distributed
 
 from rtf.classes import FINE
+from rtf.encoding.fingerprinter import Fingerprinter, RunError
+from rtf.encoding.load import STATISTICS, build_modalities, build_model, save_weights
 from rtf.features.normalisation import column_slices, save_statistics
 from rtf.files import write_json
 from rtf.models.autoencoder import Autoencoder
 from rtf.models.calibration import fit_temperature
 from rtf.models.losses import class_log_prior
-from rtf.models.run import (
-    STATISTICS,
-    Fingerprinter,
-    RunError,
-    build_modalities,
-    build_model,
-    save_weights,
-)
 from rtf.store.batches import Sources
 from rtf.training.data import TrainingBatches, TrainingData, ValidationBatches, load_training_data
 from rtf.training.runs import LAST_CHECKPOINT, METRICS, begin, hold_together, identity, is_main, refuse_other

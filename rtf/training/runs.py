@@ -28,8 +28,9 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from torch import distributed
 
+from rtf.encoding.fingerprinter import RunError
+from rtf.encoding.load import CONFIG
 from rtf.files import whole, write_json
-from rtf.models.run import CONFIG, RunError
 from rtf.store.store import open_store
 
 #: Settings that may differ when a run is continued: they say how it runs and is looked at, not what it is.

@@ -22,8 +22,9 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from rtf.encoding.fingerprinter import RunError
+from rtf.encoding.load import CONFIG, STATISTICS, WEIGHTS, read_config
 from rtf.files import write_json
-from rtf.models.run import CONFIG, STATISTICS, WEIGHTS, RunError, read_config
 from rtf.training.runs import METRICS, is_main, read_record
 
 #: Which W&B run mirrors a run folder: {mode, project, entity, id, step}, the step being the next.

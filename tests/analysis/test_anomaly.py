@@ -11,8 +11,8 @@ from sklearn import metrics as reference
 from rtf.analysis.anomaly import choose_classes, evaluate_anomaly, run_anomaly
 from rtf.analysis.anomaly_figure import roc_curve
 from rtf.analysis.strangeness import fit_scorers, purity
+from rtf.encoding.fingerprinter import Fingerprints
 from rtf.features.view import view
-from rtf.models.run import Fingerprints
 from rtf.store.build import preprocess
 from rtf.store.store import open_store
 from tests.sources import made_up_sources

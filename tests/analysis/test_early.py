@@ -9,8 +9,8 @@ import pytest
 from rtf.alerts.history import concatenate
 from rtf.analysis.early import checked_counts, coarse_probability, run_early
 from rtf.classes import COARSE, COARSE_OF_FINE, FINE, coarse_label
+from rtf.encoding.fingerprinter import Fingerprints
 from rtf.features.view import view
-from rtf.models.run import Fingerprints
 from tests.sources import made_up_sources
 
 

@@ -19,6 +19,7 @@ from rtf.analysis import extrapolate
 from rtf.analysis.extrapolate import LightCurveGP, Seen, fit_gp, line, persistence
 from rtf.analysis.forecast import ask, hide, run_forecast, split_at, spread_sources
 from rtf.analysis.forecast_scores import Answers, evaluate_group, within
+from rtf.encoding.fingerprinter import Fingerprinter, RunError
 from rtf.features.normalisation import fit_statistics
 from rtf.features.photometry import Photometry
 from rtf.features.view import view
@@ -27,7 +28,6 @@ from rtf.models.bottlenecks.ae import AEBottleneck
 from rtf.models.decoders.query import QueryDecoder
 from rtf.models.decoders.sequence import SequenceDecoder
 from rtf.models.encoder import Encoder
-from rtf.models.run import Fingerprinter, RunError
 
 TRUE_SCATTER = 0.15
 

@@ -9,8 +9,8 @@ import torch
 from rtf.alerts.history import concatenate, from_columns
 from rtf.analysis.mlp import run_mlp
 from rtf.analysis.mlp_decoder import Frozen, fit_mlp
+from rtf.encoding.fingerprinter import Fingerprints, Rebuilt
 from rtf.features.view import view
-from rtf.models.run import Fingerprints, Rebuilt
 
 SETTINGS = {"hidden": 32, "epochs": 12, "patience": 12, "batch_size": 128, "learning_rate": 5e-3, "seed": 0}
 

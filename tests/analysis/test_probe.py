@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from rtf.analysis.bootstrap import Estimate
 from rtf.analysis.metrics import confusion
-from rtf.analysis.probe import LinearProbe, evaluate_probe, fit_probe, score_probabilities
+from rtf.analysis.probe import evaluate_probe, fit_probe, score_probabilities
 from rtf.analysis.tables import (
     class_table,
     from_digits,
@@ -20,6 +20,7 @@ from rtf.analysis.tables import (
     to_markdown,
     to_rich,
 )  # fmt: skip
+from rtf.models.probe import LinearProbe
 
 NAMES = ("SN Ia", "SN II", "AGN", "TDE")
 

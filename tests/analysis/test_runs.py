@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 
 from rtf.analysis.runs import read_runs
 from rtf.analysis.tables import Table
+from rtf.encoding.fingerprinter import RunError
 from rtf.files import write_json
-from rtf.models.run import RunError
 from rtf.training.tracking import Tracker, log_results
 from tests.analysis.wandb_responses import API_KEY, ENTITY, wandb_server
 

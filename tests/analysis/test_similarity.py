@@ -12,8 +12,8 @@ from rtf.alerts.history import concatenate
 from rtf.analysis.search import precision_at, recall_at, scaler, self_ranks
 from rtf.analysis.similarity import class_precision, run_similarity, self_recall
 from rtf.classes import coarse_label
+from rtf.encoding.fingerprinter import Fingerprints
 from rtf.features.view import view
-from rtf.models.run import Fingerprints
 from tests.sources import made_up_sources
 
 SETTINGS = {"seed": 0, "n_resamples": 50}

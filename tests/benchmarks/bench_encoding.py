@@ -27,7 +27,7 @@ from tests.benchmarks.bench_training import BATCH, bts_like
 CONF = Path(rtf.__file__).parents[1] / "conf"
 
 
-def trained(store: Path, modalities: str) -> rtf.models.run.Fingerprinter:
+def trained(store: Path, modalities: str) -> rtf.encoding.fingerprinter.Fingerprinter:
     """A model of full size after an epoch; how good it is does not matter to speed."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         choice = [f"data.store={store}", f"modalities={modalities}", "epochs=1", "tracking=none"]

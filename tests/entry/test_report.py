@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
+from rtf.encoding.fingerprinter import RunError
 from rtf.entry import progress_bar
-from rtf.models.run import RunError
 from rtf.report import read
 from tests.analysis.test_report import make_sweep
 from tests.entry.test_commands import ok

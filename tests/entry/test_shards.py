@@ -16,12 +16,13 @@ import rtf
 import rtf.encode
 from rtf.alerts.read import auto_reader
 from rtf.alerts.report import NothingReadable
-from rtf.analysis import fingerprint_shards
-from rtf.analysis.fingerprint_shards import merge_parts, source_range
 from rtf.encode import encode, encode_shard
+from rtf.encoding import shards as fingerprint_shards
+from rtf.encoding.fingerprinter import RunError
+from rtf.encoding.load import CONFIG, STATISTICS, build_modalities, build_model, save_weights
+from rtf.encoding.shards import merge_parts, source_range
 from rtf.entry import resolved
 from rtf.features.normalisation import save_statistics
-from rtf.models.run import CONFIG, STATISTICS, RunError, build_modalities, build_model, save_weights
 from rtf.shards import Shard
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.simulation.write import write_survey

@@ -16,9 +16,9 @@ from lightning.pytorch.callbacks import Callback
 
 import rtf
 from rtf.analysis.tables import Table
+from rtf.encoding.fingerprinter import RunError
 from rtf.entry import resolved
 from rtf.files import write_json
-from rtf.models.run import RunError
 from rtf.store.build import preprocess
 from rtf.training.fit import fit
 from rtf.training.tracking import log_results, numbers, tracked

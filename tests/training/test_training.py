@@ -13,9 +13,10 @@ import torch
 from omegaconf import OmegaConf
 
 import rtf
+from rtf.encoding.fingerprinter import RunError
+from rtf.encoding.load import read_config
 from rtf.features.photometry import Photometry
 from rtf.features.view import view
-from rtf.models.run import RunError, read_config
 from rtf.store.build import preprocess
 from rtf.store.store import open_store
 from rtf.training.data import TrainingBatches, load_training_data

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rtf.alerts.history import NO_CANDID, SourceHistory
-from rtf.analysis.probe import LinearProbe
 from rtf.classes import FINE
+from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints
+from rtf.encoding.load import PROBE
 from rtf.files import whole
-from rtf.models.run import PROBE, Fingerprinter, Fingerprints
+from rtf.models.probe import LinearProbe
 
 
 def load_probe(run: Path) -> LinearProbe | None:

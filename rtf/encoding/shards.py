@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.read import existing, merge_objects, nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
-from rtf.analysis.fingerprints import write_table
+from rtf.encoding.load import CONFIG, PROBE, STATISTICS, WEIGHTS
+from rtf.encoding.table import write_table
 from rtf.files import write_json
-from rtf.models.run import CONFIG, PROBE, STATISTICS, WEIGHTS
 from rtf.shards import Shard, locked
 from rtf.store.parts import describe
 from rtf.store.publish import digest
