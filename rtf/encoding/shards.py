@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rtf.alerts.history import SourceHistory
-from rtf.alerts.read import existing, merge_objects, nothing_message
+from rtf.alerts.merge import merge_objects
+from rtf.alerts.read import existing, nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.encoding.load import CONFIG, PROBE, STATISTICS, WEIGHTS
 from rtf.encoding.table import write_table

@@ -15,17 +15,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, SourceHistory
+from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, NUMBERS, SPLITS, SourceHistory
+from rtf.alerts.merge import content, richness
 from rtf.alerts.report import ReadReport
 from rtf.files import whole
 from rtf.workers import in_processes
 
-SPLITS = ("train", "val", "test")
-
 #: Bytes gathered before a record batch is written: bounds a worker's memory.
 BATCH_BYTES = 32 << 20
 
-NUMBERS = {"mjd": np.float64, "band": np.int8, "mag": np.float32, "magerr": np.float32, "candid": np.int64}
 _ROW = pa.list_(pa.float32(), len(METADATA_FIELDS))
 _SCHEMA = pa.schema(
     [
@@ -151,7 +149,7 @@ class Piece:
     object_id, split : H strings
     label, ra, dec, length : (H,) as in `SourceHistory`; length is the number of detections
     numbers : the columns `NUMBERS`, (R,) each
-    richness : (R,) how much a row knows, by the rule of `rtf.alerts.history.merge`
+    richness, content : (R,) what the merge ranks copies by (`rtf/alerts/merge.py`)
     stamp_start : (R,) first byte of a detection's stamps, which follow one another
     stamp_length : (R, 3) bytes of each stamp, 0 where none was sent
     has_cutouts : whether the input had cutouts
@@ -166,18 +164,22 @@ class Piece:
     length: np.ndarray
     numbers: dict[str, np.ndarray]
     richness: np.ndarray
+    content: np.ndarray
     stamp_start: np.ndarray
     stamp_length: np.ndarray
     has_cutouts: bool
     open: Callable[[], tuple[Any, Any]]
 
 
-def richness(metadata, stamp_length: np.ndarray, step: int = 1 << 16) -> np.ndarray:
-    """(R,) int32: metadata present plus 100 for every stamp; `metadata` is read in steps."""
-    result = 100 * (stamp_length > 0).sum(1, dtype=np.int32)
-    for a in range(0, len(result), step):
-        result[a : a + step] += np.isfinite(metadata[a : a + step]).sum(1, dtype=np.int32)
-    return result
+def ranks(metadata, stamp_length: np.ndarray, step: int = 1 << 16) -> tuple[np.ndarray, np.ndarray]:
+    """Richness and content of R detections; `metadata` (R, 30) is read in steps."""
+    stamps = (stamp_length > 0).sum(1)
+    rich, hashes = np.empty(len(stamps), np.int32), np.empty(len(stamps), np.uint64)
+    for a in range(0, len(stamps), step):
+        rows = slice(a, a + step)
+        part = metadata[rows]
+        rich[rows], hashes[rows] = richness(part, stamps[rows]), content(part)
+    return rich, hashes
 
 
 def open_part(path: Path) -> pa.ipc.RecordBatchFileReader:
@@ -210,7 +212,7 @@ def _piece(opener, path: Path, k: int) -> Piece:
         np.diff(batch.column("mjd").offsets.to_numpy()),
         # copies, so that the part can be closed
         {name: batch.column(name).values.to_numpy().copy() for name in NUMBERS},
-        richness(bulk()[0], stamp_length),
+        *ranks(bulk()[0], stamp_length),
         starts[:-1:3].copy(),
         stamp_length,
         any(batch.column("has_cutouts").to_pylist()),
