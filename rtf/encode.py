@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from rtf.entry import describe_errors, progress_bar, read_input, resolved
-from rtf.shards import WHOLE, Shard, chosen_shard, named
+from rtf.jobs import WHOLE, Shard, chosen_shard, named
 
 #: Sources encoded at a time, without stamps and with them (some 2 MB a source).
 _CHUNK = {False: 16384, True: 512}

@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from rtf.entry import describe_errors, resolved
-from rtf.shards import chosen_shard, named
+from rtf.jobs import chosen_shard, named
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="preprocess")

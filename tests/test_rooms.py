@@ -10,7 +10,7 @@ import rtf
 PACKAGE = Path(rtf.__file__).parent
 ROOMS = ("alerts", "features", "store", "models", "encoding", "training", "analysis")
 #: What any room may use.
-SHARED = {"classes", "files", "shards", "workers"}
+SHARED = {"classes", "files", "jobs", "workers"}
 
 
 def imported(path: Path) -> set[str]:

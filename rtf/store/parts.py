@@ -19,6 +19,7 @@ from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, NUMBERS, SPLITS, Sou
 from rtf.alerts.merge import content, richness
 from rtf.alerts.report import ReadReport
 from rtf.files import whole
+from rtf.jobs import finish_part, part_record
 from rtf.workers import in_processes
 
 #: Bytes gathered before a record batch is written: bounds a worker's memory.
@@ -39,45 +40,48 @@ def part_path(folder: Path, index: int) -> Path:
     return Path(folder) / f"{index:07d}.arrow"
 
 
-def report_path(folder: Path, index: int) -> Path:
-    return Path(folder) / f"{index:07d}.json"
-
-
-def read_unit(reader, unit, folder: Path, index: int) -> None:
-    """Read one unit into its part and its report."""
-    report = ReadReport()
+def read_unit(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
+    """Read one unit, given with the name of its content, into its part and its report."""
+    unit, made_from = named
+    path, report = part_path(folder, index), ReadReport()
     with (
-        whole(part_path(folder, index)) as temporary,
+        whole(path) as temporary,
         pa.OSFile(str(temporary), "wb") as file,
         pa.ipc.new_file(file, _SCHEMA) as writer,
     ):
         for histories in _groups(reader.read(unit, report)):
             writer.write_batch(_batch(histories))
-    report.write(report_path(folder, index))
+    finish_part(path, made_from, report.as_dict())
 
 
-def missing_units(number: int, folder: Path) -> list[int]:
-    """Which of the units have no finished part yet."""
-    return [k for k in range(number) if not report_path(folder, k).exists()]
+def part_report(folder: Path, index: int, made_from: str) -> ReadReport | None:
+    """The report of a part that is whole and made from this; None if there is none."""
+    record = part_record(part_path(folder, index), made_from)
+    return None if record is None else ReadReport.from_dict(record)
+
+
+def missing_units(names: list[str], folder: Path) -> list[int]:
+    """Which units have no whole part made from what they are now (`names`)."""
+    return [k for k, name in enumerate(names) if part_record(part_path(folder, k), name) is None]
 
 
 def read_units(
-    reader, units: list, mine: range, folder: Path, workers: int, done: Callable[[], None]
+    reader, units: list, names: list[str], mine: range, folder: Path, workers: int, done: Callable[[], None]
 ) -> None:
     """Read the units `mine` whose parts are not there yet; `done` is called once for each, read or there."""
-    todo = [k for k in missing_units(len(units), folder) if k in mine]
+    todo = [k for k in missing_units(names, folder) if k in mine]
     for _ in range(len(mine) - len(todo)):
         done()
-    jobs = [(reader, units[k], folder, k) for k in todo]
+    jobs = [(reader, (units[k], names[k]), folder, k) for k in todo]
     for _ in in_processes(_read_unit, jobs, workers):
         done()
 
 
-def _read_unit(reader, unit, folder: Path, index: int) -> None:
+def _read_unit(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
     try:
-        read_unit(reader, unit, folder, index)
+        read_unit(reader, named, folder, index)
     except Exception as error:
-        error.add_note(f"while reading {unit}")
+        error.add_note(f"while reading {named[0]}")
         raise
 
 
@@ -218,20 +222,3 @@ def _piece(opener, path: Path, k: int) -> Piece:
         any(batch.column("has_cutouts").to_pylist()),
         bulk,
     )
-
-
-def describe(value) -> Any:
-    """Plain JSON values that tell readers or units apart: objects by type and fields, else by `repr`."""
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, dict):
-        return {str(k): describe(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [describe(v) for v in value]
-    if hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    if hasattr(value, "__dict__"):
-        return {"type": f"{type(value).__module__}.{type(value).__qualname__}", **describe(vars(value))}
-    return repr(value)
