@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from rtf.alerts.history import Detections, SourceHistory, concatenate
 from rtf.features.normalisation import Statistics, feature_columns
-from rtf.features.snapshots import source_features
+from rtf.features.snapshots import needs_cutouts, source_features
 from rtf.features.view import view
 from rtf.models.autoencoder import Autoencoder
 from rtf.models.bottlenecks.packing import pack, unpack
@@ -94,7 +94,7 @@ class Fingerprinter:
     @property
     def needs_cutouts(self) -> bool:
         """Whether the model looks at stamps."""
-        return "stamps" in self.modalities
+        return needs_cutouts(self.modalities)
 
     def view(self, detections: Detections, first: int | np.ndarray | None = None) -> Detections:
         """What the model sees of the sources at their first detections; None: all of them."""
