@@ -80,7 +80,7 @@ def _table(config: DictConfig, model, histories, report, shard: Shard = WHOLE):
     probe, tables = load_probe(config.run), []
     with progress_bar(shard.label("encoding"), report.counts["objects"], config.progress) as advance:
         while chunk := list(islice(histories, _CHUNK[model.needs_cutouts])):
-            tables.append(fingerprint_table(model, chunk, probe, progress=advance))
+            tables.append(fingerprint_table(model, chunk, probe, report, str(config.input), advance))
     return pa.concat_tables(tables) if tables else None
 
 
