@@ -6,19 +6,17 @@ The input may be in any format that rtf.preprocess reads, or a store. With `shar
 from itertools import islice
 from pathlib import Path
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, progress_bar, read_input, resolved
+from rtf.entry import command, progress_bar, read_input, resolved
 from rtf.jobs import WHOLE, Shard, chosen_shard, named
 
 #: Sources encoded at a time, without stamps and with them (some 2 MB a source).
 _CHUNK = {False: 16384, True: 512}
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="encode")
-@describe_errors
+@command("encode")
 def main(config: DictConfig) -> None:
     config = resolved(config)
     shard = chosen_shard(config.shards, config.shard)

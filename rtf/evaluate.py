@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, resolved
+from rtf.entry import command, resolved
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
-@describe_errors
+@command("evaluate")
 def main(config: DictConfig) -> None:
     from rich.console import Console
 

@@ -2,19 +2,17 @@
 
 from importlib.metadata import version
 
-import hydra
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from rtf.entry import describe_errors, progress_bar, resolved
+from rtf.entry import command, progress_bar, resolved
 
 #: What changes nothing in what is written.
 _HOW = ("out", "workers", "overwrite", "progress", "debug")
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="simulate")
-@describe_errors
+@command("simulate")
 def main(config: DictConfig) -> None:
     config = resolved(config)
     try:
