@@ -12,12 +12,12 @@ Notable:
 import os
 from collections.abc import Iterable
 from hashlib import file_digest
-from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rtf import __version__
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.merge import merge_objects
 from rtf.alerts.read import existing, nothing_message
@@ -44,7 +44,7 @@ def settings_digest(run: Path, path: Path, source) -> str:
             with open(Path(run) / name, "rb") as file:
                 files[name] = file_digest(file, "sha256").hexdigest()
     what = source.digest if isinstance(source, Store) else made_from(source, source.units(existing(path)))
-    return digest([files, os.path.abspath(path), what, version("rtf")])
+    return digest([files, os.path.abspath(path), what, __version__])
 
 
 def source_range(n: int, chunk: int, shard: Shard) -> slice:

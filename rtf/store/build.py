@@ -24,6 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rtf import __version__
 from rtf.alerts.read import nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.jobs import WHOLE, Shard, beside, describe, digest, locked, made_from, remove
@@ -126,7 +127,7 @@ def preprocess_shard(
         "fractions": None if fractions is None else list(fractions),
         "labels": None if labels is None else str(labels),
         "splits": None if splits is None else str(splits),
-        "versions": {name: version(name) for name in ("rtf", "zarr", "numpy", "pyarrow")},
+        "versions": {"rtf": __version__} | {name: version(name) for name in ("zarr", "numpy", "pyarrow")},
         "provenance": provenance,
     }
     units = _units(reader, path)

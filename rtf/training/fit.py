@@ -11,7 +11,6 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import lightning
@@ -21,6 +20,7 @@ from lightning.pytorch.callbacks import Callback, RichProgressBar
 from omegaconf import DictConfig, OmegaConf
 from torch import distributed
 
+from rtf import __version__
 from rtf.classes import FINE
 from rtf.encoding.fingerprinter import Fingerprinter, RunError
 from rtf.encoding.load import SOURCES, STATISTICS, build_modalities, build_model, save_weights
@@ -232,7 +232,7 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         metrics |= {"parameters": parameters, "fingerprint_bytes": model.bottleneck.bytes}
         # All epochs, also those before an interruption.
         minutes = sum(epoch["seconds"] for epoch in history.epochs.values()) / 60
-        metrics |= {"minutes": minutes, "rtf_version": version("rtf")}
+        metrics |= {"minutes": minutes, "rtf_version": __version__}
         write_json(run / METRICS, metrics)
         log.info(
             "best epoch %d, validation loss %.4f, after %.1f minutes; the run is in %s",

@@ -136,7 +136,7 @@ def _architecture(model: str, channels: int) -> nn.Module:
     try:
         import timm  # seconds
     except ImportError as error:
-        raise ImportError("Zoobot needs timm: pip install 'rtf[zoobot]'") from error
+        raise ImportError("Zoobot needs timm: pip install 'rtf-fingerprints[zoobot]'") from error
     if not timm.is_model(model):
         raise ValueError(f"image_backbone.model is {model!r}, which timm does not know")
     return timm.create_model(model, pretrained=False, num_classes=0, in_chans=channels)
