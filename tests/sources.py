@@ -53,3 +53,4 @@ class MadeUpReader(ListReader):
 
     def __init__(self, n: int, seed: int = 0):
         super().__init__(made_up_sources(n, seed))
+        self.n, self.seed = n, seed

@@ -39,7 +39,7 @@ class Store:
     ----------
     path : the folder
     attributes : counts, names of columns and classes, and one entry of provenance in `runs` for each build
-    object_id : (N,) str
+    object_id : (N,) str, as objects
     label, coarse : (N,) int8, class index, -1 unknown
     split : (N,) int8, 0 train, 1 val, 2 test, -1 none
     position : (N, 2) float64, ra and dec [degree], NaN unknown
@@ -272,7 +272,8 @@ def open_store(path: str | os.PathLike) -> Store:
     ]
     arrays = {name: _open_array(path, name) for name in names}
     values = {name: _read(arrays[name], slice(None)) for name in _SOURCE}
-    values["object_id"] = np.array(values["object_id"].tolist(), dtype=str)
+    # Objects, not an array of one width: one long name would cost as much for every source.
+    values["object_id"] = np.array(values["object_id"].tolist(), dtype=object)
     return Store(path, attributes, arrays, **values)
 
 
