@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-import rtf.cluster  # noqa: F401  resolvers of the SLURM launchers
+from rtf.cluster import watch_queue  # and, with the module, the resolvers of the SLURM launchers
 
 #: Last words of the settings that are paths; their values are taken as they are typed.
 PATHS = {
@@ -41,6 +41,8 @@ def command(config_name: str) -> Callable:
                     stream.reconfigure(errors="replace")  # a terminal without Greek ends no command
             make_home()
             sys.argv[1:] = path_arguments(sys.argv[1:])
+            if any("launcher=slurm" in argument for argument in sys.argv):
+                watch_queue()
             try:
                 run()
             except KeyboardInterrupt:
