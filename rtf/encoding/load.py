@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file, save_file
@@ -159,8 +160,11 @@ def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
         if not (run / name).exists():
             raise RunError(f"{run} has no {name}: {made}; its rtf.train command, given again, continues it")
     refuse_foreign(config)
-    modalities = build_modalities(config)
-    model = build_model(config, modalities)
+    try:
+        modalities = build_modalities(config)
+        model = build_model(config, modalities)
+    except InstantiationException as error:
+        raise RunError(f"{run / CONFIG} does not fit this version of rtf: {error}") from error
     try:
         model.load_state_dict(load_file(run / WEIGHTS))
     except Exception as error:  # safetensors raises its own type, torch a RuntimeError
