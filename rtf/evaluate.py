@@ -15,8 +15,8 @@ from rtf.entry import describe_errors, resolved
 def main(config: DictConfig) -> None:
     from rich.console import Console
 
-    from rtf.analysis.tables import to_rich
     from rtf.encoding.load import load, read_config
+    from rtf.evaluation.tables import to_rich
     from rtf.store.store import open_store
     from rtf.training.tracking import log_results
 

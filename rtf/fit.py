@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
 
 def _figures(fits, histories, config: DictConfig) -> list[Path]:
     """Random fits in OUT.png without the table's suffix, and the worst in a second one."""
-    from rtf.analysis.fit_figures import fitted_figure
+    from rtf.simulation.fit_figures import fitted_figure
 
     if not config.pictures:
         return []
@@ -57,8 +57,8 @@ def _figures(fits, histories, config: DictConfig) -> list[Path]:
 
 
 def _fitted(fit, history):
-    from rtf.analysis.fit_figures import FittedCurve
     from rtf.classes import FINE, UNKNOWN
+    from rtf.simulation.fit_figures import FittedCurve
     from rtf.simulation.fitting import curve_magnitude
 
     brightest = history.mjd[np.argmin(history.mag)]

@@ -18,7 +18,7 @@ from rtf.entry import describe_errors, log_to, progress_bar, resolved
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 @describe_errors
 def main(config: DictConfig) -> float:
-    from rtf.analysis.evaluation import evaluate_run
+    from rtf.evaluation.run import evaluate_run
     from rtf.training.fit import fit
     from rtf.training.preemption import Preemption
     from rtf.training.runs import RunBusy, is_main, record_failure, run_folder

@@ -88,7 +88,7 @@ class Tracker(Callback):
         Parameters
         ----------
         task : name of the evaluation
-        tables : with a title, columns and rows of text (`rtf.analysis.tables.Table`)
+        tables : with a title, columns and rows of text (`rtf.evaluation.tables.Table`)
         figures : images, or pages of HTML
         """
         if self.where["mode"] == "none":

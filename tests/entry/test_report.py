@@ -6,9 +6,9 @@ import pytest
 
 from rtf.encoding.fingerprinter import RunError
 from rtf.entry import progress_bar
-from rtf.report import read
-from tests.analysis.test_report import make_sweep
+from rtf.report.__main__ import read
 from tests.entry.test_commands import ok
+from tests.report.test_report import make_sweep
 
 
 def test_a_sweep_becomes_a_report(tmp_path):

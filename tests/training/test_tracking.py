@@ -1,7 +1,7 @@
 """Tracking: one W&B run for a run folder, whatever interrupts it, and no network unless asked for.
 
 What wandb wrote offline is read with its own inspector; where a server is needed, it is the stand-in of
-tests/analysis/wandb_responses.py, whose responses are written after W&B's schema and not recorded from it.
+tests/report/wandb_responses.py, whose responses are written after W&B's schema and not recorded from it.
 """
 
 import json
@@ -15,14 +15,14 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
 
 import rtf
-from rtf.analysis.tables import Table
 from rtf.encoding.fingerprinter import RunError
 from rtf.entry import resolved
+from rtf.evaluation.tables import Table
 from rtf.files import write_json
 from rtf.store.build import preprocess
 from rtf.training.fit import fit
 from rtf.training.tracking import log_results, numbers, tracked
-from tests.analysis.wandb_responses import API_KEY, ENTITY, wandb_server
+from tests.report.wandb_responses import API_KEY, ENTITY, wandb_server
 from tests.sources import MadeUpReader
 
 CONF = Path(rtf.__file__).parents[1] / "conf"
@@ -111,7 +111,7 @@ def offline(server, store, tmp_path_factory):
 def test_offline_needs_no_network_and_no_login(server, offline):
     """Nor does a process that ends, which is when wandb sends what it collected about itself."""
     code = (
-        "from rtf.training.tracking import log_results; from rtf.analysis.tables import Table; "
+        "from rtf.training.tracking import log_results; from rtf.evaluation.tables import Table; "
         f"log_results({str(offline)!r}, 'early', [{TABLE!r}], [])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
