@@ -1,10 +1,11 @@
-"""Tables as CSV and as LaTeX, and a whole report as one HTML page.
+"""Tables and sections as Markdown, CSV, LaTeX, HTML and on a terminal: the one place that formats them.
 
 Notable:
+- a `Table` is text already; how it is shown is a separate step
 - LaTeX needs the packages booktabs and graphicx; what LaTeX reads as commands is escaped, and Greek letters
   and signs are spelt. Intervals are set as journals do, above and below the value, headings in several lines,
   and a table of more than five columns goes over both columns of a page
-- the page needs no network and nothing beside it; it follows the reader's choice of a light or a dark screen
+- the HTML page needs no network and nothing beside it; it follows the reader's light or dark screen
 """
 
 import base64
@@ -13,8 +14,8 @@ import html
 import io
 import re
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -43,40 +44,34 @@ class Table:
     """
 
     title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page.
+    """A part of a page.
 
     Attributes
     ----------
     title : heading
     text : paragraphs below it
-    tables : name of its files, and the table
-    figures : name of its files, and caption
+    tables : by name, which is that of their files and the place that a link leads to
+    figures : captions by path of the image, relative to the page
     """
 
     title: str
-    text: tuple[str, ...] = ()
-    tables: tuple[tuple[str, Table], ...] = ()
-    figures: tuple[tuple[str, str], ...] = ()
-
-
-def write_markdown(path: Path, made: Sequence[Table]) -> None:
-    """The tables as one Markdown file, whole or not at all."""
-    with whole(path) as temporary:
-        temporary.write_text("\n\n".join(to_markdown(t) for t in made) + "\n")
+    text: Sequence[str] = ()
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    figures: Mapping[str, str] = field(default_factory=dict)
 
 
 def to_markdown(table: Table) -> str:
-    """GitHub markdown: title, table, notes; numbers are right-aligned."""
+    """GitHub Markdown: title, table, notes; numbers are right-aligned."""
 
     def line(cells):
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(" ".join(cell.split("\n")).replace("|", "\\|") for cell in cells) + " |"
 
     parts = [f"**{table.title}**", ""] if table.title else []
     parts += [line(table.columns), "| --- |" + " ---: |" * (len(table.columns) - 1)]
@@ -86,8 +81,25 @@ def to_markdown(table: Table) -> str:
     return "\n".join(parts) + "\n"
 
 
+def page_markdown(title: str, sections: Sequence[Section]) -> str:
+    """A whole page as Markdown; figures are links."""
+    parts = [f"# {title}"]
+    for section in sections:
+        parts += [f"## {section.title}", *section.text]
+        parts += [to_markdown(table).rstrip() for table in section.tables.values()]
+        parts += [f"![{caption}]({path})" for path, caption in section.figures.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """Headings and rows as comma-separated values; title and notes are left to the other formats."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([table.columns, *table.rows])
+    return stream.getvalue()
+
+
 def to_rich(table: Table):
-    """A `rich.table.Table`, to print on a `rich.console.Console`."""
+    """A `rich.table.Table`, for `rtf.console.say`."""
     import rich.table
     from rich.text import Text
 
@@ -101,11 +113,10 @@ def to_rich(table: Table):
     return shown
 
 
-def to_csv(table: Table) -> str:
-    """Headings and rows as comma-separated values; title and notes are left to the other formats."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([table.columns, *table.rows])
-    return stream.getvalue()
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8, wherever the reader is, whole or not at all."""
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def to_latex(table: Table, name: str) -> str:
@@ -179,8 +190,8 @@ figure{margin:1rem 0}img{max-width:100%;height:auto;background:#fff;padding:8px;
 """
 
 
-def to_html(folder: Path, title: str, sections: Sequence[Section]) -> str:
-    """The page; figures are read from FOLDER/figures/NAME.png and become part of it."""
+def to_html(title: str, sections: Sequence[Section], folder: Path) -> str:
+    """A whole page; its figures are read from `folder` and become part of it."""
     text = html.escape
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'>",
@@ -189,32 +200,37 @@ def to_html(folder: Path, title: str, sections: Sequence[Section]) -> str:
         "<nav><strong>Contents</strong><ul>",
     ]
     for k, section in enumerate(sections):
-        items = [(name, table.title) for name, table in section.tables]
-        items += [(f"figure-{name}", f"Figure: {caption}") for name, caption in section.figures]
+        items = [(name, table.title) for name, table in section.tables.items()]
+        items += [(_anchor(path), f"Figure: {caption}") for path, caption in section.figures.items()]
         inner = "".join(
-            f"<li><a href='#{text(name)}'>{text(short(what, section.title))}</a></li>" for name, what in items
+            f"<li><a href='#{text(name)}'>{text(_short(what, section.title))}</a></li>"
+            for name, what in items
         )
         parts.append(f"<li><a href='#section-{k}'>{text(section.title)}</a><ul>{inner}</ul></li>")
     parts.append("</ul></nav>")
     for k, section in enumerate(sections):
         parts.append(f"<h2 id='section-{k}'>{text(section.title)}</h2>")
         parts += [f"<p>{text(paragraph)}</p>" for paragraph in section.text]
-        parts += [_table(name, table) for name, table in section.tables]
-        for name, caption in section.figures:
-            data = base64.b64encode((folder / f"figures/{name}.png").read_bytes()).decode()
+        parts += [_table_html(name, table) for name, table in section.tables.items()]
+        for path, caption in section.figures.items():
+            data = base64.b64encode((folder / path).read_bytes()).decode()
             parts.append(
-                f"<figure id='figure-{text(name)}'><img alt='{text(caption)}' "
+                f"<figure id='{text(_anchor(path))}'><img alt='{text(caption)}' "
                 f"src='data:image/png;base64,{data}'><figcaption>{text(caption)}</figcaption></figure>"
             )
     return "\n".join(parts) + "</html>\n"
 
 
-def short(title: str, section: str) -> str:
-    """A title without the data set, which its section names."""
+def _anchor(path: str) -> str:
+    return f"figure-{Path(path).stem}"
+
+
+def _short(title: str, section: str) -> str:
+    """A title without the name of its section."""
     return title.replace(f": {section}", "").replace(f", {section}", "")
 
 
-def _table(name: str, table: Table) -> str:
+def _table_html(name: str, table: Table) -> str:
     text = html.escape
     head = "".join(f"<th>{text(c)}</th>" for c in table.columns)
     rows = "".join(

@@ -41,6 +41,7 @@ def main(config: DictConfig) -> None:
 
 def _figures(fits, histories, config: DictConfig) -> list[Path]:
     """Random fits in OUT.png without the table's suffix, and the worst in a second one."""
+    from rtf.figures import save
     from rtf.simulation.fit_figures import fitted_figure
 
     if not config.pictures:
@@ -52,7 +53,7 @@ def _figures(fits, histories, config: DictConfig) -> list[Path]:
     paths = [Path(config.out).with_suffix(suffix) for suffix in (".png", ".worst.png")]
     titles = (f"{len(chosen)} random fits, {config.model}", f"the {len(worst)} worst fits, {config.model}")
     for path, title, which in zip(paths, titles, (chosen, worst)):
-        fitted_figure([_fitted(fits[k], of_object[fits[k].object_id]) for k in which], path, title)
+        save(fitted_figure([_fitted(fits[k], of_object[fits[k].object_id]) for k in which], title), path)
     return paths
 
 

@@ -18,7 +18,7 @@ from rtf.entry import describe_errors, log_to, progress_bar, resolved
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 @describe_errors
 def main(config: DictConfig) -> float:
-    from rtf.evaluation.run import evaluate_run
+    from rtf.evaluation.run import evaluate
     from rtf.training.fit import fit
     from rtf.training.preemption import Preemption
     from rtf.training.runs import RunBusy, is_main, record_failure, run_folder
@@ -42,7 +42,9 @@ def main(config: DictConfig) -> float:
                 progress=partial(progress_bar, show=config.progress),
             )
             if is_main():
-                evaluate_run(run, config.evaluate, tracker.log_results)
+                settings = {"seed": config.seed, "n_bootstrap": config.n_bootstrap}
+                for done in evaluate(run, config.evaluate, again=False, **settings):
+                    tracker.log_results(*done)
     except RunBusy as error:
         if HydraConfig.get().mode == RunMode.RUN:
             raise

@@ -19,8 +19,7 @@ from matplotlib.figure import Figure
 from rtf.alerts.cutouts import decode_cutout, pad_cutout
 from rtf.alerts.read import read_histories
 from rtf.features.stamps import KINDS, prepare_stamp
-from rtf.figures import DPI
-from rtf.files import whole
+from rtf.figures import literal, save
 
 Triplet = Sequence[np.ndarray]
 
@@ -82,9 +81,8 @@ def stamp_preparation_figure(
         for axes, kind in zip(group[-1], KINDS, strict=True):
             axes.set_xlabel(kind, fontsize=8)
     for axes, name in zip(panels[:, 0], names, strict=True):
-        axes.set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
-    with whole(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
+        axes.set_ylabel(literal(name), fontsize=7, rotation=0, ha="right", va="center")
+    save(figure, path)
 
 
 def choose(triplets: Sequence[Triplet], n: int) -> np.ndarray:

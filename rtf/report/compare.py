@@ -3,8 +3,8 @@
 Notable:
 - a configuration is all settings of a run but its seed and those that only say how it was carried out; runs
   of one configuration differ by their seed alone and are averaged. No others ever are
-- a data set is a store, and a number of epochs: runs with other test sources are never in one table, except
-  in the table of everything
+- a data set is a store, known by its content and not by its path, and a number of epochs: runs with other
+  test sources are never in one table, except in the table of everything
 - a comparison asks what one setting does, so everything else must be equal. Settings of which each value of
   the compared one has its own (a learning rate that comes with a bottleneck) belong to it, and are shown
 """
@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from rtf.report.read import Run
@@ -74,38 +74,51 @@ def failure(run: Run) -> str:
 
 
 def data_sets(runs: Iterable[Run]) -> list[DataSet]:
-    """Runs that have a configuration, by data set, then by configuration."""
-    groups: dict[tuple, list] = {}
-    # those that were evaluated first: they say which test sources a store of this name has
-    for run in sorted((r for r in runs if r.config), key=lambda r: -len(r.results)):
-        key = (os.path.normpath(str((run.config.get("data") or {}).get("store"))), run.config.get("epochs"))
-        sources = test_counts(run)
-        for known, members in groups.setdefault(key, []):
-            if all(known.get(task, n) == n for task, n in sources.items()):
-                known |= sources
-                members.append(run)
-                break
-        else:
-            groups[key].append((sources, [run]))
-    stores = {store for store, _ in groups}
+    """Runs that have a configuration, by the data they were measured on, then by configuration.
+
+    A run stands in the data set of its own store, and in one of each other store that it was evaluated on.
+    """
+    runs = [run for run in runs if run.config]
+    digests: dict[str, set] = {}
+    for run in runs:
+        digests.setdefault(_path(run), set()).update({run.store} - {""})
+    groups: dict[tuple, list[Run]] = {}
+    names: dict[str, str] = {}
+    for run in runs:
+        known = digests[_path(run)]
+        # a run that says nothing of its data goes with those of the same path, if they agree
+        own = run.store or (next(iter(known)) if len(known) == 1 else _path(run))
+        names.setdefault(own, PurePath(_path(run)).name)
+        names |= {e.store["digest"]: e.store["name"] for e in run.evaluations}
+        for store in dict.fromkeys([own, *(e.store["digest"] for e in run.evaluations)]):
+            results = {e.task: e for e in run.evaluations if e.store["digest"] == store}
+            key = store, run.config.get("epochs")
+            groups.setdefault(key, []).append(replace(run, results=results))
     made = []
-    for (store, epochs), parts in sorted(groups.items(), key=lambda item: str(item[0])):
-        name = PurePath(store).name
-        name = store if sum(PurePath(s).name == name for s in stores) > 1 else name
-        for k, (_, members) in enumerate(parts, 1):
+    for (store, epochs), members in sorted(groups.items(), key=lambda g: (names[g[0][0]], str(g[0]))):
+        parts = _by_test_sources(members)
+        name = names[store]
+        if sum(other == name for other in names.values()) > 1:
+            name += f" ({store[:8]})" if len(store) == 64 else f" ({store})"
+        unknown = "" if len(store) == 64 else ", known by its path alone"
+        for k, part in enumerate(parts, 1):
             title = f"{name}, {epochs} epochs" + (f", test sources {k}" if len(parts) > 1 else "")
-            made.append(DataSet(title, _configurations(members)))
+            made.append(DataSet(title + unknown, _configurations(part)))
     return made
 
 
-def test_counts(run: Run) -> dict[str, tuple]:
-    """By task, the test sources it was scored on (of each class, where it knows them)."""
-    found = {}
-    if (probe := run.results.get("probe")) is not None:
-        found["probe"] = tuple(probe["fine"]["test_count"])
-    if (physical := run.results.get("physical")) is not None:
-        found["physical"] = (physical["n_sources"],)
-    return found
+def _path(run: Run) -> str:
+    return os.path.normpath(str((run.config.get("data") or {}).get("store")))
+
+
+def _by_test_sources(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs scored on the same test sources of a store; what a run was trained on is left out of them."""
+    parts: dict[str, list[Run]] = {}
+    tested = {id(run): next((e.test["digest"] for e in run.results.values() if e.test), None) for run in runs}
+    usual = next((t for t in tested.values() if t), None)
+    for run in runs:
+        parts.setdefault(tested[id(run)] or usual, []).append(run)
+    return list(parts.values())
 
 
 def varying(configurations: Sequence[Configuration]) -> list[str]:
@@ -186,7 +199,7 @@ def labels(configurations: Sequence[Configuration], names: Sequence[str] | None 
 def _configurations(runs: Sequence[Run]) -> tuple[Configuration, ...]:
     found: dict[tuple, tuple[dict, list]] = {}
     for run in runs:
-        settings = settings_of(run.config)
+        settings = settings_of(run.config, run.also_train)
         key = tuple(sorted(settings.items(), key=lambda item: item[0]))
         found.setdefault(key, (settings, []))[1].append(run)
     made = []
@@ -194,7 +207,7 @@ def _configurations(runs: Sequence[Run]) -> tuple[Configuration, ...]:
         by_seed: dict = {}
         again = []
         # of two runs of one seed the one that got further counts
-        for run in sorted(members, key=lambda r: (not is_trained(r), -len(r.results), str(r.where))):
+        for run in sorted(members, key=lambda r: (not is_trained(r), -len(r.results), r.where)):
             if run.config.get("seed") in by_seed:
                 again.append(run)
             by_seed.setdefault(run.config.get("seed"), run)

@@ -39,13 +39,13 @@ EARLY_NOTE = (
 )
 _EARLY = {
     _ALL: {
-        "3": (0.841, 0.577, 0.921), "5": (0.857, 0.587, 0.923), "10": (0.857, 0.587, 0.935),
-        "20": (0.858, 0.593, 0.937), "50": (0.867, 0.600, 0.943), "100": (0.870, 0.606, 0.943),
-        "all": (0.874, 0.617, 0.946),
+        3: (0.841, 0.577, 0.921), 5: (0.857, 0.587, 0.923), 10: (0.857, 0.587, 0.935),
+        20: (0.858, 0.593, 0.937), 50: (0.867, 0.600, 0.943), 100: (0.870, 0.606, 0.943),
+        None: (0.874, 0.617, 0.946),
     },
     "photometry+metadata+gp": {
-        "3": (0.795, 0.449, None), "5": (0.798, 0.452, None), "10": (0.807, 0.466, None),
-        "50": (0.831, 0.520, None), "all": (0.842, 0.540, None),
+        3: (0.795, 0.449, None), 5: (0.798, 0.452, None), 10: (0.807, 0.466, None),
+        50: (0.831, 0.520, None), None: (0.842, 0.540, None),
     },
 }  # fmt: skip
 
@@ -84,7 +84,7 @@ def published_sizes() -> dict[str, dict[str, dict[int, float]]]:
 
 
 def published_early(settings: Mapping) -> dict[str, tuple]:
-    """{number of detections: (accuracy, balanced accuracy, ROC-AUC or None)}, coarse; {} where none."""
+    """{detections (None: all): (accuracy, balanced accuracy, ROC-AUC or None)}, coarse; {} where none."""
     fits = settings.get("latent_dim") == 64 and _backbone_agrees(settings)
     return _EARLY.get(settings.get("modalities"), {}) if fits else {}
 

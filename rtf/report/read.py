@@ -1,4 +1,4 @@
-"""Runs read back for analysis, from run folders or from Weights & Biases, in one form.
+"""Read runs back, from run folders or from Weights & Biases, in one form.
 
 Notable:
 - `read_runs` is the one way in; what comes after it need not know where a run came from
@@ -12,7 +12,7 @@ import glob
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +21,9 @@ from omegaconf import OmegaConf
 
 from rtf.encoding.fingerprinter import RunError
 from rtf.encoding.load import CONFIG
+from rtf.evaluation.record import Evaluation, read_evaluation
 from rtf.training.runs import METRICS, read_record, state
-from rtf.training.tracking import is_result, result_files
+from rtf.training.tracking import EVALUATIONS, result_files
 
 _WANDB = "wandb:"
 #: States of W&B in our words; whatever else stops a run there (crashed, killed, preempted) interrupts it.
@@ -41,7 +42,10 @@ class Run:
     config : resolved configuration
     metrics : as in metrics.json, of the best epoch; empty unless training is finished
     history : metrics of each epoch, in order
-    results : content of TASK.json by task
+    evaluations : what was measured, on any store
+    results : of these, by task, those on one store: the run's own, or that of the data set it stands in
+    store : digest of the store it was trained on; empty where nothing tells
+    also_train : digests of the stores that were added to it; None where nothing tells
     where : run folder, or address in W&B
     """
 
@@ -52,7 +56,10 @@ class Run:
     config: dict
     metrics: dict = field(default_factory=dict)
     history: list[dict] = field(default_factory=list)
-    results: dict[str, dict] = field(default_factory=dict)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    results: dict[str, Evaluation] = field(default_factory=dict)
+    store: str = ""
+    also_train: tuple[str, ...] | None = None
     where: str = ""
 
 
@@ -68,10 +75,36 @@ def read_runs(source: str | Path) -> list[Run]:
     ------
     RunError : there is no run; or W&B cannot be asked, and why
     """
-    source = os.fspath(source)
-    runs = _from_wandb(source) if source.startswith(_WANDB) else _from_folders(source)
-    if not runs:
-        raise RunError(f"no run in {source}")
+    return read_sources([source])
+
+
+def read_sources(sources: Sequence[str | Path], progress=None) -> list[Run]:
+    """The runs of all sources, each once.
+
+    Parameters
+    ----------
+    sources : as in `read_runs`
+    progress : context manager of a bar, given what is done and of how many
+
+    Raises
+    ------
+    RunError : a source without a run, or a run that cannot be read
+    """
+    folders, runs = {}, []
+    for source in map(os.fspath, sources):
+        found = _from_wandb(source) if source.startswith(_WANDB) else find_run_folders(source)
+        if not found:
+            raise RunError(f"no run in {source}")
+        if source.startswith(_WANDB):
+            runs += found
+        else:
+            folders |= {os.path.realpath(folder): folder for folder in found}
+    if progress is None:
+        return runs + [_from_folder(folder) for folder in folders.values()]
+    with progress("runs", len(folders)) as advance:
+        for folder in folders.values():
+            runs.append(_from_folder(folder))
+            advance(1)
     return runs
 
 
@@ -90,12 +123,10 @@ def _run_folders(top: str) -> Iterator[Path]:
         below[:] = [name for name in below if not name.startswith(".")]
 
 
-def _from_folders(source: str) -> list[Run]:
-    return [_from_folder(run) for run in find_run_folders(source)]
-
-
 def _from_folder(run: Path) -> Run:
     record = read_record(run)
+    data = record.get("data") or {}
+    evaluations = [_evaluation(_read(path, {}), path) for path in result_files(run)]
     return Run(
         id=record.get("id", ""),
         name=record.get("name") or run.resolve().name,
@@ -104,16 +135,30 @@ def _from_folder(run: Path) -> Run:
         config=OmegaConf.to_container(OmegaConf.load(run / CONFIG)),
         metrics=_read(run / METRICS, {}),
         history=_read(run / "history.json", []),
-        results={path.stem: _read(path, {}) for path in result_files(run)},
+        also_train=tuple(e["digest"] for e in data["also_train"]) if "also_train" in data else None,
         where=str(run),
+        **_on_own_store(evaluations, (data.get("store") or {}).get("digest", "")),
     )
+
+
+def _on_own_store(evaluations: list[Evaluation], store: str) -> dict:
+    store = store or next((e.store["digest"] for e in evaluations if e.own), "")
+    own = {e.task: e for e in evaluations if e.store["digest"] == store}
+    return {"evaluations": evaluations, "results": own, "store": store}
+
+
+def _evaluation(content: dict, where) -> Evaluation:
+    try:
+        return read_evaluation(content)
+    except ValueError as error:
+        raise RunError(f"{where}: {error}") from None
 
 
 def _read(path: Path, default):
     if not path.exists():
         return default
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path} is not JSON: {error}") from None
 
@@ -158,8 +203,8 @@ def _from_api(run) -> Run:
             {k: v for k, v in epochs[e].items() if not k.startswith("_") and isinstance(v, int | float)}
             for e in sorted(epochs)
         ],
-        results=_results(run),
         where=run.url,
+        **_on_own_store(_wandb_evaluations(run), ""),
     )
 
 
@@ -169,11 +214,11 @@ def _is_metric(key: str, value) -> bool:
     return own and isinstance(value, int | float | str)
 
 
-def _results(run) -> dict[str, dict]:
-    results = {}
+def _wandb_evaluations(run) -> list[Evaluation]:
+    found = []
     with tempfile.TemporaryDirectory() as folder:
-        for file in run.files():
-            if "/" not in file.name and not file.name.startswith("wandb-") and is_result(file.name):
+        for file in sorted(run.files(), key=lambda file: file.name):
+            if file.name.startswith(f"{EVALUATIONS}/") and file.name.endswith(".json"):
                 with file.download(root=folder, replace=True) as opened:
-                    results[Path(file.name).stem] = json.load(opened)
-    return results
+                    found.append(_evaluation(json.load(opened), f"{run.url}, {file.name}"))
+    return found

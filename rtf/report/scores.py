@@ -9,12 +9,15 @@ Notable:
 - an interval stays within what a score can be (a share within 0 and 1)
 """
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.stats import t as student_t
 
+from rtf.evaluation.record import CONSTANTS, MAJORITY, Record, kind_of, pick
 from rtf.evaluation.statistics import LEVEL, Estimate, format_estimate
 from rtf.report.compare import Configuration
 from rtf.report.read import Run
@@ -34,18 +37,18 @@ class Score:
     ----------
     heading : with its unit
     get : its value in a run, None where there is none
-    digits : after the point; None for whole numbers
+    digits : after the point
     limits : what it can be
     task : the evaluation it comes from; empty: training
-    baseline : the same of a model that knows nothing, on the same test sources
+    baseline : the same of a trivial baseline, on the same test sources
     """
 
     heading: str
-    get: Callable[[Run], Estimate | None]
-    digits: int | None = 3
-    limits: tuple[float, float] = (0.0, 1.0)
+    get: Callable[[Run], Estimate | Record | None]
+    digits: int = 3
+    limits: tuple[float, float] = (-math.inf, math.inf)
     task: str = ""
-    baseline: Callable[[Run], Estimate | None] | None = None
+    baseline: Callable[[Run], Estimate | Record | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,25 @@ class Measured:
     n: int
     seeds: int
 
+    @property
+    def whole(self) -> Estimate:
+        """The estimate, of NaN where there is none."""
+        return self.estimate or Estimate(math.nan, math.nan, math.nan)
+
+
+def recorded(task: str, score: str, heading: str = "", baseline: str = "", **keys) -> Score:
+    """The score that the records of a task with these attributes have; `baseline` is a trivial method."""
+    kind = kind_of(score)
+
+    def get(run: Run, **keys) -> Record | None:
+        found = pick(run.results[task].records, score=score, **keys) if task in run.results else None
+        return None if found is None or math.isnan(found.value) else found
+
+    trivial = partial(get, **{**keys, "method": baseline, "shown": None}) if baseline else None
+    return Score(
+        heading or kind.heading, partial(get, **keys), kind.digits, kind.limits, task, trivial
+    )  # fmt: skip
+
 
 def measure(score: Score, configuration: Configuration) -> Measured:
     """The score over the seeds of a configuration whose training is finished."""
@@ -71,7 +93,7 @@ def measure(score: Score, configuration: Configuration) -> Measured:
     return Measured(combine(found, score.limits) if found else None, len(found), len(trained))
 
 
-def combine(estimates: Sequence[Estimate], limits: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
+def combine(estimates: Sequence, limits: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
     """Mean over seeds, with an interval that covers the spread of seeds and of test sources (see above).
 
     Parameters
@@ -79,9 +101,9 @@ def combine(estimates: Sequence[Estimate], limits: tuple[float, float] = (-np.in
     estimates : one a seed, scored on the same test sources; an interval may be missing (NaN)
     limits : the interval is cut to these
     """
-    if len(estimates) == 1:
-        return estimates[0]
     value, low, high = np.array([(e.value, e.low, e.high) for e in estimates], float).T
+    if len(estimates) == 1:
+        return Estimate(float(value[0]), float(low[0]), float(high[0]))
     mean = value.mean()
     quantile = student_t.ppf((1 + LEVEL) / 2, len(value) - 1)
     seeds = quantile * value.std(ddof=1) / np.sqrt(len(value))
@@ -89,60 +111,27 @@ def combine(estimates: Sequence[Estimate], limits: tuple[float, float] = (-np.in
     return Estimate(float(mean), float(max(mean - below, limits[0])), float(min(mean + above, limits[1])))
 
 
-def text(measured: Measured, score: Score) -> str:
-    """`0.874 [0.861, 0.886]`, with how many of the seeds have it if not all do; a dash where none has."""
-    if measured.estimate is None:
-        return "–"
-    e = measured.estimate
-    shown = f"{e.value:,.0f}" if score.digits is None else format_estimate(e, score.digits)
-    if measured.n < measured.seeds:
-        shown += f" ({measured.n} of {measured.seeds} seeds)"
-    return shown
-
-
-def estimate(node: dict | None) -> Estimate | None:
-    """A number with its interval, as tasks write it; None where there is no value."""
-    if not node or node.get("value") is None:
-        return None
-    ends = [float("nan") if node.get(end) is None else float(node[end]) for end in ("low", "high")]
-    return Estimate(float(node["value"]), *ends)
-
-
 def _root_mean_square(half: np.ndarray) -> float:
     half = np.maximum(half[np.isfinite(half)], 0)
     return float(np.sqrt(np.mean(half**2))) if len(half) else 0.0
 
 
-def _probe(level: str, name: str) -> Score:
-    def get(run: Run) -> Estimate | None:
-        return estimate((run.results.get("probe") or {}).get(level, {}).get(name))
-
-    def baseline(run: Run) -> Estimate | None:
-        result = (run.results.get("probe") or {}).get(level, {})
-        return estimate((result.get("baseline") or {}).get(name))
-
-    heading = f"{level} {name.replace('_', ' ')}"
-    return Score(heading, get, task="probe", baseline=baseline)
-
-
-def _physical(name: str, heading: str, digits: int, limits: tuple[float, float]) -> Score:
-    def row(run: Run) -> dict:
-        rows = (run.results.get("physical") or {}).get("rows", ())
-        return next((r for r in rows if r["kind"] == "all"), {})
-
-    return Score(
-        heading, lambda run: estimate(row(run).get(name)), digits, limits, "physical",
-        lambda run: estimate(row(run).get(f"baseline_{name}")),
-    )  # fmt: skip
-
-
-def _metric(name: str, heading: str, digits: int | None = 3) -> Score:
-    return Score(heading, lambda run: plain(run.metrics.get(name)), digits, (-np.inf, np.inf))
+def text(measured: Measured, score: Score) -> str:
+    """`0.874 [0.861, 0.886]`, with how many of the seeds have it if not all do; whole numbers bare."""
+    e = measured.whole
+    shown = format_estimate(e if score.digits else replace(e, low=math.nan), score.digits)
+    if 0 < measured.n < measured.seeds:
+        shown += f" ({measured.n} of {measured.seeds} seeds)"
+    return shown
 
 
 def plain(value: float | None) -> Estimate | None:
     """A number that has no interval."""
-    return None if value is None else Estimate(float(value), float("nan"), float("nan"))
+    return None if value is None else Estimate(float(value), math.nan, math.nan)
+
+
+def _metric(name: str, heading: str, digits: int = 3) -> Score:
+    return Score(heading, lambda run: plain(run.metrics.get(name)), digits)
 
 
 def _mse(run: Run) -> Estimate | None:
@@ -158,23 +147,28 @@ def _speed(run: Run) -> Estimate | None:
     return plain(float(np.median(speeds))) if speeds else None
 
 
-_POSITIVE = (0.0, np.inf)
+def _probe(level: str, score: str) -> Score:
+    where = {"level": level, "method": "probe", "group": "all"}
+    return recorded("probe", score, f"{level} {score}", MAJORITY, **where)
+
+
+_PHYSICAL = {"level": "all", "method": "model", "baseline": CONSTANTS}
 
 #: Every score by the name that tables, figures and published figures know it by.
 SCORES: dict[str, Score] = {
     "coarse_accuracy": _probe("coarse", "accuracy"),
-    "coarse_balanced": _probe("coarse", "balanced_accuracy"),
+    "coarse_balanced": _probe("coarse", "balanced accuracy"),
     "fine_accuracy": _probe("fine", "accuracy"),
-    "fine_balanced": _probe("fine", "balanced_accuracy"),
-    "mag": _physical("mag", "median |Δmag| [mag]", 3, _POSITIVE),
-    "dt": _physical("dt", "median |Δt| [day]", 2, _POSITIVE),
-    "band": _physical("band", "band accuracy", 3, (0.0, 1.0)),
-    "mse": Score("MSE of channels, validation", _mse, 3, _POSITIVE),
-    "bytes": _metric("fingerprint_bytes", "bytes", None),
+    "fine_balanced": _probe("fine", "balanced accuracy"),
+    "mag": recorded("physical", "mag", **_PHYSICAL),
+    "dt": recorded("physical", "dt", **_PHYSICAL),
+    "band": recorded("physical", "band", **_PHYSICAL),
+    "mse": Score("MSE of channels, validation", _mse, 3, (0.0, math.inf)),
+    "bytes": _metric("fingerprint_bytes", "bytes", 0),
     "minutes": _metric("minutes", "minutes", 1),
-    "parameters": _metric("parameters", "parameters", None),
-    "epochs": Score("epochs", lambda run: plain(len(run.history) or None), None, _POSITIVE),
+    "parameters": _metric("parameters", "parameters", 0),
+    "epochs": Score("epochs", lambda run: plain(len(run.history) or None), 0),
     "best_epoch": _metric("best_epoch", "best epoch", 1),
-    "speed": Score("sources/s, median epoch", _speed, 0, _POSITIVE),
+    "speed": Score("sources/s, median epoch", _speed, 0),
     "val_loss": _metric("val/loss", "validation loss", 4),
 }  # fmt: skip

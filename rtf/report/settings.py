@@ -1,6 +1,7 @@
 """The settings of a run, from its configuration: what it is, not how it was carried out."""
 
 import json
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from rtf.training.runs import FREE
@@ -13,11 +14,12 @@ _MODALITIES = ("photometry", "metadata", "gp", "stamps")
 _IGNORED = {*FREE, "seed", "epochs"}
 
 
-def settings_of(config: dict) -> dict:
+def settings_of(config: dict, added: Sequence[str] | None = None) -> dict:
     """The settings that make a configuration, by dotted name, as plain values.
 
     A group goes by the module of its `_target_` (`bottleneck`: vae), modalities by their names; the settings
-    of an image backbone count only where there are stamps.
+    of an image backbone count only where there are stamps. Added stores of one name are told apart by their
+    digests `added`, or their paths.
     """
     flat = dict(_flatten({k: v for k, v in config.items() if k not in _IGNORED}))
     modalities = config.get("modalities") or {}
@@ -32,6 +34,9 @@ def settings_of(config: dict) -> dict:
     more = (config.get("data") or {}).get("also_train") or []
     flat = {k: v for k, v in flat.items() if k != "data.also_train"}
     flat["also_train"] = "+".join(map(_added, more)) or "none"
+    if more:
+        paths = [e if isinstance(e, str) else str(e.get("store")) for e in more]
+        flat["also_train.stores"] = tuple(digest[:8] for digest in added) if added else tuple(paths)
     return flat
 
 

@@ -1,4 +1,4 @@
-"""Pictures of rebuilt light curves: during training for the tracker, and from any model and sources."""
+"""Pictures of rebuilt light curves while a model trains, for the tracker."""
 
 import tempfile
 from collections.abc import Callable
@@ -7,32 +7,9 @@ from pathlib import Path
 import numpy as np
 from lightning.pytorch.callbacks import Callback
 
-from rtf.classes import FINE, UNKNOWN
-from rtf.encoding.fingerprinter import Fingerprinter, Rebuilt
-from rtf.figures import LightCurve, light_curve_figure
+from rtf.encoding.fingerprinter import Fingerprinter
+from rtf.figures import light_curve_figure, rebuilt_light_curves, save
 from rtf.store.store import open_store
-
-
-def rebuilt_light_curves(rebuilt: Rebuilt, names, labels) -> list[LightCurve]:
-    """One `LightCurve` for each source of a reconstruction."""
-    seen = rebuilt.seen
-    curves = []
-    for k, (name, label) in enumerate(zip(names, labels, strict=True)):
-        rows = slice(*seen.offset[k : k + 2])
-        curves.append(
-            LightCurve(
-                str(name),
-                FINE[label] if label != UNKNOWN else "unknown class",
-                seen.mjd[rows] - seen.mjd[rows][0],
-                seen.mag[rows],
-                seen.magerr[rows],
-                seen.band[rows],
-                rebuilt.dt[rows],
-                rebuilt.mag[rows],
-                rebuilt.band[rows],
-            )
-        )
-    return curves
 
 
 class ReconstructionPictures(Callback):
@@ -67,5 +44,5 @@ class ReconstructionPictures(Callback):
         task.model.train()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rebuilt.png"
-            light_curve_figure(curves, path, f"validation sources, epoch {epoch}")
+            save(light_curve_figure(curves, f"validation sources, epoch {epoch}"), path)
             self.log_picture("val/light_curves", path, trainer.current_epoch)

@@ -1,7 +1,5 @@
 """Anomaly detection against scikit-learn, by hand, and on stores whose outliers are known."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,12 +7,19 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from rtf.encoding.fingerprinter import Fingerprints
-from rtf.evaluation.tasks.anomaly import choose_classes, evaluate_anomaly, run_anomaly
-from rtf.evaluation.tasks.anomaly_figure import roc_curve
-from rtf.evaluation.tasks.anomaly_scores import fit_scorers, purity
+from rtf.evaluation.record import CHANCE, pick, select
+from rtf.evaluation.tasks.anomaly import (
+    anomaly,
+    anomaly_records,
+    choose_classes,
+    fit_scorers,
+    purity,
+    roc_curve,
+)  # fmt: skip
 from rtf.features.view import view
 from rtf.store.build import preprocess
 from rtf.store.store import open_store
+from tests.evaluation.fakes import inputs
 from tests.sources import made_up_sources
 
 
@@ -38,15 +43,16 @@ def test_scores_and_curves_equal_scikit_learn():
     rng = np.random.default_rng(0)
     inlier, outlier = rng.integers(0, 8, 90).astype(float), rng.integers(3, 11, 40).astype(float)
     group = np.array(["Kilonova"] * 25 + ["TDE"] * 15)
-    result = evaluate_anomaly({"s": inlier}, {"s": outlier}, group, top=10, seed=0, n_bootstrap=50)
-    assert [g["name"] for g in result["groups"]] == ["all together", "Kilonova", "TDE"]
-    for g in result["groups"]:
-        own = outlier if g["name"] == "all together" else outlier[group == g["name"]]
+    records = anomaly_records({"s": inlier}, {"s": outlier}, group, 10, {"seed": 0, "n_resamples": 50})
+    assert list(dict.fromkeys(r.group for r in records)) == ["all", "Kilonova", "TDE"]
+    for name in ("all", "Kilonova", "TDE"):
+        own = outlier if name == "all" else outlier[group == name]
         truth = np.r_[np.zeros(90), np.ones(len(own))]
-        auc = g["auc"]["s"]
+        auc = pick(records, group=name, score="ROC-AUC")
         assert auc.value == pytest.approx(reference.roc_auc_score(truth, np.r_[inlier, own]))
-        assert auc.low < auc.value < auc.high
-        assert g["n_outliers"] == len(own) and g["expected"] == len(own) / (90 + len(own))
+        assert auc.low < auc.value < auc.high and auc.n == len(own)
+        chance = pick(records, group=name, score="purity", method=CHANCE)
+        assert chance.value == len(own) / (90 + len(own))
     fall, rise = roc_curve(inlier, outlier)
     expected = reference.roc_curve(
         np.r_[np.zeros(90), np.ones(40)], np.r_[inlier, outlier], drop_intermediate=False
@@ -72,7 +78,9 @@ def test_distance_is_that_to_the_kth_training_fingerprint():
 def test_trained_classes_are_left_out_or_a_control():
     group = np.array(["SN Ia", "SN Ia", "Kilonova", "mystery"])
     keep, notes = choose_classes(group, {"SN Ia"}, None)
-    assert keep.tolist() == [False, False, True, True] and "in the train split: SN Ia (2)" in notes[0]
+    assert (
+        keep.tolist() == [False, False, True, True] and "Left out, in the train split: SN Ia (2)" in notes[0]
+    )
     keep, notes = choose_classes(group, {"SN Ia"}, ["SN Ia", "Kilonova"])
     assert keep.tolist() == [True, True, True, False]
     assert "not asked for: mystery (1)" in notes[0] and "control and no outlier: SN Ia" in notes[1]
@@ -109,38 +117,54 @@ class Summary:
         return Fingerprints(latent, None, np.ones(len(mags), np.float32), seen.length, seen.length - 1)
 
 
-def test_run_anomaly(tmp_path):
-    quiet = {"workers": 0, "progress": False}
-    preprocess(Reader([0, 3], 0), "made up", tmp_path / "usual.zarr", **quiet)
-    preprocess(Reader([10, 0, -1], 1, 5.0), "made up", tmp_path / "strange.zarr", **quiet)
-    store, out = open_store(tmp_path / "usual.zarr"), tmp_path / "out"
-    settings = {"neighbours": 3, "trees": 30, "top": 10, "seed": 0, "n_bootstrap": 40}
-    made, figures = run_anomaly(Summary(), store, out, outliers=str(tmp_path / "strange.zarr"), **settings)
-    result = json.loads((out / "anomaly.json").read_text())
-    groups = {g["name"]: g for g in result["groups"]}
-    assert list(groups) == ["all together", "Kilonova", "strange"]
-    test = store.sources("test")
-    assert result["n_inliers"] == test.stop - test.start and groups["Kilonova"]["n_outliers"] == 40
-    assert groups["Kilonova"]["auc"]["neighbour distance"]["value"] > 0.98
-    assert groups["Kilonova"]["purity"]["neighbour distance"]["value"] > 0.95
-    counting = [groups["Kilonova"]["auc"][f"{how} detections"]["value"] for how in ("few", "many")]
-    assert sum(counting) == pytest.approx(1)
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    for name, reader in {"usual": Reader([0, 3], 0), "strange": Reader([10, 0, -1], 1, 5.0)}.items():
+        preprocess(reader, "made up", folder / f"{name}.zarr", workers=0, progress=False)
+    return folder
+
+
+SETTINGS = {"neighbours": 3, "trees": 30, "top": 10}
+
+
+def test_classes_that_were_not_trained_on_stand_out(stores):
+    given = inputs(Summary(), open_store(stores / "usual.zarr"))
+    made = anomaly(given, outliers=str(stores / "strange.zarr"), **SETTINGS)
+    auc = {(r.group, r.method): r.value for r in select(made.records, score="ROC-AUC")}
+    pure = {(r.group, r.method): r.value for r in select(made.records, score="purity")}
+    assert list(dict.fromkeys(group for group, _ in auc)) == ["all", "Kilonova", "strange"]
+    assert pick(made.records, group="Kilonova", score="ROC-AUC", method="isolation forest").n == 40
+    assert auc["Kilonova", "neighbour distance"] > 0.98 and pure["Kilonova", "neighbour distance"] > 0.95
+    assert auc["Kilonova", "few detections"] + auc["Kilonova", "many detections"] == pytest.approx(1)
     # an error that is the same for all ranks nothing, and the strangest are a random choice
-    assert groups["strange"]["auc"]["reconstruction error"]["value"] == 0.5
-    assert groups["strange"]["purity"]["reconstruction error"]["value"] == pytest.approx(
-        groups["strange"]["expected"]
-    )
-    text = (out / "anomaly.md").read_text()
-    assert (
-        "left out, in the train split: SN Ia (40)" in text
-        and "few detections and many detections: without a model" in text
-    )
-    assert len(made) == 2 and figures[0].stat().st_size > 10_000
-    # asked for by name, a trained class of another store is a control
-    strange = [str(tmp_path / "strange.zarr")]
-    run_anomaly(Summary(), store, out, outliers=strange, classes=["SN Ia"], **settings)
-    assert "control and no outlier: SN Ia" in (out / "anomaly.md").read_text()
+    assert auc["strange", "reconstruction error"] == 0.5
+    assert pure["strange", "reconstruction error"] == pytest.approx(pure["strange", CHANCE])
+    notes = " ".join(made.tables[0].notes)
+    assert "Left out, in the train split: SN Ia (40)" in notes and "few detections and many" in notes
+    left = made.figures["anomaly.png"].axes[0]
+    points = {c.get_label(): c.lines[0].get_xdata(orig=False).tolist() for c in left.containers}
+    assert points["isolation forest"] == [auc[g, "isolation forest"] for g in ("all", "Kilonova", "strange")]
+
+
+def test_a_trained_class_asked_for_is_a_control_and_trained_sources_are_no_outliers(stores):
+    store, strange = open_store(stores / "usual.zarr"), str(stores / "strange.zarr")
+    made = anomaly(inputs(Summary(), store), outliers=strange, classes=["SN Ia"], **SETTINGS)
+    assert any("control and no outlier: SN Ia" in note for note in made.tables[0].notes)
+    other = open_store(strange)
+    kilonovae = other.object_id[other.label == 10]
+    learnt = frozenset(kilonovae[:15])
+    given = inputs(Summary(), store, trained=learnt - set(store.object_id[store.sources("test")]))
+    made = anomaly(given, outliers=strange, classes=["Kilonova"], **SETTINGS)
+    out = [note for note in made.tables[0].notes if "the run was trained on them" in note]
+    n = len(given.trained & set(kilonovae))
+    assert n and out == [f"Left out, the run was trained on them: {n} outliers."]
+    assert pick(made.records, group="all", score="ROC-AUC", method="isolation forest").n == 40 - n
+
+
+def test_missing_or_own_outliers_are_named(stores):
+    given = inputs(Summary(), open_store(stores / "usual.zarr"))
     with pytest.raises(ValueError, match="store of the inliers"):
-        run_anomaly(Summary(), store, out, outliers=str(tmp_path / "usual.zarr"), **settings)
+        anomaly(given, outliers=str(stores / "usual.zarr"), **SETTINGS)
     with pytest.raises(ValueError, match=r"please give task\.outliers"):
-        run_anomaly(Summary(), store, out, outliers=[], **settings)
+        anomaly(given, outliers=[], **SETTINGS)

@@ -1,25 +1,30 @@
-import json
+"""Calibration against its definition, on probabilities that are calibrated by construction."""
 
-import matplotlib.image
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtf.evaluation.reliability import (
+from rtf.evaluation.record import pick, select
+from rtf.evaluation.tasks.calibration import (
+    SHARES,
+    at_temperature,
+    calibration,
+    calibration_records,
     error_by_chance,
     expected_calibration_error,
     negative_log_likelihood,
     reliability,
-)
-from rtf.evaluation.tables import to_markdown
-from rtf.evaluation.tasks.calibration import (
-    at_temperature,
-    evaluate_calibration,
-    run_calibration,
     temperature_of,
-)
-from tests.evaluation.run_fakes import FakeModel, FakeStore
+)  # fmt: skip
+from tests.evaluation.fakes import FakeModel, FakeStore, inputs
+
+RESAMPLES = {"seed": 0, "n_resamples": 200}
+
+
+def once(score, probability, label, *n_bins):
+    """A score of the sample itself."""
+    return score(np.asarray(probability), np.asarray(label), *n_bins, np.ones((1, len(label))))[0]
 
 
 def drawn(n, seed=0, sharp=2.0, n_classes=5):
@@ -49,29 +54,28 @@ def test_error_follows_the_definition(n, seed, n_bins):
     probability, label = drawn(n, seed)
     label = np.roll(label, 1)
     expected = plain_error(probability, label, n_bins)
-    assert expected_calibration_error(probability, label, n_bins) == pytest.approx(expected, abs=1e-12)
+    assert once(expected_calibration_error, probability, label, n_bins) == pytest.approx(expected, abs=1e-12)
 
 
 def test_error_by_hand():
     probability = np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.45, 0.55]])
     # bin of 0.9: half right; 0.8: right; 0.55: wrong
-    assert expected_calibration_error(probability, [0, 1, 1, 0], 10) == pytest.approx(
-        (2 * 0.4 + 0.2 + 0.55) / 4
-    )
-    assert expected_calibration_error(np.eye(3), [0, 1, 2]) == 0
-    assert expected_calibration_error(np.eye(3), [1, 2, 0]) == 1
+    found = once(expected_calibration_error, probability, [0, 1, 1, 0], 10)
+    assert found == pytest.approx((2 * 0.4 + 0.2 + 0.55) / 4)
+    assert once(expected_calibration_error, np.eye(3), [0, 1, 2], 15) == 0
+    assert once(expected_calibration_error, np.eye(3), [1, 2, 0], 15) == 1
 
 
-def test_weights_are_repeats():
+def test_counts_are_repeats():
     probability, label = drawn(60)
     counts = np.random.default_rng(1).multinomial(60, np.full(60, 1 / 60), 4)
-    for score in (expected_calibration_error, negative_log_likelihood):
-        repeated = [score(np.repeat(probability, c, 0), np.repeat(label, c)) for c in counts]
-        np.testing.assert_allclose(score(probability, label, weights=counts), repeated)
+    for score, n_bins in ((expected_calibration_error, (15,)), (negative_log_likelihood, ())):
+        repeated = [once(score, np.repeat(probability, c, 0), np.repeat(label, c), *n_bins) for c in counts]
+        np.testing.assert_allclose(score(probability, label, *n_bins, counts), repeated)
 
 
 def test_calibrated_probabilities_have_the_error_of_chance():
-    errors = [expected_calibration_error(*drawn(500, seed)) for seed in range(60)]
+    errors = [once(expected_calibration_error, *drawn(500, seed), 15) for seed in range(60)]
     expected = np.mean([error_by_chance(drawn(500, seed)[0], 15) for seed in range(60)])
     assert np.mean(errors) == pytest.approx(expected, rel=0.1)
 
@@ -89,59 +93,60 @@ def test_temperature_is_found_again(temperature):
 def test_temperature_leaves_out_what_says_nothing():
     probability, label = drawn(300)
     odd = np.vstack([probability, [[0.5, 0.5, 0, 0, 0], [0.2] * 5]])
-    assert temperature_of(odd, [*label, 3, -1]) == temperature_of(probability, label)
+    assert temperature_of(odd, np.array([*label, 3, -1])) == temperature_of(probability, label)
     with pytest.raises(ValueError, match="no labelled source"):
         temperature_of(probability, np.full(300, -1))
     with pytest.raises(ValueError, match="positive"):
         at_temperature(probability, 0.0)
 
 
-def test_evaluation_before_and_after():
+def test_records_before_and_after():
     probability, label = drawn(2000)
-    label[:5] = -1
-    result = evaluate_calibration(at_temperature(probability, 1 / 3), 3.0, label, label, n_bootstrap=200)
-    assert result.after["ece"].value < 2 * result.chance["after"] < result.before["ece"].value
-    assert result.difference["nll"].high < 0 and result.difference["accuracy"].value == 0
-    assert result.before["accuracy"] == result.after["accuracy"]
-    assert result.n_unknown == 5 and result.n_sources == 1995
-    assert result.baseline["nll"].value > result.after["nll"].value
-    bins = result.reliability["after"]
-    assert bins.count.sum() == 1995 and len(bins.edges) == 16
-    filled = bins.count > 100
-    for mean, e in zip(bins.confidence[filled], np.array(bins.accuracy, dtype=object)[filled]):
-        assert e.low - 0.1 < mean < e.high + 0.1
-    assert np.isnan(bins.confidence[bins.count == 0]).all()
+    shares = np.tile(np.bincount(label) / len(label), (len(label), 1))
+    spoiled = at_temperature(probability, 1 / 3)
+    records = calibration_records(spoiled, label, shares, 3.0, "head", 15, RESAMPLES)
+    before, after = (
+        {r.score: r for r in select(records, level=level, method="head")} for level in ("before", "after")
+    )
+    assert after["ECE"].value < 2 * after["ECE by chance"].value < before["ECE"].value
+    assert before["ECE"].value == pytest.approx(once(expected_calibration_error, spoiled, label, 15))
+    assert after["NLL"].value == pytest.approx(once(negative_log_likelihood, probability, label))
+    assert after["change of NLL"].value == pytest.approx(after["NLL"].value - before["NLL"].value)
+    assert after["change of NLL"].high < 0 and before["accuracy"].value == after["accuracy"].value
+    assert (before["temperature"].value, after["temperature"].value) == (1, 3)
+    assert pick(records, method=SHARES, score="NLL").value > after["NLL"].value
 
 
-def test_errors_say_what_is_wrong():
-    with pytest.raises(ValueError, match="no sources"):
-        expected_calibration_error(np.empty((0, 3)), [])
-    with pytest.raises(ValueError, match="sum to 1"):
-        expected_calibration_error(np.full((2, 3), np.nan), [0, 1])
-    with pytest.raises(ValueError, match="one label a row"):
-        negative_log_likelihood(np.eye(3), [0, 1])
-    with pytest.raises(ValueError, match="between 0 and 2"):
-        reliability(np.eye(3), [0, 1, 3])
-    with pytest.raises(ValueError, match="training and the test"):
-        evaluate_calibration(np.eye(3), 1.0, [-1, -1, -1], [0, 1])
+def test_bins_hold_every_source_and_calibrated_ones_lie_on_the_diagonal():
+    probability, label = drawn(2000)
+    bins = reliability(probability, label, 15, RESAMPLES)
+    assert len(bins) == 15 and sum(n for n, *_ in bins) == 2000
+    for n, confidence, right in bins:
+        if n > 100:
+            assert right.low - 0.05 < confidence < right.high + 0.05
+        assert np.isnan(confidence) == (n == 0)
 
 
 @pytest.mark.parametrize("head", [True, False])
-def test_the_task_writes_a_table_and_a_figure(tmp_path, head):
-    made, figures = run_calibration(FakeModel(head), FakeStore(), tmp_path, seed=0, n_bootstrap=50)
-    text = to_markdown(made[0])
-    assert ("| head, after |" in text) is head and "| linear probe, before | 1 |" in text
-    assert "training class shares" in text
-    record = json.loads((tmp_path / "calibration.json").read_text())
-    assert set(record) == ({"head", "linear probe"} if head else {"linear probe"})
+def test_the_task_scores_head_and_probe(head):
+    given = inputs(FakeModel(head), FakeStore())
+    made = calibration(given, n_bins=15)
+    rows = [tuple(row[:2]) for row in made.tables[0].rows]
+    of_probe = [("probe", "before"), ("probe", "after")]
+    assert rows == [*([("head", "before"), ("head", "after")] if head else []), *of_probe, (SHARES, "")]
+    assert pick(made.records, score="temperature", level="before", method="probe").value == 1
+    axes = made.figures["reliability.png"].axes
+    assert len(axes) == (8 if head else 4)
     if head:  # what the head gives is what a temperature of 2 made of its raw probabilities
-        given = FakeModel().encode(FakeStore().detections("test")).probability
-        label = FakeStore().label[FakeStore().sources("test")]
-        assert record["head"]["after"]["ece"]["value"] == pytest.approx(
-            expected_calibration_error(given, label), abs=1e-6
-        )
-        assert record["head"]["temperature"] == 2.0
-    assert matplotlib.image.imread(figures[0]).shape[0] > 500
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "calibration.json", "calibration.md", "reliability.png",
-    ]  # fmt: skip
+        probability, label = given.split("test").found.probability, given.split("test").label["fine"]
+        found = pick(made.records, score="ECE", level="after", method="head").value
+        assert found == pytest.approx(once(expected_calibration_error, probability, label, 15), abs=1e-6)
+        drawn_bars = [bar.get_height() for bar in axes[3].patches]  # head, after: sources in each bin
+        assert drawn_bars == [n for n, *_ in reliability(probability.astype(float), label, 15, RESAMPLES)]
+
+
+def test_without_labels_it_says_so():
+    store = FakeStore()
+    store.label[store.sources("test")] = -1
+    with pytest.raises(ValueError, match="labelled sources in the test split"):
+        calibration(inputs(store=store), n_bins=15)

@@ -1,8 +1,6 @@
 """Forecasts: nothing later than the cut is looked at, baselines against references, a calibrated oracle."""
 
-import json
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +13,22 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 from rtf.alerts.history import concatenate, from_columns
 from rtf.alerts.read import read_histories
-from rtf.encoding.fingerprinter import Fingerprinter, RunError
-from rtf.evaluation.tasks import baselines as extrapolate
+from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints, RunError
+from rtf.evaluation.record import pick, select
+from rtf.evaluation.tasks import baselines
 from rtf.evaluation.tasks.baselines import LightCurveGP, Seen, fit_gp, line, persistence
-from rtf.evaluation.tasks.forecast import ask, hide, run_forecast, split_at, spread_sources
-from rtf.evaluation.tasks.forecast_scores import Answers, evaluate_group, within
+from rtf.evaluation.tasks.forecast import (
+    GP,
+    NOISE,
+    Answers,
+    ask,
+    forecast,
+    group_records,
+    hide,
+    split_at,
+    spread_sources,
+    within,
+)  # fmt: skip
 from rtf.features.normalisation import fit_statistics
 from rtf.features.photometry import Photometry
 from rtf.features.view import view
@@ -28,6 +37,7 @@ from rtf.models.bottlenecks.ae import AEBottleneck
 from rtf.models.decoders.query import QueryDecoder
 from rtf.models.decoders.sequence import SequenceDecoder
 from rtf.models.encoder import Encoder
+from tests.evaluation.fakes import FakeStore, inputs
 
 TRUE_SCATTER = 0.15
 
@@ -66,7 +76,8 @@ class Oracle:
         seen = detections if first is None else view(detections, first)
         self.shown.append(seen)
         self.start = seen.mjd[seen.offset[:-1]]
-        return SimpleNamespace(latent=np.array([[self.peak[t], t - 59000] for t in self.start]))
+        latent = np.array([[self.peak.get(t, 18.0), t - 59000] for t in self.start])
+        return Fingerprints(latent, None, latent[:, 0], seen.length, seen.length - 1)
 
     def query(self, latent, days, band):
         # a parabola about day 15 of the survey's clock, not of the source's own
@@ -74,70 +85,58 @@ class Oracle:
         return mag, np.full(mag.shape, TRUE_SCATTER)
 
 
-class FakeStore:
-    """Training and test split of `histories`, and what tasks read of a store besides."""
-
-    path = "made up"
-
-    def __init__(self, train, test):
-        self.split = {"train": concatenate(train), "test": concatenate(test)}
-        self.object_id = np.array([h.object_id for h in [*train, *test]])
-        self.label = np.array([h.label for h in [*train, *test]])
-        self.where = {"train": slice(0, len(train)), "test": slice(len(train), len(train) + len(test))}
-
-    def detections(self, split, **_):
-        return self.split[split]
-
-    def sources(self, split):
-        return self.where[split]
-
-
 @pytest.fixture(scope="module")
 def survey():
     train, test = smooth_sources(30, seed=1), smooth_sources(120, seed=2)
-    return FakeStore(train, test), Oracle(test)
+    return FakeStore(splits={"train": train, "test": test}), Oracle(test)
 
 
 @pytest.fixture(scope="module")
-def outcome(survey, tmp_path_factory):
-    out = tmp_path_factory.mktemp("forecast")
+def made(survey):
     store, oracle = survey
-    made, figures = run_forecast(oracle, store, out, seed=0, n_bootstrap=100, counts=[5, 10])
-    return out, made, figures, json.loads((out / "forecast.json").read_text())
+    return forecast(inputs(oracle, store, n_bootstrap=100), counts=[5, 10])
 
 
-def test_an_oracle_is_at_its_noise_calibrated_and_better_than_every_baseline(outcome):
-    _, _, _, record = outcome
-    kinds = {(r["asked"], r["n_shown"], tuple(r["window"] or ())) for r in record["rows"]}
-    windows = [(0, 3), (3, 7), (7, 14), (14, 30)]
+def test_an_oracle_is_at_its_noise_calibrated_and_better_than_every_baseline(made):
+    windows = [f"{a} to {b} days ahead" for a, b in ((0, 3), (3, 7), (7, 14), (14, 30))]
     expected = {("forecast", n, w) for n in (5, 10) for w in windows}
-    assert kinds == expected | {("shown", 5, ()), ("shown", 10, ()), ("interpolation", None, ())}
-    for r in record["rows"]:
-        assert r["error"]["model"]["value"] == pytest.approx(0.12, abs=0.05)
-        assert r["pull"]["model"]["value"] == pytest.approx(1, abs=0.2)
-        for level, within_it in r["coverage"]["model"].items():
-            assert within_it["value"] == pytest.approx(float(level), abs=0.12)
-        assert ("gp" in r["error"]) == (r["asked"] != "shown") == (r["gain"] is not None)
-        if r["window"] == [14, 30]:
-            assert r["gain"]["low"] > 0
-            best = min(r["error"][m]["value"] for m in ("gp", "line", "persistence"))
-            assert r["error"]["model"]["high"] < best
-            assert r["gain"]["value"] == pytest.approx(
-                r["error"]["gp"]["value"] - r["error"]["model"]["value"]
-            )
+    expected |= {("shown", 5, "all"), ("shown", 10, "all"), ("interpolation", None, "all")}
+    assert {(r.level, r.shown, r.group) for r in made.records} == expected
+    for level, shown, group in expected:
+        own = select(made.records, level=level, shown=shown, group=group)
+        value = {(r.score, r.method): r.value for r in own}
+        assert value["mag", "model"] == pytest.approx(0.12, abs=0.05)
+        assert value["pull", "model"] == pytest.approx(1, abs=0.2)
+        for score, nominal in (("within 68 %", 0.68), ("within 95 %", 0.95)):
+            assert value[score, "model"] == pytest.approx(nominal, abs=0.12)
+        assert (("mag", GP) in value) == (level != "shown") == (("gain", GP) in value)
+        if group == windows[-1]:
+            assert pick(own, score="gain").low > 0
+            best = min(value["mag", m] for m in (GP, "line", "last in band"))
+            assert pick(own, score="mag", method="model").high < best
+            assert value["gain", GP] == pytest.approx(value["mag", GP] - value["mag", "model"])
+    assert all(r.low <= r.value <= r.high for r in made.records if r.score != "detections")
 
 
-def test_files_are_written_and_every_number_has_its_interval(outcome):
-    out, made, figures, record = outcome
-    assert [f.name for f in figures] == ["forecast_calibration.png", "forecast_light_curves.png"]
-    assert all(f.stat().st_size > 20_000 for f in figures)
-    text = (out / "forecast.md").read_text()
-    assert "first 5 | 14 to 30 days ahead" in text and "two thirds | hidden third" in text
-    assert "100 bootstrap resamples" in text
-    first = record["rows"][0]
-    cell = first["error"]["model"]
-    assert f"{cell['value']:.3f} [{cell['low']:.3f}, {cell['high']:.3f}]" in made[0].rows[0]
-    assert {len(row) for t in made for row in t.rows} == {10}
+def test_tables_and_figures_show_the_records(made, survey):
+    errors, _ = made.tables
+    rows = {tuple(row[:2]): dict(zip(errors.columns, row)) for row in errors.rows}
+    assert {
+        ("first 5", "14 to 30 days ahead"),
+        ("two thirds", "hidden third"),
+        ("first 10", "the same"),
+    } <= set(rows)
+    cell = pick(made.records, level="interpolation", score="mag", method="model")
+    assert (
+        rows["two thirds", "hidden third"]["model"] == f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
+    )
+    assert rows["first 10", "the same"][GP] == "–"
+    figure = made.figures["forecast_light_curves.png"]
+    titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
+    assert len(titles) == 6 and all("later detections" in title for title in titles)
+    left = made.figures["forecast_calibration.png"].axes[0]
+    for drawn in left.lines[1:]:  # an oracle lies on the diagonal
+        assert np.abs(drawn.get_ydata() - drawn.get_xdata()).max() < 0.12
 
 
 @given(n=st.integers(1, 12), seed=st.integers(0, 50))
@@ -162,7 +161,7 @@ def test_hidden_detections_lie_inside_and_their_choice_is_seeded():
 
 def test_later_magnitudes_reach_neither_fingerprint_nor_baseline(survey):
     store, oracle = survey
-    test = store.split["test"]
+    test = store.detections("test")
     test = test.take(np.flatnonzero(test.length > 6))
     process = LightCurveGP(18.5, 0.5, 0.8, 20.0, 0.9, 0.1)
     found = []
@@ -174,7 +173,7 @@ def test_later_magnitudes_reach_neither_fingerprint_nor_baseline(survey):
         found.append(ask(oracle, seen, targets, np.arange(len(test)), process))
     assert (oracle.shown[-1].length == 6).all()
     assert (found[1].observed - found[0].observed > 4).all()
-    for method in ("model", "gp", "line", "persistence"):
+    for method in ("model", GP, "line", "last in band"):
         assert (found[0].predicted[method] == found[1].predicted[method]).all(), method
 
 
@@ -219,7 +218,7 @@ def test_persistence_and_lines_by_hand():
     # onward in g, between neighbours in g; r and i have too few for a line
     np.testing.assert_allclose(line(seen, asked, band), [18.6, 18.25, 18.9, 18.4, 18.0], rtol=1e-6)
     one = concatenate(smooth_sources(3))
-    both = extrapolate.predicted(LightCurveGP(18, 1, 1, 10, 0.5, 0.1), one, one)
+    both = baselines.predicted(LightCurveGP(18, 1, 1, 10, 0.5, 0.1), one, one)
     assert both.shape == (2, len(one.mjd))
 
 
@@ -227,19 +226,23 @@ def test_scores_by_hand_and_windows():
     rng = np.random.default_rng(0)
     source = np.repeat(np.arange(30), 8)
     observed, magerr = rng.normal(18, 1, 240), np.full(240, 0.1)
-    predicted = {"model": observed + rng.normal(0, 0.2, 240), "gp": observed + rng.normal(0, 0.5, 240)}
+    predicted = {"model": observed + rng.normal(0, 0.2, 240), GP: observed + rng.normal(0, 0.5, 240)}
     sigma = {m: np.full(240, 0.2) for m in predicted}
     answers = Answers(source, np.tile(np.arange(8.0), 30), observed, magerr, predicted, sigma)
     member = within(answers, (3, 6))
     assert set(answers.ahead[member]) == {4, 5, 6} and within(answers, (0, 3)).sum() == 4 * 30
-    row = evaluate_group(answers, member, "forecast", 5, (3, 6), 40, 0, 200)
-    assert (row.n_sources, row.n_detections) == (30, 90)
+    records = group_records(answers, member, {"level": "forecast"}, 40, {"seed": 0, "n_resamples": 200})
+    found = {(r.score, r.method): r for r in records}
+    assert found["detections", "model"].value == 90 and {r.n for r in records} == {30}
     error = {m: np.median(np.abs(p - observed)[member]) for m, p in predicted.items()}
-    pull = ((observed - predicted["gp"]) / np.hypot(0.2, 0.1))[member]
-    assert row.gain.value == pytest.approx(error["gp"] - error["model"]) and row.gain.low > 0
-    assert row.coverage["gp"][0.95].value == pytest.approx((np.abs(pull) <= 1.959964).mean())
-    assert row.pull["gp"].value == pytest.approx(pull.std())
-    for e in (*row.error.values(), *row.pull.values(), row.gain, row.coverage["gp"][0.68]):
+    pull = ((observed - predicted[GP]) / np.hypot(0.2, 0.1))[member]
+    gain = found.pop(("gain", GP))
+    assert gain.value == pytest.approx(error[GP] - error["model"]) and gain.low > 0
+    assert found["within 95 %", GP].value == pytest.approx((np.abs(pull) <= 1.959964).mean())
+    assert found["pull", GP].value == pytest.approx(pull.std())
+    assert found["mag", NOISE].value == pytest.approx(0.6745 * 0.1, rel=1e-3)
+    for score, method in (("mag", "model"), ("pull", GP), ("within 68 %", GP)):
+        e = found[score, method]
         assert e.low < e.value < e.high
 
 
@@ -250,10 +253,10 @@ def test_drawn_sources_run_from_well_to_badly_forecast():
     assert (np.diff(spread_sources(answers)) > 0).all() and len(spread_sources(answers)) == 6
 
 
-def test_a_model_with_a_query_decoder_is_evaluated_and_another_is_refused(survey, tmp_path):
+def test_a_model_with_a_query_decoder_is_evaluated_and_another_is_refused(survey):
     torch.manual_seed(0)
     store, (photometry, small) = survey[0], ({"photometry": Photometry()}, {"d_model": 16, "d_ff": 16})
-    statistics = fit_statistics(photometry, store.split["train"])
+    statistics = fit_statistics(photometry, store.detections("train"))
     config = OmegaConf.create({"latent_dim": 8, "data": {"max_detections": 257, "max_days": 100.0}})
 
     def fingerprinter(decoder):
@@ -261,25 +264,24 @@ def test_a_model_with_a_query_decoder_is_evaluated_and_another_is_refused(survey
         model = Autoencoder(7, 8, encoder, AEBottleneck, partial(decoder, **small))
         return Fingerprinter(model, photometry, statistics, config)
 
-    run_forecast(fingerprinter(QueryDecoder), store, tmp_path, seed=0, n_bootstrap=20, counts=[8])
-    record = json.loads((tmp_path / "forecast.json").read_text())
-    assert all(r["error"]["model"]["value"] > 0.3 for r in record["rows"])  # it has learned nothing
+    made = forecast(inputs(fingerprinter(QueryDecoder), store, n_bootstrap=20), counts=[8])
+    # it has learned nothing
+    assert all(r.value > 0.3 for r in select(made.records, score="mag", method="model"))
     with pytest.raises(RunError, match="decoder=query"):
-        sequence = fingerprinter(partial(SequenceDecoder, n_heads=2))
-        run_forecast(sequence, store, tmp_path, seed=0, n_bootstrap=20, counts=[8])
+        forecast(inputs(fingerprinter(partial(SequenceDecoder, n_heads=2)), store), counts=[8])
 
 
-def test_wrong_counts_are_named(survey, tmp_path):
+def test_wrong_counts_are_named(survey):
     store, oracle = survey
     for counts in ([], [0]):
         with pytest.raises(ValueError, match="counts"):
-            run_forecast(oracle, store, tmp_path, seed=0, n_bootstrap=10, counts=counts)
+            forecast(inputs(oracle, store), counts=counts)
     three = [h.select(np.arange(3)) for h in smooth_sources(4)]
     with pytest.raises(ValueError, match="more than 200 detections"):
-        store = FakeStore(smooth_sources(5), three)
-        run_forecast(Oracle(three), store, tmp_path, seed=0, n_bootstrap=10, counts=[200])
-    with pytest.raises(ValueError, match="test split is empty"):
-        run_forecast(oracle, FakeStore(three, []), tmp_path, seed=0, n_bootstrap=10, counts=[5])
+        short = FakeStore(splits={"train": smooth_sources(5), "test": three})
+        forecast(inputs(Oracle(three), short), counts=[200])
+    with pytest.raises(ValueError, match="no source in its test split"):
+        forecast(inputs(oracle, FakeStore(splits={"train": three, "test": []})), counts=[5])
 
 
 def test_the_process_forecasts_real_supernovae_better_than_the_last_magnitude(real_data):
@@ -290,8 +292,8 @@ def test_the_process_forecasts_real_supernovae_better_than_the_last_magnitude(re
     process = fit_gp(sources.take(np.arange(half)))
     seen, targets = split_at(sources.take(np.arange(half, len(sources))), 10)
     last = np.repeat(seen.mjd[seen.offset[1:] - 1], targets.length)
-    mag, sigma = extrapolate.predicted(process, seen, targets)
-    lasting = extrapolate.predicted(persistence, seen, targets)
+    mag, sigma = baselines.predicted(process, seen, targets)
+    lasting = baselines.predicted(persistence, seen, targets)
     soon = targets.mjd - last <= 14
     assert soon.sum() > 300
     error, reference = (np.median(np.abs(x - targets.mag)[soon]) for x in (mag, lasting))

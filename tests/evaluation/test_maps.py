@@ -1,18 +1,19 @@
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
 
-import matplotlib.image
 import numpy as np
 import pytest
 
 from rtf.alerts.history import concatenate
 from rtf.classes import FINE
-from rtf.evaluation.tasks import maps
-from rtf.evaluation.tasks.map_page import write_page
-from tests.evaluation.run_fakes import FakeModel, FakeStore
+from rtf.evaluation.record import CHANCE, pick
+from rtf.evaluation.tasks import map as maps
+from rtf.evaluation.tasks.map_page import map_page
+from tests.evaluation.fakes import FakeStore, inputs
 from tests.sources import made_up_sources
 
 
@@ -30,7 +31,10 @@ def uncompiled():
     config.reload_config()
 
 
-def page(path, n=40, **changes):
+SETTINGS = {"n_neighbors": 15, "min_dist": 0.1, "perplexity": 30, "max_sources": 5000}
+
+
+def page(n=40, **changes):
     sources = made_up_sources(n)
     label = np.array([h.label for h in sources])
     xy = np.random.default_rng(0).normal(size=(n, 2))
@@ -39,16 +43,15 @@ def page(path, n=40, **changes):
         object_id=[h.object_id for h in sources], label=label, seen=concatenate(sources),
         classes=maps.drawing_order(label),
     ) | changes  # fmt: skip
-    write_page(path, **arguments)
-    return sources, path.read_text()
+    return sources, map_page(**arguments)
 
 
 def data_of(text):
     return json.loads(re.search(r'<script id="data"[^>]*>(.*?)</script>', text, re.DOTALL).group(1))
 
 
-def test_page_holds_the_light_curves_to_a_thousandth_of_a_magnitude(tmp_path):
-    sources, text = page(tmp_path / "map.html")
+def test_page_holds_the_light_curves_to_a_thousandth_of_a_magnitude():
+    sources, text = page()
     data = data_of(text)
     day, mag, err = (np.frombuffer(base64.b64decode(data[k]), "<u2") for k in ("day", "mag", "err"))
     band = np.frombuffer(base64.b64decode(data["band"]), np.uint8)
@@ -63,43 +66,31 @@ def test_page_holds_the_light_curves_to_a_thousandth_of_a_magnitude(tmp_path):
     assert [m["how"] for m in data["maps"]] == ["UMAP: seed 0", "t-SNE: seed 0"]
 
 
-def test_page_asks_nothing_of_the_network(tmp_path):
-    _, text = page(tmp_path / "map.html")
+def test_page_asks_nothing_of_the_network():
+    _, text = page()
     assert "default-src 'none'" in text
     outside = re.findall(r"(?:https?:)?//[\w.]+\.\w+[^\s\"']*", text)
     assert outside == ["http://www.w3.org/2000/svg"]  # a name of SVG elements, never fetched
     assert not re.search(r"<link|<img|<iframe|\ssrc=|@import|url\(|fetch\(|XMLHttp", text)
 
 
-def test_names_cannot_end_the_script(tmp_path):
+def test_names_cannot_end_the_script():
     evil = ["</script><script>alert(1)</script>"] + [f"x{k}" for k in range(39)]
-    _, text = page(tmp_path / "map.html", object_id=evil)
+    _, text = page(object_id=evil)
     assert "<script>alert" not in text and data_of(text)["id"] == evil
 
 
 def test_script_of_the_page_parses(tmp_path):
     if not shutil.which("node"):
         pytest.skip("node is not installed: nothing here to parse JavaScript with")
-    _, text = page(tmp_path / "map.html")
+    _, text = page()
     (tmp_path / "page.js").write_text(re.findall(r"<script>(.*?)</script>", text, re.DOTALL)[0])
     done = subprocess.run(["node", "--check", tmp_path / "page.js"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_page_is_small(tmp_path):
-    page(tmp_path / "map.html", n=1000)
-    assert (tmp_path / "map.html").stat().st_size < 300e3  # 16 detections a source
-
-
-def test_page_refuses_what_does_not_fit(tmp_path):
-    for changes, message in (
-        ({"label": np.zeros(3, int)}, "other numbers of labels"),
-        ({"maps": {"UMAP": (np.full((40, 2), np.nan), "")}}, "finite"),
-        ({"classes": []}, "not among the classes"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            page(tmp_path / "map.html", **changes)
-    assert not list(tmp_path.iterdir())
+def test_page_is_small():
+    assert len(page(n=1000)[1]) < 300e3  # 16 detections a source
 
 
 def test_no_two_classes_look_alike():
@@ -117,28 +108,55 @@ def test_scores_of_a_perfect_and_a_shuffled_map():
     points = rng.normal(size=(300, 2)) + 8 * rng.integers(0, 2, 300)[:, None]
     label = (points[:, 0] > 4).astype(int)
     label[0] = -1
-    scores = maps.score_maps(points, {"same": 3 * points, "shuffled": rng.permutation(points)}, label, 0, 50)
-    assert scores["same"]["kept"].value == 1 and scores["same"]["agree"] == scores["fingerprints"]["agree"]
-    assert scores["shuffled"]["kept"].value < 0.1
-    assert scores["shuffled"]["agree"].value == pytest.approx(scores["chance"]["agree"].value, abs=0.05)
+    places = {"same": 3 * points, "shuffled": rng.permutation(points)}
+    records = maps.map_records(points, places, label, {"seed": 0, "n_resamples": 50})
+    kept, agree = (
+        {r.method: r.value for r in records if r.score == score} for score in ("kept", "same class")
+    )
+    assert kept["same"] == 1 and kept["shuffled"] < 0.1 and agree["same"] == agree["fingerprints"]
+    assert agree["shuffled"] == pytest.approx(agree[CHANCE], abs=0.05)
+    assert {r.n for r in records if r.score == "same class"} == {299}
 
 
-def test_the_task_draws_few_sources_with_adapted_settings(tmp_path):
-    made, figures = maps.run_map(FakeModel(), FakeStore(60), tmp_path, seed=0, n_bootstrap=20)
-    record = json.loads((tmp_path / "map.json").read_text())
-    assert record["n_sources"] == 12 and sum(record["count"].values()) == 12
-    assert "n_neighbors 11" in record["how"]["UMAP"] and "perplexity 3.67" in record["how"]["t-SNE"]
-    assert [p.name for p in figures] == ["map.png", "map.html"]
-    assert matplotlib.image.imread(figures[0]).shape[1] > 1000
-    text = (tmp_path / "map.html").read_text()
-    assert "seed 0" in text and "standardised by the training split" in text
-    assert made[0].rows[-1][0] == "chance"
+def test_the_task_draws_few_sources_with_adapted_settings():
+    given = inputs(store=FakeStore(60))
+    made = maps.maps(given, **SETTINGS)
+    label = given.split("test").label["fine"]
+    figure = made.figures["map.png"]
+    titles = [axes.get_title() for axes in figure.axes]
+    assert "n_neighbors 11" in titles[0] and "perplexity 3.67" in titles[1]
+    for axes, kind in zip(figure.axes, ("UMAP", "t-SNE")):
+        drawn = np.concatenate([c.get_offsets() for c in axes.collections])
+        kept = np.array(made.arrays[f"places/{kind}"])
+        np.testing.assert_allclose(np.sort(drawn, 0), np.sort(kept, 0), atol=1e-3)
+        counts = {t.split(" (")[0]: int(t.split("(")[1][:-1]) for t in axes.get_legend_handles_labels()[1]}
+        assert counts == {FINE[c]: (label == c).sum() for c in np.unique(label)}
+    assert (np.array(made.arrays["label"]) == label).all()
+    assert (
+        "seed 0" in made.figures["map.html"]
+        and "standardised by the training split" in made.figures["map.html"]
+    )
+    assert [row[0] for row in made.tables[0].rows] == ["UMAP", "t-SNE", "fingerprints", "chance"]
+    assert pick(made.records, score="kept", method="UMAP").n == 12
 
 
-def test_too_few_sources_and_bad_settings_are_refused(tmp_path):
+def test_too_few_sources_and_bad_settings_are_refused():
     with pytest.raises(ValueError, match=r"at least 10 test sources; fake\.zarr has 4"):
-        maps.run_map(FakeModel(), FakeStore(20), tmp_path, seed=0, n_bootstrap=20)
+        maps.maps(inputs(store=FakeStore(20)), **SETTINGS)
     with pytest.raises(ValueError, match="perplexity above 0"):
-        maps.run_map(FakeModel(), FakeStore(60), tmp_path, perplexity=-1, seed=0, n_bootstrap=20)
+        maps.maps(inputs(store=FakeStore(60)), **{**SETTINGS, "perplexity": -1})
     with pytest.raises(ValueError, match="all test fingerprints are the same"):
         maps.embed(np.ones((20, 4)), n_neighbors=5, min_dist=0.1, perplexity=5, seed=0)
+
+
+def test_numba_has_a_cache_where_nothing_can_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(maps, "_can_be_written", lambda folder: False)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    maps.give_numba_a_cache()
+    made = os.environ.pop("NUMBA_CACHE_DIR")
+    assert os.access(made, os.W_OK)
+    monkeypatch.undo()
+    assert maps._can_be_written(str(tmp_path / "not/there/yet")) and not maps._can_be_written("~/.cache")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "theirs")
+    maps.give_numba_a_cache()
+    assert os.environ["NUMBA_CACHE_DIR"] == "theirs"

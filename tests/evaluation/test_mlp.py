@@ -1,16 +1,16 @@
 """The MLP decoder: what a fingerprint holds it reads, what it does not hold it cannot know."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
 
 from rtf.alerts.history import concatenate, from_columns
 from rtf.encoding.fingerprinter import Fingerprints, Rebuilt
-from rtf.evaluation.tasks.mlp import run_mlp
-from rtf.evaluation.tasks.mlp_decoder import Frozen, fit_mlp
+from rtf.evaluation.record import CONSTANTS, pick
+from rtf.evaluation.tasks.mlp import Frozen, fit_mlp, mlp
+from rtf.evaluation.tasks.physical import NOISE
 from rtf.features.view import view
+from tests.evaluation.fakes import FakeStore, inputs
 
 SETTINGS = {"hidden": 32, "epochs": 12, "patience": 12, "batch_size": 128, "learning_rate": 5e-3, "seed": 0}
 
@@ -86,22 +86,6 @@ def test_a_magnitude_depends_on_its_own_source_alone(fitted, splits):
     np.testing.assert_allclose(alone, np.concatenate([together[84:96], together[36:48]]), atol=1e-4)
 
 
-class Shelf:
-    path = "shelf"
-
-    def __init__(self, splits):
-        self.splits = splits
-        self.label = np.concatenate([[h.label for h in s] for s in splits.values()]).astype(np.int8)
-
-    def sources(self, split):
-        sizes = np.cumsum([0] + [len(s) for s in self.splits.values()])
-        k = list(self.splits).index(split)
-        return slice(int(sizes[k]), int(sizes[k + 1]))
-
-    def detections(self, split, cutouts=False):
-        return concatenate(self.splits[split])
-
-
 class Oracle:
     """A "model" that knows each line, and rebuilds it half a magnitude too bright."""
 
@@ -119,19 +103,18 @@ class Oracle:
         return Rebuilt(seen, np.zeros(len(seen.mjd)), seen.mag - 0.5, seen.magerr, seen.band)
 
 
-def test_run_mlp(tmp_path):
-    shelf = Shelf({"train": lines(200, 0), "val": lines(40, 1), "test": lines(40, 2)})
-    made, figures = run_mlp(Oracle(), shelf, tmp_path, n_bootstrap=40, **SETTINGS)
-    result = json.loads((tmp_path / "mlp.json").read_text())
-    rows = {r["group"]: r for r in result["rows"]}
-    assert list(rows) == ["all", "SN Ia", "SN Ib", "SN Ic", "g", "r", "10 to 19"] and figures == []
-    assert rows["all"]["decoder"]["value"] == pytest.approx(0.5, abs=1e-4)
-    assert rows["all"]["mlp"]["value"] < 0.5 * rows["all"]["constants"]["value"]
-    assert rows["all"]["noise_floor"]["value"] == pytest.approx(0.6745 * 0.05, rel=1e-3)
-    assert all(
-        r[c]["low"] <= r[c]["value"] <= r[c]["high"] for r in rows.values() for c in ("mlp", "decoder")
-    )
-    text = (tmp_path / "mlp.md").read_text()
-    assert "200 training fingerprints" in text and "| g band | 40 |" in text and len(made) == 1
+def test_the_task_compares_both_decoders_with_constants_and_noise():
+    splits = {"train": lines(200, 0), "val": lines(40, 1), "test": lines(40, 2)}
+    settings = {k: v for k, v in SETTINGS.items() if k != "seed"}
+    made = mlp(inputs(Oracle(), FakeStore(splits=splits)), **settings)
+    groups = dict.fromkeys(r.group for r in made.records)
+    assert list(groups) == ["all", "SN Ia", "SN Ib", "SN Ic", "g band", "r band", "10 to 19 detections"]
+    value = {m: pick(made.records, group="all", score="mag", method=m).value
+             for m in ("MLP", "own decoder", CONSTANTS, NOISE)}  # fmt: skip
+    assert value["own decoder"] == pytest.approx(0.5, abs=1e-4)
+    assert value["MLP"] < 0.5 * value[CONSTANTS] and value[NOISE] == pytest.approx(0.6745 * 0.05, rel=1e-3)
+    (table,) = made.tables
+    assert "200 training fingerprints" in table.notes[0]
+    assert {row[0]: row[-1] for row in table.rows}["g band"] == "40"
     with pytest.raises(ValueError, match="no source in its val split"):
-        run_mlp(Oracle(), Shelf({**shelf.splits, "val": []}), tmp_path, n_bootstrap=4, **SETTINGS)
+        mlp(inputs(Oracle(), FakeStore(splits={**splits, "val": []})), **settings)

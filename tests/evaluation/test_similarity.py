@@ -1,19 +1,18 @@
 """Similarity search against brute force, by hand, and on a model whose fingerprints are known."""
 
 import itertools
-import json
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtf.alerts.history import concatenate
-from rtf.classes import coarse_label
 from rtf.encoding.fingerprinter import Fingerprints
+from rtf.evaluation.record import CHANCE, pick, select
 from rtf.evaluation.search import precision_at, recall_at, scaler, self_ranks
-from rtf.evaluation.tasks.similarity import class_precision, run_similarity, self_recall
+from rtf.evaluation.tasks.similarity import BEST, class_precision, self_recall, similarity
 from rtf.features.view import view
+from tests.evaluation.fakes import FakeStore, inputs
 from tests.sources import made_up_sources
 
 SETTINGS = {"seed": 0, "n_resamples": 50}
@@ -63,36 +62,37 @@ def test_ranks_equal_sorting_everything(n, seed):
 
 def test_a_collapsed_fingerprint_finds_itself_by_chance_alone():
     index = np.tile(unit(np.ones((1, 3))), (40, 1))
-    recall = self_recall(index, np.arange(40), index, **SETTINGS)
-    assert recall["recall_at_1"].value == pytest.approx(recall["chance_at_1"]) == pytest.approx(1 / 40)
-    assert recall["recall_at_10"].value == pytest.approx(recall["chance_at_10"]) == pytest.approx(1 / 4)
-    assert recall["median_rank"] == 20.5
+    records = self_recall(index, np.arange(40), index, 5, SETTINGS)
+    for k in (1, 10):
+        found, chance = (pick(records, score=f"recall at {k}", method=m).value for m in ("model", CHANCE))
+        assert found == pytest.approx(chance) == pytest.approx(k / 40)
+    assert pick(records, score="median rank").value == 20.5
 
 
 def test_a_perfect_fingerprint_finds_itself_first():
     index = unit(np.random.default_rng(0).normal(size=(700, 16)))
-    recall = self_recall(index[5:9], np.arange(5, 9), index, **SETTINGS)
-    assert recall["recall_at_1"].value == recall["recall_at_1"].low == 1 and recall["median_rank"] == 1
+    records = self_recall(index[5:9], np.arange(5, 9), index, 5, SETTINGS)
+    found = pick(records, score="recall at 1", method="model")
+    assert found.value == found.low == 1 and found.n == 4 and pick(records, score="median rank").value == 1
 
 
 def test_precision_of_classes_by_hand():
     """Two tight groups and a stray: chance and the best possible are the class's own."""
     index = unit(np.array([[1, 0.01 * k] for k in range(6)] + [[0.01 * k, 1] for k in range(4)] + [[-1, -1]]))
     label = np.array([0] * 6 + [1] * 4 + [2])
-    result = class_precision(index, label, ("a", "b", "c", "d"), 3, **SETTINGS)
-    rows = {r["name"]: r for r in result["rows"]}
-    assert list(rows) == ["all sources", "mean over classes", "a", "b", "c"]
-    assert [rows[c]["precision"].value for c in "abc"] == [1, 1, 0]
-    assert [rows[c]["best"].value for c in "abc"] == [1, 1, 0]
-    assert [rows[c]["chance"].value for c in "abc"] == pytest.approx([5 / 10, 3 / 10, 0])
-    assert rows["all sources"]["precision"].value == pytest.approx(10 / 11)
-    assert rows["mean over classes"]["precision"].value == pytest.approx(2 / 3)
+    records = class_precision(index, label, ("a", "b", "c", "d"), "fine", 3, SETTINGS)
+    values = {m: {r.group: r.value for r in select(records, method=m)} for m in ("model", CHANCE, BEST)}
+    assert list(values["model"]) == ["all", "mean over classes", "a", "b", "c"]
+    assert [values["model"][c] for c in "abc"] == [values[BEST][c] for c in "abc"] == [1, 1, 0]
+    assert [values[CHANCE][c] for c in "abc"] == pytest.approx([5 / 10, 3 / 10, 0])
+    assert values["model"]["all"] == pytest.approx(10 / 11)
+    assert values["model"]["mean over classes"] == pytest.approx(2 / 3)
     # sources without a class neither ask nor are found
     unknown = np.append(label, [-1, -1])
-    again = class_precision(np.vstack([index, index[:2]]), unknown, ("a", "b", "c", "d"), 3, **SETTINGS)
-    assert again["n_unknown"] == 2 and again["rows"] == result["rows"]
+    again = class_precision(np.vstack([index, index[:2]]), unknown, ("a", "b", "c", "d"), "fine", 3, SETTINGS)
+    assert again == records
     with pytest.raises(ValueError, match="more than 3 test sources with a class, not 2"):
-        class_precision(index[:2], label[:2], ("a", "b"), 3, **SETTINGS)
+        class_precision(index[:2], label[:2], ("a", "b"), "fine", 3, SETTINGS)
 
 
 def test_scaling_uses_training_statistics_alone():
@@ -111,22 +111,6 @@ def test_scaling_uses_training_statistics_alone():
         scaler(train[:0], "centre")
 
 
-class Shelf:
-    """A store of made-up sources: the first half are the train split, the others the test split."""
-
-    def __init__(self, histories):
-        self.histories = histories
-        self.label = np.array([h.label for h in histories], np.int8)
-        self.coarse = coarse_label(self.label)
-
-    def sources(self, split):
-        half = len(self.histories) // 2
-        return {"train": slice(0, half), "test": slice(half, None)}[split]
-
-    def detections(self, split, cutouts=False):
-        return concatenate(self.histories[self.sources(split)])
-
-
 class FirstDetections:
     """A "model" whose fingerprint is the first three magnitudes: known from N = 3, not before."""
 
@@ -140,20 +124,21 @@ class FirstDetections:
         return Fingerprints(latent, None, latent[:, 0], seen.length, seen.length - 1)
 
 
-def test_run_similarity(tmp_path):
-    shelf = Shelf(made_up_sources(160, seed=5, max_length=15))
-    made, figures = run_similarity(
-        FirstDetections(), shelf, tmp_path, counts=[1, 3, 10, 20], seed=0, n_bootstrap=40
+def test_the_task_asks_with_those_that_have_more_and_draws_what_it_found():
+    histories = made_up_sources(160, seed=5, max_length=15)
+    store = FakeStore(splits={"train": histories[:80], "test": histories[80:]})
+    made = similarity(
+        inputs(FirstDetections(), store), counts=[1, 3, 10, 20, "all"], scaling="standardise", k=10
     )
-    result = json.loads((tmp_path / "similarity.json").read_text())
-    lengths = np.array([len(h) for h in shelf.histories[80:]])
-    asking = [r["n_queries"] for r in result["recall"]]
-    assert asking == [int((lengths > n).sum()) for n in (1, 3, 10, 20)] and asking[3] == 0
-    assert [r["recall_at_1"]["value"] for r in result["recall"][1:3]] == [1, 1]
-    assert result["recall"][0]["recall_at_1"]["value"] < 0.7
-    chance = [r["chance_at_10"] for r in result["recall"][:3]]
-    assert chance == [10 / 80] * 3
-    assert made[0].rows[3] == ("20", "–", "–", "–", "–", "–", "0")
-    text = (tmp_path / "similarity.md").read_text()
-    assert "Precision at 10, fine classes" in text and "40 bootstrap resamples" in text
-    assert figures == [tmp_path / "similarity.png"] and figures[0].stat().st_size > 10_000
+    lengths = np.array([len(h) for h in histories[80:]])
+    recall = select(made.records, score="recall at 1", method="model")
+    assert [(r.shown, r.n) for r in recall] == [(n, (lengths > n).sum()) for n in (1, 3, 10)]
+    assert recall[0].value < 0.7 and [r.value for r in recall[1:]] == [1, 1]
+    assert pick(made.records, score="recall at 10", method=CHANCE, shown=3).value == 10 / 80
+    assert [row[0] for row in made.tables[0].rows] == ["1", "3", "10"]
+    left, right = made.figures["similarity.png"].axes
+    line = next(c for c in left.containers if c.get_label() == "recall at 1")
+    np.testing.assert_allclose(line.lines[0].get_ydata(orig=False), [r.value for r in recall])
+    fine = select(made.records, level="fine", method="model")
+    assert [bar.get_width() for bar in right.patches] == [r.value for r in fine]
+    assert [t.get_text() for t in right.get_yticklabels()] == [f"{r.group} ({r.n:,})" for r in fine]

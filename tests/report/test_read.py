@@ -12,11 +12,13 @@ from dataclasses import replace
 import pytest
 from omegaconf import OmegaConf
 
+from rtf.documents import Table
 from rtf.encoding.fingerprinter import RunError
-from rtf.evaluation.tables import Table
+from rtf.evaluation.record import Record
 from rtf.files import write_json
 from rtf.report.read import read_runs
 from rtf.training.tracking import Tracker, log_results
+from tests.report.made_up import digest_of, write_results
 from tests.report.wandb_responses import API_KEY, ENTITY, wandb_server
 
 TABLE = Table("By class", ("class", "accuracy"), (("SN Ia", "0.90"),))
@@ -57,7 +59,8 @@ def track(run, *results: str):
     tracker.log_epochs(3)
     tracker.close()
     for task in results:
-        write_json(run / f"{task}.json", {"fine": {"accuracy": {"value": 0.9, "low": 0.8, "high": 0.95}}})
+        made = [Record("accuracy", 0.9, 0.8, 0.95, level="fine"), Record("accuracy", 0.5, group="TDE")]
+        write_results(run, task, (made, {"fine/truth": "0077"}), digest=digest_of("s"))
         log_results(run, task, [TABLE], [])
 
 
@@ -104,6 +107,8 @@ def test_runs_are_the_same_from_folders_and_from_wandb(folders, sent):
         assert replace(run, where="") == replace(local[name], where="")
         assert run.where.startswith(sent.url)
     assert remote["a"].results.keys() == {"probe", "early"} and len(remote["a"].history) == 3
+    assert remote["a"].results["probe"].arrays == {"fine/truth": "0077"}
+    assert [r.value for r in remote["a"].results["probe"].records] == [0.9, 0.5]
     assert remote["a"].state == "finished" and remote["a"].metrics["best_epoch"] == 2
 
 
@@ -165,6 +170,9 @@ def test_what_cannot_be_read_is_named(sent, tmp_path):
         with pytest.raises(RunError, match=message):
             read_runs(source)
     make_run(tmp_path / "run", "run")
-    (tmp_path / "run/probe.json").write_text("{")
-    with pytest.raises(RunError, match=r"probe\.json is not JSON"):
-        read_runs(tmp_path)
+    (tmp_path / "run/evaluations").mkdir()
+    path = tmp_path / "run/evaluations/probe@01234567.json"
+    for text, message in (("{", "is not JSON"), ('{"fine": 1}', "not the records of an evaluation")):
+        path.write_text(text)
+        with pytest.raises(RunError, match=rf"probe@01234567\.json.*{message}"):
+            read_runs(tmp_path)

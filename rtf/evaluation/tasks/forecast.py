@@ -1,4 +1,4 @@
-"""What a fingerprint says about detections its source has not had yet, and how sure it rightly is.
+"""Forecast: what does a fingerprint say about detections its source has not had yet, and how surely?
 
 Notable:
 - a source is cut to its first N detections; it is then asked for the magnitudes of those that follow, by how
@@ -11,84 +11,107 @@ Notable:
 - only detections are asked for: what had become too faint to be detected is in no row, for no method
 """
 
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from rtf.alerts.history import Detections
 from rtf.encoding.fingerprinter import Fingerprinter
-from rtf.evaluation import tables
-from rtf.evaluation.statistics import format_estimate
+from rtf.evaluation.record import Record, record, record_table
+from rtf.evaluation.run import Evaluated, Inputs
+from rtf.evaluation.statistics import NoiseFloor, WeightedMedian, bootstrap, weighted_mean
 from rtf.evaluation.tasks import baselines, forecast_figures
-from rtf.evaluation.tasks.forecast_scores import LEVELS, Answers, ForecastRow, evaluate_group, within
-from rtf.files import write_json
-from rtf.store.store import Store
+from rtf.evaluation.tasks.physical import NOISE
 
 #: Days ahead of the last detection shown.
 WINDOWS = ((0, 3), (3, 7), (7, 14), (14, 30))
 HIDDEN = 1 / 3
-_BASELINES = ("gp", "line", "persistence")
+GP = "Gaussian process"
+GAIN = f"{GP} − model"
+#: Central intervals whose coverage is scored.
+_WITHIN = {"within 68 %": 0.68, "within 95 %": 0.95}
 
 
-def run_forecast(
-    model: Fingerprinter, store: Store, out: Path, *, seed: int, n_bootstrap: int, counts: list[int]
-) -> tuple[list[tables.Table], list[Path]]:
-    """Forecasts, interpolations and their calibration on the test split.
+@dataclass(frozen=True)
+class Answers:
+    """Predictions of T detections beside what was observed.
 
-    Writes forecast.json, forecast.md, forecast_calibration.png and forecast_light_curves.png.
+    Attributes
+    ----------
+    source : (T,) int, index of the test source
+    ahead : (T,) days after the last detection shown
+    observed, magerr : (T,) magnitude and its error
+    predicted : {method: (T,) magnitude}, of "model" and of the baselines where they apply
+    sigma : {method: (T,) standard deviation of the light curve}, of "model" and the Gaussian process
+    """
+
+    source: np.ndarray
+    ahead: np.ndarray
+    observed: np.ndarray
+    magerr: np.ndarray
+    predicted: dict[str, np.ndarray]
+    sigma: dict[str, np.ndarray]
+
+    def pull(self, method: str) -> np.ndarray:
+        """(T,) observed minus predicted, over the standard deviation of that difference."""
+        return (self.observed - self.predicted[method]) / np.hypot(self.sigma[method], self.magerr)
+
+
+def forecast(given: Inputs, *, counts: list[int]) -> Evaluated:
+    """Score forecasts, interpolations and their calibration on the test split.
+
+    Parameters
+    ----------
+    counts : numbers of detections shown
 
     Raises
     ------
     RunError : the model's decoder cannot be asked for a time
-    ValueError : counts that are no whole numbers above 0, or a test split without the detections to ask for
+    ValueError : counts that are no whole numbers above 0, or a test split without detections to ask for
     """
     if not counts or min(counts) < 1:
         raise ValueError(f"counts are {list(counts)}: they must be numbers of detections, 1 or more")
-    test = model.view(store.detections("test", cutouts=model.needs_cutouts))
-    if not len(test):
-        raise ValueError(f"{store.path}: the test split is empty; there is nothing to forecast")
+    model, split = given.model, given.split("test")
     # A model that cannot be asked says so before the long part.
-    model.query(model.encode(test.take(np.arange(1)), first=1).latent, np.zeros((1, 1)), np.zeros((1, 1)))
-    process = baselines.fit_gp(model.view(store.detections("train", metadata=False)), seed)
+    model.query(split.found.latent[:1], np.zeros((1, 1)), np.zeros((1, 1)))
+    test = given.view("test")
+    process = baselines.fit_gp(given.view("train"), given.seed)
     answers: dict[tuple, Answers] = {}
     for n in counts:
-        later = np.flatnonzero(test.length > n)
-        if not len(later):
+        if not len(later := np.flatnonzero(test.length > n)):
             continue
         seen, targets = split_at(test.take(later), n)
         answers["forecast", n] = ask(model, seen, targets, later, process)
         answers["shown", n] = ask(model, seen, seen, later, None)
-    long = np.flatnonzero(test.length >= 5)
-    if len(long):
-        hidden = hide(test.take(long), seed)
+    if len(long := np.flatnonzero(test.length >= 5)):
+        hidden = hide(test.take(long), given.seed)
         seen, targets = test.take(long).rows(~hidden), test.take(long).rows(hidden)
         answers["interpolation", None] = ask(model, seen, targets, long, process)
-    if not any(asked == "forecast" for asked, _ in answers):
-        raise ValueError(f"{store.path}: no test source has more than {min(counts)} detections to forecast")
-    rows = []
-    for (asked, n), found in answers.items():
-        for window in WINDOWS if asked == "forecast" else (None,):
-            member = within(found, window)
-            if member.any():
-                rows.append(evaluate_group(found, member, asked, n, window, len(test), seed, n_bootstrap))
-    record = {"n_sources": len(test), "seed": seed, "n_resamples": n_bootstrap, "gp": process, "rows": rows}
-    write_json(out / "forecast.json", tables.plain(record))
-    made = [error_table(rows, len(test), n_bootstrap, seed), calibration_table(rows, n_bootstrap, seed)]
-    tables.write_markdown(out / "forecast.md", made)
-
-    figures = [out / "forecast_calibration.png", out / "forecast_light_curves.png"]
-    forecast_figures.calibration_figure(
-        {forecast_figures.name_of(*key): (a.pull("model"), key[0]) for key, a in answers.items()}, figures[0]
-    )
-    middle = [n for asked, n in answers if asked == "forecast"]
-    middle = middle[len(middle) // 2]
+    asked = [n for level, n in answers if level == "forecast"]
+    if not asked:
+        raise ValueError(
+            f"{given.store.path}: no test source has more than {min(counts)} detections to forecast"
+        )
+    records = []
+    for (level, n), found in answers.items():
+        for window in WINDOWS if level == "forecast" else (None,):
+            if (member := within(found, window)).any():
+                group = "all" if window is None else "{:g} to {:g} days ahead".format(*window)
+                keys = {"level": level, "shown": n, "group": group}
+                records += group_records(found, member, keys, len(test), given.resamples)
+    pulls = {forecast_figures.name_of(*k): (a.pull("model"), k[0]) for k, a in answers.items()}
+    middle = asked[len(asked) // 2]
     chosen = spread_sources(answers["forecast", middle])
     curves = forecast_figures.forecast_curves(
-        model, test.take(chosen), middle, store.object_id[store.sources("test")][chosen],
-        store.label[store.sources("test")][chosen],
-    )  # fmt: skip
-    forecast_figures.forecast_figure(curves, figures[1], middle)
-    return made, figures
+        model, test.take(chosen), middle, split.object_id[chosen], split.label["fine"][chosen]
+    )
+    figures = {
+        "forecast_calibration.png": forecast_figures.calibration_figure(pulls),
+        "forecast_light_curves.png": forecast_figures.forecast_figure(curves, middle),
+    }
+    return Evaluated(records, forecast_tables(given, records), figures)
 
 
 def split_at(detections: Detections, n: int) -> tuple[Detections, Detections]:
@@ -125,13 +148,58 @@ def ask(model: Fingerprinter, seen: Detections, targets: Detections, source: np.
     mag, sigma = (x[place].astype(float) for x in model.query(model.encode(seen).latent, *asked))
     predicted, deviation = {"model": mag}, {"model": sigma}
     if process is not None:
-        predicted["gp"], deviation["gp"] = baselines.predicted(process, seen, targets)
+        predicted[GP], deviation[GP] = baselines.predicted(process, seen, targets)
         predicted["line"] = baselines.predicted(baselines.line, seen, targets)
-        predicted["persistence"] = baselines.predicted(baselines.persistence, seen, targets)
+        predicted["last in band"] = baselines.predicted(baselines.persistence, seen, targets)
     # Some catalogues give an error of 0.
     magerr = np.maximum(targets.magerr.astype(float), 1e-6)
     index = np.repeat(source, targets.length)
     return Answers(index, ahead, targets.mag.astype(float), magerr, predicted, deviation)
+
+
+def within(answers: Answers, window: tuple[float, float] | None) -> np.ndarray:
+    """(T,) bool: the detections more days ahead than the window's first number, up to its second.
+
+    A window from 0 holds those of the last shown moment as well; None holds all.
+    """
+    if window is None:
+        return np.ones(len(answers.source), bool)
+    low, high = window
+    return ((answers.ahead > low) | ((low == 0) & (answers.ahead >= 0))) & (answers.ahead <= high)
+
+
+def group_records(
+    answers: Answers, member: np.ndarray, keys: Mapping, n_sources: int, resamples: Mapping
+) -> list[Record]:
+    """Score the detections `member` (T,): errors, gain over the Gaussian process, coverages and pulls."""
+    sources, own = np.unique(answers.source[member], return_inverse=True)
+    statistics: dict = {("mag", NOISE): NoiseFloor(answers.magerr[member], own, len(sources))}
+    for method, magnitude in answers.predicted.items():
+        statistics["mag", method] = WeightedMedian(np.abs(magnitude - answers.observed)[member], own)
+    for method in answers.sigma:
+        pull = answers.pull(method)[member]
+        for name, level in _WITHIN.items():
+            inside = np.abs(pull) <= ndtri(0.5 + level / 2)
+            statistics[name, method] = weighted_mean(inside, own, len(sources))
+        statistics["pull", method] = _deviation(pull, own, len(sources))
+
+    def all_cells(counts):
+        cells = {key: statistic(counts[:, sources]) for key, statistic in statistics.items()}
+        if ("mag", GP) in cells:
+            cells["gain", GP] = cells["mag", GP] - cells["mag", "model"]
+        return np.column_stack([*cells.values()])
+
+    found = bootstrap(all_cells, n_sources, width=len(own) // 4, **resamples)
+    names = [*statistics, ("gain", GP)]
+    keys = {**keys, "n": len(sources)}
+    records = [record("detections", len(own), **keys)]
+    return records + [record(s, e, method=m, **keys) for (s, m), e in zip(names, found)]
+
+
+def _deviation(value: np.ndarray, source: np.ndarray, n_sources: int):
+    """Weighted standard deviation over detections."""
+    first, second = (weighted_mean(v, source, n_sources) for v in (value, value**2))
+    return lambda counts: np.sqrt(np.maximum(second(counts) - first(counts) ** 2, 0.0))
 
 
 def spread_sources(answers: Answers, n: int = 6) -> np.ndarray:
@@ -150,68 +218,32 @@ def spread_sources(answers: Answers, n: int = 6) -> np.ndarray:
     return order[np.unique(ranks.round().astype(int))]
 
 
-def error_table(rows: list[ForecastRow], n_sources: int, n_bootstrap: int, seed: int) -> tables.Table:
-    """Median |Δmag| of the model and of the baselines, one row a group."""
-    lines = [
-        (
-            *_name(r), f"{r.n_sources:,}", f"{r.n_detections:,}",
-            *(format_estimate(r.error[m]) if m in r.error else "" for m in ("model", *_BASELINES)),
-            format_estimate(r.gain) if r.gain else "",
-            format_estimate(r.noise_floor),
-        )
-        for r in rows
-    ]  # fmt: skip
-    columns = (
-        "shown", "asked for", "sources", "detections", "model: median |Δmag| [mag]", "Gaussian process",
-        "line", "last in band", "Gaussian process − model", "noise floor",
-    )  # fmt: skip
+def forecast_tables(given: Inputs, records: list[Record]) -> list:
+    """Errors of the model and of the baselines, and how well calibrated both are, one row a group."""
+    rows = {
+        "shown": lambda r: f"first {r.shown}" if r.shown else "two thirds",
+        "asked for": lambda r: {"shown": "the same", "interpolation": "hidden third"}.get(r.level, r.group),
+    }
+    errors = {
+        "detections": {"score": "detections"},
+        **{m: {"score": "mag", "method": m} for m in ("model", GP, "line", "last in band")},
+        GAIN: {"score": "gain"},
+        NOISE: {"score": "mag", "method": NOISE},
+    }
+    calibration = {f"{m}: {s}": {"score": s, "method": m} for m in ("model", GP) for s in (*_WITHIN, "pull")}
+    n = len(given.split("test").object_id)
     notes = (
-        _how(n_bootstrap, seed),
-        f"Of {n_sources:,} test sources, those of more detections than are shown; interpolation: 5 or more.",
-        "Days are after the last detection shown.",
-        "Gaussian process − model: above 0 where the model is better.",
-        "Gaussian process: one kernel in time and band for all, fitted on the training split.",
-        "Line: through the band's last five; in interpolation between the neighbours.",
-        "Noise floor: median |Δmag| that the noiseless magnitudes would have.",
-    )  # fmt: skip
-    return tables.Table("Forecasts and interpolations from fingerprints", columns, tuple(lines), notes)
-
-
-def calibration_table(rows: list[ForecastRow], n_bootstrap: int, seed: int) -> tables.Table:
-    """Coverages and pulls of the model and of the Gaussian process, one row a group."""
-    lines = []
-    for r in rows:
-        cells = []
-        for m in ("model", "gp"):
-            if m in r.pull:
-                cells += [format_estimate(r.coverage[m][level]) for level in LEVELS]
-                cells.append(format_estimate(r.pull[m], 2))
-            else:
-                cells += [""] * (len(LEVELS) + 1)
-        lines.append((*_name(r), f"{r.n_sources:,}", f"{r.n_detections:,}", *cells))
-    scores = [*(f"within {level:.0%}".replace("%", " %") for level in LEVELS), "standard deviation of pulls"]
-    columns = (
-        "shown",
-        "asked for",
-        "sources",
-        "detections",
-        *(f"{m}: {s}" for m in ("model", "Gaussian process") for s in scores),
+        given.how,
+        f"Of {n:,} test sources, those of more detections than are shown; interpolation: 5 or more. Days are "
+        "after the last detection shown.",
+        f"{GAIN}: above 0 where the model is better. {GP}: one kernel in time and band for all, fitted on "
+        "the training split. Line: through the band's last five; in interpolation between the neighbours.",
+        "Noise floor: what the noiseless magnitudes would give.",
     )
-    notes = (
-        _how(n_bootstrap, seed),
-        "Right uncertainties give 0.68, 0.95 and 1. Measurement errors are included.",
-    )
-    return tables.Table("Calibration of forecasts and interpolations", columns, tuple(lines), notes)
-
-
-def _name(r: ForecastRow) -> tuple[str, str]:
-    if r.asked == "interpolation":
-        return "two thirds", "hidden third"
-    if r.asked == "shown":
-        return f"first {r.n_shown}", "the same"
-    low, high = r.window
-    return f"first {r.n_shown}", f"{low:g} to {high:g} days ahead"
-
-
-def _how(n_bootstrap: int, seed: int) -> str:
-    return f"95 % intervals: {n_bootstrap:,} bootstrap resamples of the test sources, seed {seed}."
+    right = "Right uncertainties give 0.68, 0.95 and pulls of deviation 1. Measurement errors count."
+    return [
+        record_table("Forecasts and interpolations, median |Δmag| [mag]", records, rows, errors, notes),
+        record_table(
+            "Calibration of forecasts and interpolations", records, rows, calibration, [given.how, right]
+        ),
+    ]

@@ -9,7 +9,6 @@ Notable:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,9 +17,16 @@ from matplotlib.patches import Patch
 from scipy.special import ndtr, ndtri
 
 from rtf.alerts.history import BANDS, Detections
-from rtf.classes import FINE, UNKNOWN
-from rtf.figures import BAND_STYLE, DPI
-from rtf.files import whole
+from rtf.figures import (
+    BAND_STYLE,
+    band_handles,
+    class_name,
+    draw_detections,
+    grid_of,
+    literal,
+    rim_labels,
+    tidy,
+)
 
 _GRID = 120
 _AFTER = 30.0
@@ -60,8 +66,8 @@ def name_of(asked: str, n_shown: int | None) -> str:
     return f"{'forecast from' if asked == 'forecast' else 'the shown'} first {n_shown}"
 
 
-def calibration_figure(pulls: Mapping[str, tuple[np.ndarray, str]], path: Path) -> None:
-    """Coverage of central intervals and distribution of the predicted probability (PIT), as PNG.
+def calibration_figure(pulls: Mapping[str, tuple[np.ndarray, str]]) -> Figure:
+    """Coverage of central intervals and distribution of the predicted probability (PIT).
 
     Parameters
     ----------
@@ -95,10 +101,8 @@ def calibration_figure(pulls: Mapping[str, tuple[np.ndarray, str]], path: Path) 
     )
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     figure.suptitle("Calibration of predicted magnitudes, test split (detections in brackets)", fontsize=12)
-    for axes in (left, right):
-        _plain(axes)
-    with whole(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
+    tidy(left, right)
+    return figure
 
 
 def forecast_curves(
@@ -121,7 +125,7 @@ def forecast_curves(
         bands = np.unique(band)
         asked = np.broadcast_to(grid, (len(bands), _GRID)), np.repeat(bands[:, None], _GRID, 1)
         mag, sigma = model.query(np.repeat(latent[k : k + 1], len(bands), 0), *asked)
-        title = f"{FINE[label] if label != UNKNOWN else 'unknown class'}  ·  {name}"
+        title = literal(f"{class_name(label)}  ·  {name}")
         columns = (dt, detections.mag[rows], detections.magerr[rows])
         columns = (np.asarray(c, float)[near] for c in columns)
         of_band = (dict(zip(bands.tolist(), x)) for x in (mag, sigma))
@@ -129,29 +133,22 @@ def forecast_curves(
     return curves
 
 
-def forecast_figure(curves: Sequence[Forecast], path: Path, n_shown: int) -> None:
-    """Draw forecasts as PNG, one panel a source: shown detections filled, later ones open."""
-    n = len(curves)
-    n_columns = min(n, 3)
-    n_rows = -(-n // n_columns)
-    figure = Figure(figsize=(4.4 * n_columns, 3.3 * n_rows + 0.8), layout="constrained")
-    panels = figure.subplots(n_rows, n_columns, squeeze=False)
-    for axes, curve in zip(panels.flat, curves):
+def forecast_figure(curves: Sequence[Forecast], n_shown: int) -> Figure:
+    """Draw forecasts, one panel a source: shown detections filled, later ones open."""
+    figure, panels = grid_of(len(curves), 4.4, 3.3)
+    for axes, curve in zip(panels, curves):
         _panel(axes, curve)
-    for axes in panels.flat[n:]:
-        axes.set_visible(False)
-    for column in range(n_columns):
-        panels[(n - 1 - column) // n_columns, column].set_xlabel("days since first detection")
-    for row in panels[:, 0]:
-        row.set_ylabel("magnitude (AB)")
-    used = sorted({b for c in curves for b in c.curve})
-    figure.legend(handles=_legend(used), loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    rim_labels(panels, "days since first detection", "magnitude (AB)")
+    marks = {"shown (1σ error)": {}, "later, not shown": {"markerfacecolor": "white"}}
+    handles = band_handles([b for c in curves for b in c.curve], **marks)
+    handles.append(Patch(color="0.3", alpha=0.3, label="68 % and 95 % of the curve"))
+    handles.append(Line2D([], [], color="0.55", linestyle=":", label="last detection shown"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     figure.suptitle(
         f"Light curves from fingerprints of the first {n_shown} detections, from well to badly forecast",
         fontsize=12,
     )
-    with whole(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png")
+    return figure
 
 
 def _panel(axes, curve: Forecast) -> None:
@@ -160,24 +157,21 @@ def _panel(axes, curve: Forecast) -> None:
     axes.axvspan(cut, max(curve.grid[-1], cut), color="0.96", zorder=0)
     axes.axvline(cut, color="0.55", linewidth=1, linestyle=":", zorder=1)
     for b, mag in curve.curve.items():
-        colour, marker = BAND_STYLE[BANDS[b]]
+        colour = BAND_STYLE[BANDS[b]][0]
         for width, alpha in ((1.96, 0.10), (1.0, 0.18)):
             spread = width * curve.sigma[b]
             axes.fill_between(curve.grid, mag - spread, mag + spread, color=colour, alpha=alpha, linewidth=0)
         axes.plot(curve.grid, mag, color=colour, linewidth=1.4, zorder=2)
-        for chosen, face in ((shown, colour), (~shown, "white")):
-            own = chosen & (curve.band == b)
-            axes.errorbar(
-                curve.dt[own], curve.mag[own], curve.magerr[own], fmt=marker, color=colour, ecolor=colour,
-                markersize=5, markerfacecolor=face, elinewidth=0.9, zorder=3,
-            )  # fmt: skip
+    for own, hollow in ((shown, False), (~shown, True)):
+        columns = (curve.dt[own], curve.mag[own], curve.magerr[own], curve.band[own])
+        draw_detections(axes, *columns, hollow=hollow)
     axes.set_title(_caption(curve), fontsize=9.5)
     # Observations and curves set the range; a wide uncertainty must not.
     mag = np.concatenate([curve.mag, *curve.curve.values()])
     margin = max(0.08 * np.ptp(mag), 0.15)
     axes.set_ylim(mag.max() + margin, mag.min() - margin)  # bright is up
     axes.set_xlim(-0.02 * curve.grid[-1], curve.grid[-1])
-    _plain(axes)
+    tidy(axes)
 
 
 def _caption(curve: Forecast) -> str:
@@ -187,23 +181,3 @@ def _caption(curve: Forecast) -> str:
     found = [np.interp(t, curve.grid, curve.curve[b]) for t, b in zip(curve.dt[later], curve.band[later])]
     error = np.median(np.abs(np.array(found) - curve.mag[later]))
     return f"{curve.title}\n{later.sum()} later detections, median |Δmag| = {error:.2f} mag"
-
-
-def _legend(bands: Sequence[int]) -> list:
-    handles = []
-    for b in bands:
-        colour, marker = BAND_STYLE[BANDS[b]]
-        handles.append(Line2D([], [], color=colour, marker=marker, linewidth=1.4, label=f"{BANDS[b]} band"))
-    grey = {"color": "0.3", "marker": "o", "linestyle": "none"}
-    handles.append(Line2D([], [], **grey, label="shown (1σ error)"))
-    handles.append(Line2D([], [], **grey, markerfacecolor="white", label="later, not shown"))
-    handles.append(Patch(color="0.3", alpha=0.3, label="68 % and 95 % of the curve"))
-    handles.append(Line2D([], [], color="0.55", linestyle=":", label="last detection shown"))
-    return handles
-
-
-def _plain(axes) -> None:
-    axes.grid(color="0.92", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=9)

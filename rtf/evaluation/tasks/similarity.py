@@ -1,10 +1,7 @@
-"""Search by similarity: are the nearest fingerprints of the same class, and does a source find itself?
+"""Similarity: are the nearest fingerprints of the same class, and does a source find itself?
 
 Notable:
-- fingerprints are standardised with the training split's mean and deviation before the cosine: a mean that
-  all share makes every cosine 1, and a few wide dimensions would decide alone. `scaling` says otherwise
-- precision at k: of a test source's k nearest test sources, itself left out, the share of its own class;
-  chance is the share of its class among the others
+- precision at k: of a test source's k nearest test sources, itself left out, the share of its own class
 - self-retrieval: a test source known by its first N detections looks for itself among all test sources at all
   their detections. Only sources with more than N detections ask: the others are identical to their goal
 - equal cosines count as the mean over their orders (`rtf.evaluation.search`)
@@ -12,104 +9,69 @@ Notable:
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from rtf.classes import COARSE, FINE, UNKNOWN
-from rtf.encoding.fingerprinter import Fingerprinter
-from rtf.evaluation import tables
+from rtf.classes import UNKNOWN
+from rtf.evaluation.classification import checked_counts
+from rtf.evaluation.record import CHANCE, Record, record, record_table, select
+from rtf.evaluation.run import LEVELS, Evaluated, Inputs
 from rtf.evaluation.search import precision_at, recall_at, scaler, self_ranks
-from rtf.evaluation.statistics import bootstrap, format_estimate
-from rtf.evaluation.tasks.early import checked_counts
-from rtf.evaluation.tasks.similarity_figure import similarity_figure
-from rtf.files import write_json
-from rtf.store.store import Store
+from rtf.evaluation.statistics import bootstrap
+from rtf.figures import count_axis, legend, tidy, whiskers
 
-COUNTS = (3, 5, 10, 20)
-LEVELS = {"coarse": COARSE, "fine": FINE}
+BEST = "best possible"
+_FOUND = (1, 10)
+_SCALED = {
+    "standardise": "standardised with the mean and deviation of the train split",
+    "centre": "less the mean of the train split",
+    "none": "as they are",
+}
 
 
-def run_similarity(
-    model: Fingerprinter,
-    store: Store,
-    out: Path,
-    *,
-    counts: Sequence[int] = COUNTS,
-    scaling: str = "standardise",
-    k: int = 10,
-    seed: int,
-    n_bootstrap: int,
-) -> tuple[list[tables.Table], list[Path]]:
-    """Precision at k by class, and recall of a source by itself at few detections.
+def similarity(given: Inputs, *, counts: Sequence[int | str], scaling: str, k: int) -> Evaluated:
+    """Score precision at k by class, and recall of a source by itself at few detections.
 
-    Writes similarity.json, similarity.md and similarity.png.
-
-    Raises
-    ------
-    ValueError : an unknown scaling, counts that are not numbers, fewer than two test sources with a class
+    Parameters
+    ----------
+    counts : numbers of detections a source is searched by
+    scaling : of fingerprints before the cosine, see `scaler`
+    k : neighbours whose class is compared
     """
-    counts = [n for n in checked_counts(counts) if n != "all"]  # at all detections a source is itself
-    detections = store.detections("test", cutouts=model.needs_cutouts)
-    train = model.encode(store.detections("train", cutouts=model.needs_cutouts)).latent
-    scale = scaler(train, scaling)
-    found = model.encode(detections)
-    index = scale(found.latent)
-    here = store.sources("test")
-    truth = {"coarse": store.coarse[here], "fine": store.label[here]}
-    settings = {"seed": seed, "n_resamples": n_bootstrap}
-
-    precision = {
-        level: class_precision(index, truth[level], names, k, **settings) for level, names in LEVELS.items()
-    }
-    recall = []
-    for n in counts:
-        asking = np.flatnonzero(found.n_detections > n)
-        if not len(asking):
-            recall.append({"n_detections": n, "n_queries": 0})
-            continue
-        query = scale(model.encode(detections.take(asking), first=n).latent)
-        recall.append({"n_detections": n, **self_recall(query, asking, index, **settings)})
-
-    write_json(
-        out / "similarity.json",
-        tables.plain({"scaling": scaling, "k": k, "precision": precision, "recall": recall, **settings}),
-    )
-    how = _how(scaling, n_bootstrap, seed)
-    made = [recall_table(recall, len(index), how)]
-    made += [
-        precision_table(p, f"Precision at {k}, {level} classes", k, how) for level, p in precision.items()
-    ]
-    tables.write_markdown(out / "similarity.md", made)
-    similarity_figure(recall, precision["fine"], len(index), k, out / "similarity.png")
-    return made, [out / "similarity.png"]
+    test = given.split("test")
+    scale = scaler(given.split("train").found.latent, scaling)
+    index = scale(test.found.latent)
+    records = []
+    for n in checked_counts(counts):
+        asking = np.flatnonzero(test.found.n_detections > n) if n else []  # by all, a source is itself
+        if len(asking):
+            query = scale(given.model.encode(test.detections.take(asking), first=n).latent)
+            records += self_recall(query, asking, index, n, given.resamples)
+    for level, names in LEVELS.items():
+        records += class_precision(index, test.label[level], names, level, k, given.resamples)
+    return Evaluated(records, similarity_tables(given, records, len(index), scaling, k),
+                     {"similarity.png": similarity_figure(records, len(index), k)})  # fmt: skip
 
 
-def self_recall(query, own, index, *, seed: int, n_resamples: int) -> dict:
-    """Recall at 1 and 10 and the median rank, with intervals, and what chance gives; see `self_ranks`."""
+def self_recall(query, own, index, shown: int, resamples: Mapping) -> list[Record]:
+    """Score recall at 1 and 10, the median rank, and what chance gives; see `self_ranks`."""
     above, equal = self_ranks(query, own, index)
-    hits = np.column_stack([recall_at(above, equal, k) for k in (1, 10)])
-    at_1, at_10 = bootstrap(
-        lambda counts: counts @ hits / len(query), len(query), seed=seed, n_resamples=n_resamples
-    )
-    rank = float(np.median(above + (equal + 1) / 2))
-    chance = {f"chance_at_{k}": min(k / len(index), 1.0) for k in (1, 10)}
-    return {
-        "n_queries": len(query), "n_index": len(index), "recall_at_1": at_1, "recall_at_10": at_10,
-        "median_rank": rank, **chance,
-    }  # fmt: skip
+    hits = np.column_stack([recall_at(above, equal, k) for k in _FOUND])
+    found = bootstrap(lambda counts: counts @ hits / len(query), len(query), **resamples)
+    keys = {"level": "self-retrieval", "shown": shown, "n": len(query)}
+    records = [record(f"recall at {k}", e, **keys) for k, e in zip(_FOUND, found)]
+    records += [record(f"recall at {k}", min(k / len(index), 1), method=CHANCE, **keys) for k in _FOUND]
+    return [*records, record("median rank", np.median(above + (equal + 1) / 2), **keys)]
 
 
 def class_precision(
-    index: np.ndarray, label: np.ndarray, names: Sequence[str], k: int, *, seed: int, n_resamples: int
-) -> dict:
-    """Precision at k of each class, of all sources, and the mean over classes; sources without a class are
-    neither asked about nor found.
+    index: np.ndarray, label: np.ndarray, names: Sequence[str], level: str, k: int, resamples: Mapping
+) -> list[Record]:
+    """Score precision at k of all sources, each class, and the mean over classes.
 
-    Returns
-    -------
-    rows of {name, n_sources, precision, chance, best}, and n_unknown. `best` is what a perfect search would
-    reach: a class of fewer than k + 1 sources cannot fill k places
+    Sources without a class are neither asked about nor found. Beside each: chance, the share of the class
+    among the others; and the best possible, for a class of fewer than k + 1 sources cannot fill k places.
 
     Raises
     ------
@@ -135,66 +97,78 @@ def class_precision(
         mean = np.nanmean(by_class, axis=1, keepdims=True)
         return np.concatenate([overall, mean, by_class], axis=1).reshape(len(counts), -1)
 
-    estimates = bootstrap(statistic, len(label), seed=seed, n_resamples=n_resamples)
-    groups = ["all sources", "mean over classes", *(names[c] for c in classes)]
-    sizes = [len(label), len(label), *count[classes]]
-    rows = [
-        {"name": name, "n_sources": int(size), "precision": p, "chance": c, "best": b}
-        for name, size, p, c, b in zip(groups, sizes, *(estimates[i::3] for i in range(3)), strict=True)
-    ]
-    return {"rows": rows, "n_unknown": int((~known).sum())}
-
-
-def recall_table(recall: Sequence[Mapping], n_index: int, how: Sequence[str]) -> tables.Table:
-    """One row a number of detections."""
-    rows = []
-    for r in recall:
-        cells = ["–"] * 5
-        if r["n_queries"]:
-            cells = [format_estimate(r["recall_at_1"]), f"{r['chance_at_1']:.4f}"]
-            cells += [
-                format_estimate(r["recall_at_10"]),
-                f"{r['chance_at_10']:.4f}",
-                f"{r['median_rank']:.0f}",
-            ]
-        rows.append((str(r["n_detections"]), *cells, f"{r['n_queries']:,}"))
-    columns = (
-        "detections", "recall at 1", "chance at 1", "recall at 10", "chance at 10", "median rank",
-        "sources asking",
-    )  # fmt: skip
-    note = (
-        f"A test source by its first N detections looks for itself among {n_index:,} test sources at all "
-        "their detections; only sources with more than N ask."
-    )
-    return tables.Table("Finding itself again", columns, tuple(rows), (note, *how))
-
-
-def precision_table(result: Mapping, title: str, k: int, how: Sequence[str]) -> tables.Table:
-    """One row a class."""
-    rows = tuple(
-        (
-            r["name"], f"{r['n_sources']:,}", format_estimate(r["precision"]), format_estimate(r["chance"]),
-            f"{r['best'].value:.3f}",
-        )
-        for r in result["rows"]
-    )  # fmt: skip
-    notes = [
-        f"Share of the {k} most similar other test sources that are of the same class. chance: share of the "
-        f"class among them; best possible: less than 1 where a class has not {k} others."
-    ]
-    if result["n_unknown"]:
-        notes.append(f"left out, no label: {result['n_unknown']:,} test sources.")
-    columns = ("class", "test sources", f"precision at {k}", "chance", "best possible")
-    return tables.Table(title, columns, rows, (*notes, *how))
-
-
-def _how(scaling: str, n_resamples: int, seed: int) -> list[str]:
-    done = {
-        "standardise": "standardised with the mean and deviation of the train split",
-        "centre": "less the mean of the train split",
-        "none": "as they are",
-    }
+    found = bootstrap(statistic, len(label), **resamples)
+    groups = ["all", "mean over classes", *(names[c] for c in classes)]
+    sizes = [len(label), len(label), *count[classes].tolist()]
     return [
-        f"Cosine of fingerprints {done[scaling]}; equal cosines in random order.",
-        f"95 % intervals: {n_resamples:,} bootstrap resamples of the test sources that ask, seed {seed}.",
+        record("precision", found[3 * j + i], method=method, level=level, group=group, n=size)
+        for j, (group, size) in enumerate(zip(groups, sizes))
+        for i, method in enumerate(("model", CHANCE, BEST))
     ]
+
+
+def similarity_tables(given: Inputs, records: list[Record], n: int, scaling: str, k: int) -> list:
+    """Self-retrieval by number of detections, and precision by class."""
+    how = [f"Cosine of fingerprints {_SCALED[scaling]}; equal cosines in random order.", given.how]
+    columns = {
+        f"{method} at {j}".replace("model", "recall"): {"score": f"recall at {j}", "method": method}
+        for j in _FOUND for method in ("model", CHANCE)
+    }  # fmt: skip
+    note = (
+        f"A test source by its first N detections looks for itself among {n:,} test sources at all their "
+        "detections; only sources with more than N ask."
+    )
+    tables = [record_table(
+        "Finding itself again", select(records, level="self-retrieval"), {"detections": "shown"},
+        columns | {"median rank": {"score": "median rank"}}, [note, *how], "sources asking",
+    )]  # fmt: skip
+    for level in LEVELS:
+        notes = [
+            f"Share of the {k} most similar other test sources that are of the same class; best possible: "
+            f"less than 1 where a class has not {k} others.",
+            *how,
+        ]
+        if unknown := int((given.split("test").label[level] == UNKNOWN).sum()):
+            notes.insert(1, f"Left out, no label: {unknown:,} test sources.")
+        columns = {m: {"method": m} for m in ("model", CHANCE, BEST)}
+        own = select(records, level=level)
+        tables.append(
+            record_table(f"Precision at {k}, {level} classes", own, {"class": "group"}, columns, notes)
+        )
+    return tables
+
+
+def similarity_figure(records: Sequence[Record], n: int, k: int) -> Figure:
+    """Recall against the number of detections, and precision by fine class, with 95 % intervals."""
+    figure = Figure(figsize=(11.5, 5.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    for j, colour, marker in ((1, "#1f4e9c", "o"), (10, "#d9822b", "s")):
+        line = select(records, score=f"recall at {j}", method="model")
+        left.errorbar(
+            [r.shown for r in line], [r.value for r in line], whiskers(line), color=colour, marker=marker,
+            markersize=6, markeredgecolor="white", linewidth=1.8, elinewidth=1.2, capsize=3,
+            label=f"recall at {j}",
+        )  # fmt: skip
+        left.axhline(min(j / n, 1), color=colour, linestyle=":", linewidth=1.4, label=f"chance at {j}")
+    if line:
+        count_axis(left, [r.shown for r in line], [f"{r.shown}\n({r.n:,})" for r in line])
+    left.set_ylim(bottom=-0.01)
+    left.set_xlabel("detections a source is searched by (sources asking)")
+    left.set_ylabel("share of sources that find themselves")
+    left.set_title(f"a source finds itself among {n:,}", fontsize=11)
+    fine = select(records, level="fine", method="model")
+    y = np.arange(len(fine))[::-1]
+    value = [r.value for r in fine]
+    right.barh(y, value, color="#9db8dd", height=0.66, label=f"precision at {k}")
+    right.errorbar(value, y, xerr=whiskers(fine), fmt="none", ecolor="#1f4e9c", capsize=3)
+    for method, colour in ((CHANCE, "#b2182b"), (BEST, "0.35")):
+        place = [r.value for r in select(records, level="fine", method=method)]
+        right.plot(place, y, "|", color=colour, markersize=15, markeredgewidth=2, label=method)
+    right.set_yticks(y, [f"{r.group} ({r.n:,})" for r in fine])
+    right.set_xlim(0, 1.02)
+    right.set_xlabel(f"share of the {k} nearest of the same class")
+    right.set_title("neighbours by class (test sources)", fontsize=11)
+    tidy(left, right)
+    legend(figure, (left, right))
+    figure.suptitle("Search by cosine among fingerprints of the test split, 95 % intervals", fontsize=13)
+    return figure

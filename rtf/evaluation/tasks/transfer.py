@@ -1,4 +1,4 @@
-"""From simulated to real: a model trained on simulated sources alone classifies light curves of the sky.
+"""Transfer: does a model trained on simulated sources alone classify light curves of the sky?
 
 Notable:
 - nothing is tuned on a real source: the probe for N detections is fitted on the run's own training split at
@@ -6,45 +6,42 @@ Notable:
 - beside every real score stands the same one on the simulated test split of the same classes: the difference
   is what the simulation lacks
 - SN Ia against TDE is ranked by p(TDE) / (p(TDE) + p(SN Ia)), which no prior of the other classes changes
-- a table of plain numbers of both kinds of light curves says where they differ
+- a table of plain numbers of both kinds of light curves says where they differ: the probability that a real
+  source lies above a simulated one (ties half) is 0.5 where they agree, whatever their units and shapes
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from rtf.alerts.history import Detections, join
+from rtf.alerts.history import BANDS, Detections, join
 from rtf.classes import FINE, UNKNOWN, coarse_label
-from rtf.encoding.fingerprinter import Fingerprinter
-from rtf.evaluation import metrics, tables
-from rtf.evaluation.statistics import Estimate, bootstrap, format_estimate
-from rtf.evaluation.tasks import domain
-from rtf.evaluation.tasks.early import LEVELS, checked_counts, coarse_probability
-from rtf.evaluation.tasks.probe import ProbeResult, fit_probe, score_probabilities
+from rtf.evaluation import classification as cls
+from rtf.evaluation import statistics
+from rtf.evaluation.record import MAJORITY, Record, distinct, record, record_table, select, shown_text
+from rtf.evaluation.run import LEVELS, Evaluated, Inputs
 from rtf.figures import confusion_figure
-from rtf.files import write_json
-from rtf.store.store import Store, open_store
+from rtf.store.store import open_store
 
-COUNTS = (5, 10, 20, "all")
 SN_IA, TDE = FINE.index("SN Ia"), FINE.index("TDE")
+RANKED = "ROC-AUC SN Ia / TDE"
+REAL, SIMULATED, BARE = "real", "simulated", "simulated, bare"
+ABOVE = "P(real > simulated)"
+#: Sources of either kind below which a class is not compared.
+FEWEST = 5
+#: Closer detections belong to one visit of the field [day].
+_ONE_VISIT = 0.1
+QUANTITIES = (
+    "detections", "span [day]", "median gap [day]", "first to brightest [day]", "first mag", "brightest mag",
+    "range [mag]", "median magerr [mag]", *(f"share of {band}" for band in BANDS),
+)  # fmt: skip
 
 
-def run_transfer(
-    model: Fingerprinter,
-    store: Store,
-    out: Path,
-    *,
-    stores: Sequence[str],
-    counts: Sequence[int | str] = COUNTS,
-    seed: int,
-    n_bootstrap: int,
-) -> tuple[list[tables.Table], list[Path]]:
-    """Scores of real sources at each number of detections, coarse and fine, and why they are what they are.
-
-    Writes transfer.json, transfer.md and transfer_{coarse,fine}_{probe,head}.png (confusion at all
-    detections).
+def transfer(given: Inputs, *, stores: Sequence[str], counts: Sequence[int | str]) -> Evaluated:
+    """Score real sources at each number of detections, coarse and fine, and describe how they differ.
 
     Parameters
     ----------
@@ -53,70 +50,74 @@ def run_transfer(
 
     Raises
     ------
-    ValueError : no store given, a real source that the run was trained on, counts that are neither, no real
-        source of a class with training sources
+    ValueError : no store given, a real source that the run was trained on, no real source of a class with
+        training sources
     """
-    counts = checked_counts(counts)
-    real, label, n_sources = read_real(
-        stores, model.needs_cutouts, set(store.object_id[store.sources("train")])
-    )
-    ours = {s: store.detections(s, cutouts=model.needs_cutouts) for s in ("train", "test")}
-    own_label = {s: store.label[store.sources(s)].astype(np.int64) for s in ours}
-    label, left_out = only_trained(label, own_label["train"])
+    model, train, test = given.model, given.split("train"), given.split("test")
+    known = given.trained | set(train.object_id)
+    real, label, sizes = read_real(stores, model.needs_cutouts, known)
+    learn = train.label["fine"]
+    label, left_out = only_trained(label, learn)
     # the simulated test split, cut to the classes that the real sources have
-    same = np.where(np.isin(own_label["test"], np.unique(label[label >= 0])), own_label["test"], UNKNOWN)
-
-    scored = [("real", real, label), ("simulated", ours["test"], same)]
+    same = np.where(np.isin(test.label["fine"], np.unique(label[label >= 0])), test.label["fine"], UNKNOWN)
+    scored = {REAL: (real, label), SIMULATED: (test.detections, same)}
     if model.needs_cutouts or "metadata" in model.modalities:
-        scored.append(("simulated, bare", without(ours["test"], real), same))
-    results: dict = {level: {} for level in LEVELS}
-    ranking: dict = {}
-    settings = {"seed": seed, "n_bootstrap": n_bootstrap}
-    for n in counts:
-        first = None if n == "all" else n
-        train = model.encode(ours["train"], first=first)
-        fine = fit_probe(train.latent, own_label["train"])
-        coarse = fit_probe(train.latent, coarse_label(own_label["train"]))
-        for where, detections, truth in scored:
-            found = model.encode(detections, first=first)
-            given = {"probe": {"fine": _columns(fine, found.latent, len(FINE))}}
-            given["probe"]["coarse"] = _columns(coarse, found.latent, len(LEVELS["coarse"]))
-            if found.probability is not None:
-                given["head"] = {"fine": found.probability, "coarse": coarse_probability(found.probability)}
-            for reader, probability in given.items():
-                for level, names in LEVELS.items():
-                    here, there = (truth, own_label["train"])
-                    if level == "coarse":
-                        here, there = coarse_label(here), coarse_label(there)
-                    if (here != UNKNOWN).any():
-                        results[level][n, reader, where] = score_probabilities(
-                            probability[level], here, there, names, **settings
-                        )
-                ranking[n, reader, where] = ranked(probability["fine"], truth, **settings)
+        scored[BARE] = (without(test.detections, real), same)
 
-    apart = domain.compare(model.view(ours["train"]), own_label["train"], model.view(real), label, **settings)
-    notes = _notes(model, ours["train"], real, n_sources, label, left_out)
-    made = [transfer_table(results[level], ranking, level, notes) for level in LEVELS]
-    made += [mistakes_table(results["coarse"]), domain.domain_table(apart)]
-    record = {
-        "sources": n_sources, "left_out": left_out, "notes": notes, "domain": tables.plain(apart),
-        **{level: _nested({k: tables.probe_dict(r) for k, r in of.items()}) for level, of in results.items()},
-        "sn_ia_vs_tde_auc": _nested({k: tables.plain(r) for k, r in ranking.items()}),
-    }  # fmt: skip
-    write_json(out / "transfer.json", record)
-    tables.write_markdown(out / "transfer.md", made)
-    figures = []
-    for level, of in results.items():
-        for (n, reader, where), r in of.items():
-            if n == counts[-1] and where == "real":
-                figures.append(out / f"transfer_{level}_{reader}.png")
-                title = f"real sources, {reader} trained on simulated ones, {level}, {n} detections"
-                _confusion(r, figures[-1], title)
-    return made, figures
+    made, mistakes, steps = Evaluated(), {}, cls.checked_counts(counts)
+    for n in steps:
+        latent = given.encode("train", n).latent
+        probes = {"fine": cls.fit_probe(latent, learn), "coarse": cls.fit_probe(latent, coarse_label(learn))}
+        for where, (detections, truth) in scored.items():
+            found = given.encode("test", n) if where == SIMULATED else model.encode(detections, first=n)
+            truth = cls.known_where_finite(truth, found)
+            if not (truth != UNKNOWN).any():
+                continue
+            by = {"probe": {
+                level: cls.probe_probabilities(probes[level], found.latent, len(names))
+                for level, names in LEVELS.items()
+            }}  # fmt: skip
+            if (fine := found.probability) is not None:
+                by["head"] = {"fine": fine, "coarse": cls.coarse_probability(fine)}
+            for method, probability in by.items():
+                for level, names in LEVELS.items():
+                    own, of_train = (coarse_label(x) if level == "coarse" else x for x in (truth, learn))
+                    keys = {"level": level, "method": method, "shown": n}
+                    records, arrays = cls.class_scores(
+                        probability[level], own, of_train, names, **keys, **given.resamples
+                    )
+                    made.records += [
+                        replace(r, group=where if r.group == "all" else f"{where}, {r.group}")
+                        for r in records if r.group == "all" or where == REAL
+                    ]  # fmt: skip
+                    if where == REAL:
+                        mistakes[keys["level"], method, n] = cls.confusion_of(
+                            arrays, level, "/".join(map(str, filter(None, (method, n)))), len(names)
+                        )
+                made.records += ranked(probability["fine"], truth, method, n, where, given.resamples)
+    made.records = distinct(made.records)
+    notes = _notes(given, real, sizes, label, left_out)
+    for level in LEVELS:
+        own = [r for r in select(made.records, level=level) if r.group in scored]
+        made.tables.append(record_table(
+            f"Simulated to real, {level} classes", sorted(own, key=lambda r: r.method == MAJORITY),
+            {"detections": shown_text, "read by": "method", "sources": "group"},
+            (*cls.SCORES, *([RANKED] if level == "fine" else [])), notes, "number",
+        ))  # fmt: skip
+    made.tables.append(mistakes_table(made.records, mistakes))
+    apart = compare(given.view("train"), learn, model.view(real), label, given.resamples)
+    made.records += apart
+    made.tables.append(apart_table(apart))
+    for (level, method, n), confusion in mistakes.items():
+        if n == steps[-1]:
+            title = f"real sources, {method} trained on simulated ones, {level}, {n or 'all'} detections"
+            figure = confusion_figure(confusion, LEVELS[level], title)
+            made.figures[f"transfer_{level}_{method}.png"] = figure
+    return made
 
 
 def read_real(
-    stores: Sequence[str], cutouts: bool = False, trained: set[str] = frozenset()
+    stores: Sequence[str], cutouts: bool = False, trained: frozenset[str] | set[str] = frozenset()
 ) -> tuple[Detections, np.ndarray, dict[str, int]]:
     """All sources of several stores as one: detections, (N,) fine labels, and how many each store has.
 
@@ -130,8 +131,7 @@ def read_real(
     parts, labels, sizes = [], [], {}
     for path in stores:
         opened = open_store(path)
-        known = sorted(trained & set(opened.object_id))
-        if known:
+        if known := sorted(trained & set(opened.object_id)):
             raise ValueError(
                 f"{path}: {len(known)} of its sources are in the run's training split ({known[0]}, ...): "
                 "that would be no transfer"
@@ -169,8 +169,10 @@ def only_trained(label: np.ndarray, train_label: np.ndarray) -> tuple[np.ndarray
     return kept, left_out
 
 
-def ranked(probability: np.ndarray, label: np.ndarray, *, seed: int, n_bootstrap: int) -> dict | None:
-    """ROC-AUC of TDE against SN Ia by p(TDE) / (p(TDE) + p(SN Ia)), or None where either is absent.
+def ranked(
+    probability: np.ndarray, label: np.ndarray, method: str, shown: int | None, where: str, resamples: Mapping
+) -> list[Record]:
+    """Score the ROC-AUC of TDE against SN Ia by p(TDE) / (p(TDE) + p(SN Ia)); nothing where either is absent.
 
     Parameters
     ----------
@@ -180,102 +182,113 @@ def ranked(probability: np.ndarray, label: np.ndarray, *, seed: int, n_bootstrap
     two = np.isin(label, (SN_IA, TDE))
     truth = (label[two] == TDE).astype(int)
     if not truth.any() or truth.all():
-        return None
+        return []
     pair = np.asarray(probability, float)[two][:, [SN_IA, TDE]]
     total = pair.sum(1)
     score = np.where(total > 0, pair[:, 1] / np.where(total > 0, total, 1), 0.5)
-
-    def auc(counts):
-        return metrics.class_auc(truth, np.column_stack([1 - score, score]), counts)[:, 1]
-
-    found = bootstrap(auc, len(truth), n_resamples=n_bootstrap, seed=seed)
-    return {"auc": found, "n_sn_ia": int((truth == 0).sum()), "n_tde": int(truth.sum())}
+    keys = {"level": "fine", "method": method, "shown": shown, "group": where, "n": len(truth)}
+    return [record(RANKED, _auc(truth, score, resamples), **keys)]
 
 
-def transfer_table(
-    results: dict[tuple, ProbeResult], ranking: dict[tuple, dict | None], level: str, notes: Sequence[str]
-) -> tables.Table:
-    """One row a number of detections, reader and kind of source, then the majority-class baselines."""
-    rows, baselines = [], {}
-    for (n, reader, where), r in results.items():
-        scores = [format_estimate(e) for e in (r.accuracy, r.balanced_accuracy, r.auc)]
-        pair = ranking[n, reader, where]
-        auc = format_estimate(pair["auc"] if pair else Estimate(*3 * (np.nan,)))
-        rows.append((str(n), reader, where, *scores, auc, f"{int(r.test_count.sum()):,}"))
-        baselines[where] = r
-    for where, r in baselines.items():
-        scores = [format_estimate(e) for e in (r.baseline.accuracy, r.baseline.balanced_accuracy)]
-        name = f"majority class ({r.baseline.class_name})"
-        rows.append((name, "", where, *scores, "0.500", "0.500", f"{int(r.test_count.sum()):,}"))
-    counts = "; ".join(
-        f"{where}: "
-        + ", ".join(f"{n} {int(k):,}" for n, k in zip(r.class_names, r.test_count, strict=True) if k)
-        for where, r in baselines.items()
-    )
-    r = next(iter(results.values()))
-    how = f"95 % intervals: {r.n_resamples:,} bootstrap resamples of the sources, seed {r.seed}."
-    columns = (
-        "detections", "read by", "sources", "accuracy", "balanced accuracy", "ROC-AUC (macro)",
-        "ROC-AUC SN Ia / TDE", "number",
-    )  # fmt: skip
-    title = f"Simulated to real, {level} classes"
-    return tables.Table(title, columns, tuple(rows), (how, f"Sources scored, {counts}.", *notes))
-
-
-def mistakes_table(results: dict[tuple, ProbeResult]) -> tables.Table:
+def mistakes_table(records: list[Record], mistakes: Mapping):
     """Recall of each real class at each number of detections, and what it is taken for most."""
-    rows = []
-    for (n, reader, where), r in results.items():
-        if where != "real":
+    own = [r for r in select(records, level="coarse", score="recall") if r.group.startswith(f"{REAL}, ")]
+    names = LEVELS["coarse"]
+    own.sort(key=lambda r: names.index(r.group.removeprefix(f"{REAL}, ")))
+
+    def taken(r: Record) -> str:
+        confusion = mistakes[r.level, r.method, r.shown]
+        return cls.most_confused(confusion, names, names.index(r.group.removeprefix(f"{REAL}, ")))
+
+    rows = {"class": "group", "detections": shown_text, "read by": "method", "most taken for": taken}
+    return record_table("Real sources by class, coarse", own, rows, ("recall",), (), "real sources")
+
+
+def describe(detections: Detections) -> dict[str, np.ndarray]:
+    """The `QUANTITIES` of each source: (N,) each, NaN where a source does not have one.
+
+    A gap is the time between detections at least 0.1 day apart (two bands of one visit are no cadence).
+    """
+    rows = np.full((len(detections), len(QUANTITIES)), np.nan)
+    for k, (a, b) in enumerate(pairwise(detections.offset)):
+        if a == b:
             continue
-        for c in np.flatnonzero(r.test_count):
-            wrong = np.where(np.arange(len(r.class_names)) == c, 0, r.confusion[c])
-            taken = f"{r.class_names[wrong.argmax()]} ({wrong.max():,})" if wrong.any() else "–"
-            recall, total = format_estimate(r.recall[c]), f"{r.test_count[c]:,}"
-            rows.append((r.class_names[c], str(n), reader, recall, taken, total))
-    rows.sort(key=lambda row: list(LEVELS["coarse"]).index(row[0]))
-    columns = ("class", "detections", "read by", "recall", "most taken for", "real sources")
-    return tables.Table("Real sources by class, coarse", columns, tuple(rows))
+        day, mag = detections.mjd[a:b] - detections.mjd[a], detections.mag[a:b]
+        gap = np.diff(day)
+        gap = gap[gap >= _ONE_VISIT]
+        rows[k] = (
+            b - a, day[-1], np.median(gap) if len(gap) else np.nan, day[mag.argmin()], mag[0], mag.min(),
+            np.ptp(mag), np.median(detections.magerr[a:b]),
+            *np.bincount(detections.band[a:b], minlength=len(BANDS)) / (b - a),
+        )  # fmt: skip
+    return dict(zip(QUANTITIES, rows.T))
 
 
-def _notes(model, ours: Detections, real: Detections, n_sources, label, left_out) -> list[str]:
-    sizes = ", ".join(f"{name} {n:,}" for name, n in n_sources.items())
-    notes = [f"Real sources: {sizes}; scored {int((label != UNKNOWN).sum()):,}."]
-    left = ", ".join(f"{n:,} {why}" for why, n in left_out.items() if n)
-    if left:
+def compare(
+    simulated: Detections, simulated_label: np.ndarray, real: Detections, real_label: np.ndarray,
+    resamples: Mapping,
+) -> list[Record]:  # fmt: skip
+    """Score the medians of both, and the probability that real is above simulated, by class and quantity."""
+    described, records = (describe(simulated), describe(real)), []
+    for c in np.unique(real_label[real_label >= 0]):
+        members = simulated_label == c, real_label == c
+        if min(m.sum() for m in members) < FEWEST:
+            continue
+        for name in QUANTITIES:
+            ours, theirs = (d[name][m][np.isfinite(d[name][m])] for d, m in zip(described, members))
+            if not len(ours) or not len(theirs):
+                continue
+            keys = {"level": "light curves", "group": FINE[c], "n": len(theirs)}
+            for method, values in ((SIMULATED, ours), (REAL, theirs)):
+                median = statistics.WeightedMedian(values, np.arange(len(values)))
+                found = statistics.bootstrap(median, len(values), **resamples)
+                records.append(record(name, found, method=method, **keys))
+            truth = np.repeat([0, 1], [len(ours), len(theirs)])
+            found = _auc(truth, np.concatenate([ours, theirs]), resamples)
+            records.append(record(name, found, method=ABOVE, **keys))
+    return records
+
+
+def apart_table(records: list[Record]):
+    """Each quantity of each class, the farthest apart first within a class."""
+    off = {(r.group, r.score): -abs(r.value - 0.5) for r in select(records, method=ABOVE)}
+    own = sorted(records, key=lambda r: (FINE.index(r.group), off[r.group, r.score]))
+    notes = (
+        "The model's view of each source; simulated: training split. 0.5: the distributions agree; 0 or 1: "
+        f"they do not overlap. Classes of fewer than {FEWEST} sources of either kind are left out. "
+        "Intervals: bootstrap over sources.",
+    )
+    columns = {f"{m}, median": {"method": m} for m in (SIMULATED, REAL)} | {ABOVE: {"method": ABOVE}}
+    rows = {"class": "group", "quantity": "score"}
+    title = "Simulated and real light curves, by class"
+    return record_table(title, own, rows, columns, notes, "real sources")
+
+
+def _auc(truth: np.ndarray, score: np.ndarray, resamples: Mapping) -> statistics.Estimate:
+    def auc(counts):
+        return statistics.class_auc(truth, np.column_stack([-score, score]), counts)[:, 1]
+
+    return statistics.bootstrap(auc, len(truth), **resamples)
+
+
+def _notes(given: Inputs, real: Detections, sizes: Mapping, label, left_out: Mapping) -> list[str]:
+    model, ours = given.model, given.split("train").detections
+    notes = [
+        given.how,
+        f"Real sources: {', '.join(f'{name} {n:,}' for name, n in sizes.items())}; "
+        f"scored {int((label != UNKNOWN).sum()):,}.",
+        *cls.class_notes(label, given.split("train").label["fine"], FINE)[:1],
+    ]
+    if left := ", ".join(f"{n:,} {why}" for why, n in left_out.items() if n):
         notes.append(f"Real sources left out: {left}.")
+    shares = {}
     if "metadata" in model.modalities:
-        shares = (100 * np.isfinite(d.metadata).any(1).mean() for d in (real, ours))
-        notes.append(
-            "Detections with any metadata: {:.0f} % real, {:.0f} % simulated; missing is masked.".format(
-                *shares
-            )
-        )
-    if model.needs_cutouts or "metadata" in model.modalities:
-        notes.append("Simulated, bare: without the metadata and stamps that no real detection has.")
+        shares["any metadata"] = [np.isfinite(d.metadata).any(1).mean() for d in (real, ours)]
     if model.needs_cutouts:
-        shares = (0.0 if d.stamp is None else 100 * (d.stamp >= 0).mean() for d in (real, ours))
-        notes.append(
-            "Detections with stamps: {:.0f} % real, {:.0f} % simulated; missing is masked.".format(*shares)
-        )
+        shares["stamps"] = [0.0 if d.stamp is None else (d.stamp >= 0).mean() for d in (real, ours)]
+    for what, (theirs, own) in shares.items():
+        text = f"{100 * theirs:.0f} % real, {100 * own:.0f} % simulated"
+        notes.append(f"Detections with {what}: {text}; missing is masked.")
+    if shares:
+        notes.append("Simulated, bare: without the metadata and stamps that no real detection has.")
     return notes
-
-
-def _confusion(result: ProbeResult, path: Path, title: str) -> None:
-    # only classes that are there or were answered
-    used = np.flatnonzero(result.confusion.sum(0) + result.confusion.sum(1))
-    names = [result.class_names[c] for c in used]
-    confusion_figure(result.confusion[np.ix_(used, used)], names, path, title)
-
-
-def _columns(probe, fingerprints: np.ndarray, n_classes: int) -> np.ndarray:
-    probability = np.zeros((len(fingerprints), n_classes))
-    probability[:, probe.classes] = probe.probabilities(fingerprints)
-    return probability
-
-
-def _nested(flat: dict[tuple, object]) -> dict:
-    nested: dict = {}
-    for (n, reader, where), value in flat.items():
-        nested.setdefault(str(n), {}).setdefault(reader, {})[where] = value
-    return nested

@@ -6,6 +6,8 @@ import numpy as np
 
 from rtf.alerts.history import concatenate
 from rtf.classes import FINE, coarse_label
+from rtf.encoding.fingerprinter import Fingerprints, Rebuilt
+from rtf.evaluation.run import Inputs
 from rtf.features.view import view
 from tests.sources import made_up_sources
 
@@ -18,6 +20,7 @@ class FakeModel:
     def __init__(self, head: bool = True, temperature: float = 2.0):
         self.head, self.temperature = head, temperature
         self.config = SimpleNamespace(latent_dim=6)
+        self.model = SimpleNamespace(decoder=None)
         self.asked = []
 
     def view(self, detections, first=None):
@@ -38,36 +41,50 @@ class FakeModel:
             logit = (latent - latent.mean(0)) / (latent.std(0) + 1e-6) @ logit
             odds = np.exp(logit - logit.max(1, keepdims=True))
             probability = (odds / odds.sum(1, keepdims=True)).astype(np.float32)
-        return SimpleNamespace(
-            latent=latent, probability=probability, error=latent[:, 1], n_detections=seen.length,
-            last=seen.length - 1,
-        )  # fmt: skip
+        return Fingerprints(latent, probability, latent[:, 1], seen.length, seen.length - 1)
 
     def reconstruct(self, histories, first=None):
         detections = concatenate(histories) if isinstance(histories, list) else histories
         seen = self.view(detections, first)
         start = np.repeat(seen.mjd[seen.offset[:-1]], seen.length)
-        return SimpleNamespace(
-            seen=seen, dt=seen.mjd - start, mag=seen.mag + 0.1, magerr=seen.magerr, band=seen.band.astype(int)
-        )
+        days = seen.mjd - start
+        return Rebuilt(seen, days, seen.mag + 0.1, seen.magerr, seen.band.astype(int))
 
 
 class FakeStore:
-    """Made-up sources: the first 60 % training, then 20 % validation, 20 % test."""
+    """Sources in memory: made-up ones, of which 60 % are for training, 20 % each for validation and test.
 
-    path, has_cutouts = "fake.zarr", False
+    Parameters
+    ----------
+    splits : sources by split, in the place of made-up ones
+    """
 
-    def __init__(self, n: int = 200, seed: int = 0, sources=None):
-        self.all = made_up_sources(n, seed) if sources is None else sources
-        n = len(self.all)
-        self.cuts = {"train": (0, 3 * n // 5), "val": (3 * n // 5, 4 * n // 5), "test": (4 * n // 5, n)}
+    path, has_cutouts, digest = "fake.zarr", False, "0" * 64
+
+    def __init__(self, n: int = 200, seed: int = 0, splits=None):
+        if splits is None:
+            made = made_up_sources(n, seed)
+            splits = {
+                "train": made[: 3 * n // 5],
+                "val": made[3 * n // 5 : 4 * n // 5],
+                "test": made[4 * n // 5 :],
+            }
+        self.all, self.cuts = [], {}
+        for name, sources in splits.items():
+            self.cuts[name] = slice(len(self.all), len(self.all) + len(sources))
+            self.all += sources
+        self.n = len(self.all)
         self.label = np.array([h.label for h in self.all], np.int8)
         self.coarse = coarse_label(self.label)
         self.object_id = np.array([h.object_id for h in self.all])
-        self.n = n
 
     def sources(self, split=None):
-        return slice(0, self.n) if split is None else slice(*self.cuts[split])
+        return slice(0, self.n) if split is None else self.cuts[split]
 
     def detections(self, split=None, **_):
         return concatenate(self.all[self.sources(split)])
+
+
+def inputs(model=None, store=None, n_bootstrap: int = 40, **settings) -> Inputs:
+    """What a task is given: by default a fake model and a fake store."""
+    return Inputs(model or FakeModel(), store or FakeStore(), n_bootstrap=n_bootstrap, **settings)
