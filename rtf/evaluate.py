@@ -1,9 +1,6 @@
 """Evaluate a run: `python -m rtf.evaluate run=RUN task=probe`."""
 
-from pathlib import Path
-
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from rtf.entry import command, resolved
@@ -11,28 +8,18 @@ from rtf.entry import command, resolved
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
-    from rich.console import Console
-
-    from rtf.analysis.tables import to_rich
-    from rtf.encoding.load import load, read_config
-    from rtf.store.store import open_store
+    from rtf.console import say
+    from rtf.documents import to_rich
+    from rtf.evaluation.run import evaluate
     from rtf.training.tracking import log_results
 
     config = resolved(config)
-    run = Path(config.run)
-    model = load(run)
-    store = open_store(config.store or read_config(run).data.store)
-    out = Path(config.out or run)
-    made, figures = instantiate(config.task)(model, store, out)
-    if out == run:
-        log_results(run, HydraConfig.get().runtime.choices["task"], made, figures)
-    console = Console()
-    if not console.is_terminal:
-        console.width = 120  # a pipe or a log file has no width of its own
-    for table in made:
-        console.print(to_rich(table))
-    for figure in figures:
-        console.print(f"figure: {figure}", soft_wrap=True)
+    tasks = {HydraConfig.get().runtime.choices["task"]: config.task}
+    settings = {"seed": config.seed, "n_bootstrap": config.n_bootstrap}
+    for name, tables, figures in evaluate(config.run, tasks, store=config.store, out=config.out, **settings):
+        if config.out is None or config.out == config.run:
+            log_results(config.run, name, tables, figures)
+        say(*map(to_rich, tables), *(f"figure: {figure}" for figure in figures))
 
 
 if __name__ == "__main__":

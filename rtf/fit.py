@@ -39,7 +39,8 @@ def main(config: DictConfig) -> None:
 
 def _figures(fits, histories, config: DictConfig) -> list[Path]:
     """Random fits in OUT.png without the table's suffix, and the worst in a second one."""
-    from rtf.analysis.fit_figures import fitted_figure
+    from rtf.figures import save
+    from rtf.simulation.fit_figures import fitted_figure
 
     if not config.pictures:
         return []
@@ -50,13 +51,13 @@ def _figures(fits, histories, config: DictConfig) -> list[Path]:
     paths = [Path(config.out).with_suffix(suffix) for suffix in (".png", ".worst.png")]
     titles = (f"{len(chosen)} random fits, {config.model}", f"the {len(worst)} worst fits, {config.model}")
     for path, title, which in zip(paths, titles, (chosen, worst)):
-        fitted_figure([_fitted(fits[k], of_object[fits[k].object_id]) for k in which], path, title)
+        save(fitted_figure([_fitted(fits[k], of_object[fits[k].object_id]) for k in which], title), path)
     return paths
 
 
 def _fitted(fit, history):
-    from rtf.analysis.fit_figures import FittedCurve
     from rtf.classes import FINE, UNKNOWN
+    from rtf.simulation.fit_figures import FittedCurve
     from rtf.simulation.fitting import curve_magnitude
 
     brightest = history.mjd[np.argmin(history.mag)]

@@ -16,7 +16,7 @@ from rtf.entry import command, log_to, progress_bar, resolved
 
 @command("train")
 def main(config: DictConfig) -> float:
-    from rtf.analysis.evaluation import evaluate_run
+    from rtf.evaluation.run import evaluate
     from rtf.training.fit import fit
     from rtf.training.preemption import Preemption
     from rtf.training.runs import RunBusy, is_main, record_failure, run_folder
@@ -40,7 +40,9 @@ def main(config: DictConfig) -> float:
                 progress=partial(progress_bar, show=config.progress),
             )
             if is_main():
-                evaluate_run(run, config.evaluate, tracker.log_results)
+                settings = {"seed": config.seed, "n_bootstrap": config.n_bootstrap}
+                for done in evaluate(run, config.evaluate, again=False, **settings):
+                    tracker.log_results(*done)
     except RunBusy as error:
         if HydraConfig.get().mode == RunMode.RUN:
             raise

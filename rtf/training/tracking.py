@@ -30,8 +30,8 @@ from rtf.training.runs import METRICS, is_main, read_record
 #: Which W&B run mirrors a run folder: {mode, project, entity, id, step}, the step being the next.
 TRACKING = "tracking.json"
 MODES = ("offline", "online", "none")
-#: JSON files of a run folder that are not the results of an evaluation task.
-_NOT_RESULTS = {METRICS, TRACKING, "run.json", "history.json", "failed.json", "evaluated.json"}
+#: What evaluations measured: one file a task and store, TASK@STORE.json (`rtf.evaluation.record`).
+EVALUATIONS = "evaluations"
 _HISTORY, _FINGERPRINTS = "history.json", "fingerprints.parquet"
 
 
@@ -83,12 +83,12 @@ class Tracker(Callback):
             self.session.log({name: wandb.Image(str(path))}, step=epoch, commit=False)
 
     def log_results(self, task: str, tables: Sequence, figures: Sequence[Path]) -> None:
-        """Send what an evaluation task made: its tables and figures, and the numbers of all TASK.json.
+        """Send what an evaluation task made: its tables and figures, and the records of all tasks.
 
         Parameters
         ----------
-        task : name of the evaluation
-        tables : with a title, columns and rows of text (`rtf.analysis.tables.Table`)
+        task : name of the evaluation, with the store where it is not the run's own
+        tables : with a title, columns and rows of text (`rtf.documents.Table`)
         figures : images, or pages of HTML
         """
         if self.where["mode"] == "none":
@@ -131,14 +131,16 @@ class Tracker(Callback):
         self.session = None
 
     def _mirror(self) -> None:
-        """Numbers of the run folder to the summary, its JSON files to the files of the W&B run."""
+        """Metrics and records of the run folder to the summary, its evaluations to the W&B run's files."""
         metrics = self.run / METRICS
         if metrics.exists():
             self.session.summary.update(json.loads(metrics.read_text()))
         for path in result_files(self.run):
-            self.session.summary.update(numbers(json.loads(path.read_text()), path.stem))
+            self.session.summary.update(numbers(json.loads(path.read_text(encoding="utf-8"))))
             # A copy, not the link that `save` would make: the run folder may be moved before it is sent.
-            copy = shutil.copyfile(path, Path(self.session.dir) / path.name)
+            copy = Path(self.session.dir) / EVALUATIONS / path.name
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, copy)
             self.session.save(str(copy), base_path=self.session.dir, policy="now", glob=False)
 
     def _send_artifacts(self) -> None:
@@ -186,32 +188,27 @@ def log_results(run: str | Path, task: str, tables: Sequence, figures: Sequence[
 
 
 def result_files(run: Path) -> list[Path]:
-    """The TASK.json of a run folder."""
-    return [path for path in sorted(run.glob("*.json")) if is_result(path.name)]
+    """The evaluations of a run folder."""
+    return sorted((run / EVALUATIONS).glob("*@*.json"))
 
 
-def is_result(name: str) -> bool:
-    """Whether a file of a run folder, by its name, holds the results of an evaluation task."""
-    return name.endswith(".json") and not name.endswith(".report.json") and name not in _NOT_RESULTS
+def numbers(evaluation: dict) -> dict[str, float]:
+    """The records of an evaluation by name, such as probe/fine/accuracy or early/coarse/head/first 3/ROC-AUC.
 
-
-def numbers(value, name: str) -> dict[str, float]:
-    """The numbers in a nested result by their path, such as probe/fine/accuracy/value.
-
-    Items of a list are named by the text in them (physical/rows/band/g/mag/value), and left out without any.
+    The ends of an interval have /low and /high behind it. On a store that is not the run's own, the task is
+    TASK@STORE.
     """
-    if isinstance(value, bool) or value is None or isinstance(value, str):
-        return {}
-    if isinstance(value, int | float):
-        return {name: value}
-    if isinstance(value, list):
-        named = [(_text(item), item) for item in value if isinstance(item, dict)]
-        value = {text: item for text, item in named if text}
-    return {k: v for key, item in value.items() for k, v in numbers(item, f"{name}/{key}").items()}
-
-
-def _text(item: dict) -> str:
-    return "/".join(v for v in item.values() if isinstance(v, str) and v)
+    task = evaluation["task"]
+    if not evaluation["own"]:
+        task += f"@{evaluation['store']['digest'][:8]}"
+    found = {}
+    for record in evaluation["records"]:
+        shown = f"first {record['shown']}" if record.get("shown") else None
+        words = (task, record.get("level"), record.get("method"), record.get("group"), shown, record["score"])
+        name = "/".join(word for word in words if word)
+        values = ((name, "value"), (f"{name}/low", "low"), (f"{name}/high", "high"))
+        found |= {key: record[end] for key, end in values if record.get(end) is not None}
+    return found
 
 
 def wandb_id(run: Path) -> str:

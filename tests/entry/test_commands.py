@@ -13,6 +13,7 @@ import pytest
 
 import rtf
 from rtf.alerts.history import BANDS
+from rtf.evaluation.record import pick, read_evaluation
 from rtf.store.build import preprocess
 from rtf.store.store import open_store
 from tests.sources import MadeUpReader, made_up_sources
@@ -78,20 +79,12 @@ def test_preprocess_then_train_evaluate_encode(work):
     assert "majority" in printed and "confusion_fine.png" in printed
     printed = ok(f"rtf.evaluate run={work}/run task=physical n_bootstrap=50")
     assert "light_curves.png" in printed
-    for name in (
-        "probe.json",
-        "physical.json",
-        "confusion_coarse.png",
-        "light_curves.png",
-        "probe.safetensors",
-    ):
+    digest = open_store(work / "store.zarr").digest[:8]
+    for name in ("probe.md", "confusion_coarse.png", "light_curves.png", "probe.safetensors"):
         assert (work / "run" / name).stat().st_size > 0
-    result = json.loads((work / "run/physical.json").read_text())
-    assert (
-        result["rows"][0]["mag"]["low"]
-        <= result["rows"][0]["mag"]["value"]
-        <= result["rows"][0]["mag"]["high"]
-    )
+    found = read_evaluation(json.loads((work / f"run/evaluations/physical@{digest}.json").read_text()))
+    mag = pick(found.records, score="mag", method="model", level="all")
+    assert f"{mag.value:.3f} [{mag.low:.3f}, {mag.high:.3f}]" in printed and found.own
 
     for source in ("table.parquet", "store.zarr"):
         ok(f"rtf.encode run={work}/run input={work}/{source} out={work}/out.parquet progress=false")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rtf.alerts.cutouts import BadCutout, decode_cutout, pad_cutout
 from rtf.alerts.history import NO_CUTOUTS, concatenate, from_columns
 from rtf.alerts.read import read_histories
-from rtf.analysis.stamp_figure import choose, stamp_preparation_figure
+from rtf.features.stamp_figure import choose, stamp_preparation_figure
 from rtf.features.stamps import Stamps, latest_stamps, prepare_stamp
 from rtf.features.view import view
 from tests.packets import stamp

@@ -1,7 +1,7 @@
 """Tracking: one W&B run for a run folder, whatever interrupts it, and no network unless asked for.
 
 What wandb wrote offline is read with its own inspector; where a server is needed, it is the stand-in of
-tests/analysis/wandb_responses.py, whose responses are written after W&B's schema and not recorded from it.
+tests/report/wandb_responses.py, whose responses are written after W&B's schema and not recorded from it.
 """
 
 import json
@@ -15,14 +15,15 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
 
 import rtf
-from rtf.analysis.tables import Table
+from rtf.documents import Table
 from rtf.encoding.fingerprinter import RunError
 from rtf.entry import resolved
-from rtf.files import write_json
+from rtf.evaluation.record import Record
 from rtf.store.build import preprocess
 from rtf.training.fit import fit
-from rtf.training.tracking import log_results, numbers, tracked
-from tests.analysis.wandb_responses import API_KEY, ENTITY, wandb_server
+from rtf.training.tracking import log_results, tracked
+from tests.report.made_up import digest_of, write_results
+from tests.report.wandb_responses import API_KEY, ENTITY, wandb_server
 from tests.sources import MadeUpReader
 
 CONF = Path(rtf.__file__).parents[1] / "conf"
@@ -66,7 +67,8 @@ def train(store, run, *overrides, stop: int = -1):
     with tracked(run, config) as tracker:
         callbacks = (*tracker.callbacks, StopAfter(stop))
         fit(run, config, instantiate(config.optimizer), callbacks=callbacks)
-        write_json(run / "probe.json", {"fine": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6}}})
+        made = [Record("accuracy", 0.5, 0.4, 0.6, level="fine", method="probe")]
+        write_results(run, "probe", (made, {}), digest=digest_of("own"))
         tracker.log_results("probe", [TABLE], [])
 
 
@@ -103,7 +105,9 @@ def offline(server, store, tmp_path_factory):
     with pytest.raises(SystemExit):
         train(store, run, *settings, stop=2)
     train(store, run, *settings)
-    write_json(run / "early.json", {"rows": [{"group": "3", "auc": 0.7}]})
+    made = [Record("ROC-AUC", 0.7, level="coarse", method="head", shown=3)]
+    write_results(run, "early", (made, {}), digest=digest_of("own"))
+    write_results(run, "early", (made, {}), digest=digest_of("other"), own=False)
     log_results(run, "early", [TABLE], [next(run.rglob("light_curves*.png"))])
     return run
 
@@ -111,7 +115,7 @@ def offline(server, store, tmp_path_factory):
 def test_offline_needs_no_network_and_no_login(server, offline):
     """Nor does a process that ends, which is when wandb sends what it collected about itself."""
     code = (
-        "from rtf.training.tracking import log_results; from rtf.analysis.tables import Table; "
+        "from rtf.training.tracking import log_results; from rtf.documents import Table; "
         f"log_results({str(offline)!r}, 'early', [{TABLE!r}], [])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -168,9 +172,13 @@ def test_tables_figures_and_numbers_of_evaluations_are_there(offline):
     summary = {k: v for records in found for s in of_type(records, "summary") for k, v in s["update"].items()}
     metrics = json.loads((offline / "metrics.json").read_text())
     assert {k: summary[k] for k in metrics} == metrics
-    assert summary["probe/fine/accuracy/low"] == 0.4 and summary["early/rows/3/auc"] == 0.7
+    assert summary["probe/fine/probe/accuracy/low"] == 0.4
+    own, other = (
+        f"{task}/coarse/head/first 3/ROC-AUC" for task in ("early", f"early@{digest_of('other')[:8]}")
+    )
+    assert summary[own] == summary[other] == 0.7 and f"{own}/low" not in summary
     saved = {f["path"] for records in found for files in of_type(records, "files") for f in files["files"]}
-    assert {"probe.json", "early.json"} <= saved
+    assert {f"evaluations/{task}@{digest_of('own')[:8]}.json" for task in ("probe", "early")} <= saved
 
 
 def test_a_finished_run_and_an_untracked_one_leave_wandb_alone(store, offline, tmp_path):
@@ -204,19 +212,10 @@ def test_online_the_model_and_the_fingerprints_go_too(server, store, tmp_path, m
     epochs = [json.loads(line) for line in sent["history"] if "train/loss" in line]
     assert [line["epoch"] for line in epochs] == [0, 1, 2] and sent["state"] == "finished"
     assert {f"model-{sent['name']}", f"fingerprints-{sent['name']}"} <= set(sent["artifacts"])
-    assert json.loads(sent["files"]["probe.json"]) == json.loads((run / "probe.json").read_text())
+    name = f"evaluations/probe@{digest_of('own')[:8]}.json"
+    assert json.loads(sent["files"][name]) == json.loads((run / name).read_text())
 
 
 def test_an_unknown_mode_is_named(store, tmp_path):
     with pytest.raises(RunError, match=r"tracking\.mode is 'live'"):
         train(store, tmp_path / "run", "tracking.mode=live")
-
-
-def test_numbers_are_named_by_where_they_stand():
-    result = {
-        "n": 3,
-        "who": "AGN",
-        "rows": [{"kind": "band", "group": "g", "mag": {"value": 0.1}}, 7],
-        "no": None,
-    }
-    assert numbers(result, "physical") == {"physical/n": 3, "physical/rows/band/g/mag/value": 0.1}

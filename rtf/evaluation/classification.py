@@ -1,0 +1,195 @@
+"""Class probabilities and their scores: the linear probe, the records, what stands under the tables.
+
+Notable:
+- the probe standardises and fits a multinomial logistic regression with C = 1, as the published tables do
+- beside every score stands the majority class of the training split
+- a class no test source has is left out of the means and named; a class the probe never saw in training
+  has probability 0: it counts, with recall 0 and AUC 0.5
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from rtf.classes import COARSE, COARSE_OF_FINE, UNKNOWN
+from rtf.evaluation import statistics
+from rtf.evaluation.record import MAJORITY, Record, from_digits, record, to_digits
+from rtf.models.probe import LinearProbe
+
+SCORES = ("accuracy", "balanced accuracy", "ROC-AUC")
+
+
+def fit_probe(fingerprints: np.ndarray, labels: np.ndarray, *, max_iter: int = 10_000) -> LinearProbe:
+    """Fit the linear probe.
+
+    Parameters
+    ----------
+    fingerprints : (N, F), finite where the label is known
+    labels : (N,) int, -1 unknown: left out
+
+    Raises
+    ------
+    ValueError : fewer than two classes among the labels, fingerprints that are not finite
+    RuntimeError : the fit did not converge in `max_iter` steps
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    known = np.asarray(labels) != UNKNOWN
+    x, y = _finite(np.asarray(fingerprints)[known], "training"), np.asarray(labels)[known]
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ValueError(
+            f"a probe needs training sources of at least two classes; the {len(y)} labelled training "
+            f"sources ({(~known).sum()} more have no label) hold {len(classes)}"
+        )
+    scaler = StandardScaler().fit(x)
+    model = LogisticRegression(C=1.0, max_iter=max_iter).fit(scaler.transform(x), y)
+    if model.n_iter_.max() >= max_iter:
+        raise RuntimeError(f"the probe did not converge in {max_iter} iterations")
+    weight, bias = model.coef_, model.intercept_
+    if len(classes) == 2:  # scikit-learn keeps one row then, the logit of the second class against the first
+        weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
+    return LinearProbe(scaler.mean_, scaler.scale_, weight, bias, classes.astype(np.int64))
+
+
+def probe_probabilities(probe: LinearProbe, fingerprints: np.ndarray, n_classes: int) -> np.ndarray:
+    """Probabilities (N, n_classes) by a probe, 0 for classes it never saw."""
+    probability = np.zeros((len(fingerprints), n_classes))
+    probability[:, probe.classes] = probe.probabilities(fingerprints)
+    return probability
+
+
+def coarse_probability(fine: np.ndarray) -> np.ndarray:
+    """Probabilities of the coarse classes (N, 6) from those of the fine ones (N, 15): sums."""
+    return fine.astype(float) @ (COARSE_OF_FINE[:, None] == np.arange(len(COARSE)))
+
+
+def class_scores(
+    probability: np.ndarray,
+    label: np.ndarray,
+    train_label: np.ndarray,
+    names: Sequence[str],
+    *,
+    seed: int,
+    n_resamples: int,
+    **keys,
+) -> tuple[list[Record], dict[str, str]]:
+    """Score class probabilities, whatever made them.
+
+    Parameters
+    ----------
+    probability : (N, C), finite where the label is known
+    label, train_label : (N,), (M,) int, index into `names`, -1 unknown: left out
+    names : C class names
+    keys : of the records: level, method, shown
+
+    Returns
+    -------
+    records of all sources, of each class (`group`) and of the majority class; and the true and predicted
+    classes as arrays, named LEVEL/truth and LEVEL/METHOD[/SHOWN]
+
+    Raises
+    ------
+    ValueError : no labelled source in a split, labels beyond the names, probabilities that are not finite
+    """
+    n_classes = len(names)
+    label, train_label = (
+        _checked(x, n_classes, split) for x, split in ((label, "test"), (train_label, "training"))
+    )
+    known = label != UNKNOWN
+    score, truth = _finite(np.asarray(probability)[known], "test"), label[known]
+    if score.shape[1] != n_classes:
+        raise ValueError(f"{score.shape[1]} columns of probabilities for {n_classes} class names")
+    predicted = score.argmax(1)
+    train_count = np.bincount(train_label[train_label != UNKNOWN], minlength=n_classes)
+    majority = np.full(len(truth), train_count.argmax())
+
+    def statistic(counts):
+        recall = statistics.recall(truth, predicted, counts, n_classes)
+        auc = statistics.class_auc(truth, score, counts)
+        overall = [
+            statistics.accuracy(truth, predicted, counts),
+            statistics.mean_over_classes(recall),
+            statistics.mean_over_classes(auc),
+            statistics.accuracy(truth, majority, counts),
+            statistics.balanced_accuracy(truth, majority, counts, n_classes),
+        ]
+        return np.column_stack([*overall, recall, auc])
+
+    found = statistics.bootstrap(statistic, len(truth), seed=seed, n_resamples=n_resamples)
+    records = [record(s, e, n=len(truth), **keys) for s, e in zip(SCORES, found[:3])]
+    base = {**keys, "method": MAJORITY, "shown": None, "n": len(truth)}
+    records += [record(s, e, **base) for s, e in zip(SCORES, (*found[3:5], 0.5))]
+    for c in np.flatnonzero(np.bincount(truth, minlength=n_classes)):
+        own = {**keys, "group": names[c], "n": int((truth == c).sum())}
+        records.append(record("recall", found[5 + c], **own))
+        records.append(record("ROC-AUC", found[5 + n_classes + c], **own))
+    place = "/".join(str(x) for x in (keys["level"], keys["method"], keys.get("shown")) if x is not None)
+    arrays = {f"{keys['level']}/truth": to_digits(truth), place: to_digits(predicted)}
+    return records, arrays | {f"{keys['level']}/train count": train_count.tolist()}
+
+
+def class_notes(label: np.ndarray, train_label: np.ndarray, names: Sequence[str]) -> list[str]:
+    """What a table of class scores must say: class counts, majority class, what was left out."""
+    counts = [np.bincount(x[x != UNKNOWN], minlength=len(names)) for x in (train_label, label)]
+    both = list(zip(names, *counts))
+    listed = ", ".join(f"{name} {a:,}/{b:,}" for name, a, b in both if a or b)
+    notes = [f"Majority class: {names[counts[0].argmax()]}. Training/test sources: {listed}."]
+    unknown = [int((x == UNKNOWN).sum()) for x in (train_label, label)]
+    if any(unknown):
+        notes.append(f"Left out, no label: {unknown[0]:,} training, {unknown[1]:,} test sources.")
+    if absent := [name for name, a, b in both if a and not b]:
+        notes.append(f"Not in the means, no test source: {', '.join(absent)}.")
+    if absent := [name for name, a, b in both if b and not a]:
+        notes.append(f"Never predicted, no training source: {', '.join(absent)}.")
+    return notes
+
+
+def confusion_of(arrays: Mapping[str, str], level: str, place: str, n_classes: int) -> np.ndarray:
+    """The confusion matrix (C, C) of predictions kept by `class_scores`."""
+    truth, predicted = (from_digits(arrays[f"{level}/{name}"]) for name in ("truth", place))
+    return statistics.confusion(truth, predicted, n_classes)
+
+
+def most_confused(confusion: np.ndarray, names: Sequence[str], c: int) -> str:
+    """What class c is most often taken for, and how often."""
+    wrong = np.where(np.arange(len(names)) == c, 0, confusion[c])
+    return f"{names[wrong.argmax()]} ({wrong.max():,})" if wrong.any() else "–"
+
+
+def checked_counts(counts: Sequence[int | str]) -> list[int | None]:
+    """Numbers of detections in ascending order; "all" is None and last.
+
+    Raises
+    ------
+    ValueError : none, or one that is neither a positive whole number nor "all"
+    """
+    numbers = {n for n in counts if n != "all"}
+    bad = [n for n in numbers if not isinstance(n, int) or isinstance(n, bool) or n < 1]
+    if bad or not len(counts):
+        raise ValueError(f"counts must be numbers of detections from 1 up, or all, not {list(counts)}")
+    return [*sorted(numbers), *([None] if "all" in counts else [])]
+
+
+def known_where_finite(label: np.ndarray, found) -> np.ndarray:
+    """Labels, unknown where a fingerprint is not finite: such sources are left out of scores."""
+    return np.where(np.isfinite(found.latent).all(1), label, UNKNOWN)
+
+
+def _finite(rows: np.ndarray, split: str) -> np.ndarray:
+    bad = ~np.isfinite(rows).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"{split} split: {bad.sum()} of {len(rows)} sources hold numbers that are not finite"
+        )
+    return rows
+
+
+def _checked(label: np.ndarray, n_classes: int, split: str) -> np.ndarray:
+    label = np.asarray(label).astype(np.int64)  # int8 would overflow in the confusion matrix
+    if ((label < UNKNOWN) | (label >= n_classes)).any():
+        raise ValueError(f"{split} split: labels must lie between -1 and {n_classes - 1}")
+    if not (label != UNKNOWN).any():
+        raise ValueError(f"{split} split: none of its {len(label)} sources has a label")
+    return label

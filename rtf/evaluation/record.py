@@ -1,0 +1,270 @@
+"""Records: what every task returns, and what every table, figure, W&B value and report is made from.
+
+A record is one score of one thing, with its interval and all that it holds for. Records of one task on one
+store stand in one file, RUN/evaluations/TASK@STORE.json, with what they were computed from.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from rtf.documents import Table, write_text
+from rtf.evaluation.statistics import Estimate, format_estimate
+
+#: Methods that need no model.
+MAJORITY = "majority class"
+CONSTANTS = "training constants"
+CHANCE = "chance"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One score.
+
+    Attributes
+    ----------
+    score : its name, see `SCORES`
+    value, low, high : with the ends of its 95 % interval; NaN where there is none
+    n : test sources it was measured on
+    level : which question of the task: coarse or fine classes, forecast or interpolation
+    method : who answered: the model, a probe, a trivial baseline
+    group : of which sources or detections: all, a class, a band
+    shown : number of detections the model was shown of each source; None: all
+    task, seed, store, run : the task, seed of the bootstrap, digest of the store, id of the run
+    """
+
+    score: str
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    n: int | None = None
+    level: str = ""
+    method: str = "model"
+    group: str = "all"
+    shown: int | None = None
+    task: str = ""
+    seed: int | None = None
+    store: str = ""
+    run: str = ""
+
+
+#: Of the record alone; the others are the same for all records of a file.
+_OWN = [f for f in fields(Record) if f.name not in ("task", "seed", "store", "run")]
+
+
+def record(score: str, estimate: Estimate | float, **keys) -> Record:
+    """A record of an estimate, or of a plain number without an interval."""
+    if isinstance(estimate, Estimate):
+        return Record(score, estimate.value, estimate.low, estimate.high, **keys)
+    return Record(score, float(estimate), **keys)
+
+
+@dataclass(frozen=True)
+class ScoreKind:
+    """How a score is written: heading, digits after the point, and what it can be."""
+
+    heading: str
+    digits: int = 3
+    limits: tuple[float, float] = (-math.inf, math.inf)
+
+
+_SHARE, _POSITIVE = (0.0, 1.0), (0.0, math.inf)
+#: Scores that need more than their name; any other is written by its name, with three digits.
+SCORES: dict[str, ScoreKind] = {
+    **{
+        name: ScoreKind(name, 3, _SHARE)
+        for name in (
+            "accuracy", "balanced accuracy", "ROC-AUC", "recall", "precision", "purity", "ECE", "kept",
+            "same class", "recall at 1", "recall at 10", "within 68 %", "within 95 %",
+        )
+    },
+    "mag": ScoreKind("median |Δmag| [mag]", 3, _POSITIVE),
+    "dt": ScoreKind("median |Δt| [day]", 2, _POSITIVE),
+    "band": ScoreKind("band accuracy", 3, _SHARE),
+    "noise floor": ScoreKind("noise floor [mag]", 3, _POSITIVE),
+    "pull": ScoreKind("standard deviation of pulls", 2, _POSITIVE),
+    "NLL": ScoreKind("NLL [nat]", 3, _POSITIVE),
+    "median rank": ScoreKind("median rank", 0, _POSITIVE),
+    **{name: ScoreKind(name, 0, _POSITIVE) for name in ("detections", "have as many")},
+}  # fmt: skip
+
+
+def kind_of(score: str) -> ScoreKind:
+    """How to write a score, whatever its name."""
+    return SCORES.get(score, ScoreKind(score))
+
+
+def select(records: Iterable[Record], **keys) -> list[Record]:
+    """The records whose attributes are these."""
+    return [r for r in records if all(getattr(r, k) == v for k, v in keys.items())]
+
+
+def pick(records: Iterable[Record], **keys) -> Record | None:
+    """The one record whose attributes are these, or None.
+
+    Raises
+    ------
+    ValueError : there are several
+    """
+    found = select(records, **keys)
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} records of {keys}")
+    return found[0] if found else None
+
+
+def distinct(records: Iterable[Record]) -> list[Record]:
+    """Records without repeats: trivial baselines are scored with every method, and always the same."""
+    return list({(r.level, r.method, r.group, r.shown, r.score): r for r in records}.values())
+
+
+def shown_text(record: Record) -> str:
+    """The number of detections shown, as text."""
+    if record.method == MAJORITY:
+        return "any"
+    return "all" if record.shown is None else str(record.shown)
+
+
+def record_table(
+    title: str,
+    records: Sequence[Record],
+    rows: Mapping[str, str | Callable[[Record], str]],
+    columns: Mapping[str, Mapping[str, object]] | Sequence[str],
+    notes: Sequence[str] = (),
+    n: str | None = "test sources",
+) -> Table:
+    """Records as a table: a row for each of the names in `rows`, a column for each kind of record there is.
+
+    Parameters
+    ----------
+    rows : heading -> attribute of a record, or a function of it
+    columns : heading -> the attributes that records of the column have; or names of scores
+    n : heading of the number of sources; None leaves it out
+    """
+    if not isinstance(columns, Mapping):
+        columns = {kind_of(score).heading: {"score": score} for score in columns}
+
+    def name(r: Record) -> tuple[str, ...]:
+        return tuple(str(getattr(r, k)) if isinstance(k, str) else k(r) for k in rows.values())
+
+    cells: dict[tuple, dict] = {}
+    for heading, keys in columns.items():
+        for r in select(records, **keys):
+            cells.setdefault(name(r), {})[heading] = r
+    order = {name(r): None for r in records}
+    columns = [heading for heading in columns if any(heading in found for found in cells.values())]
+    lines = []
+    for key in (key for key in order if key in cells):
+        found = [cells[key].get(heading) for heading in columns]
+        line = ["–" if r is None else format_estimate(r, kind_of(r.score).digits) for r in found]
+        number = next((f"{r.n:,}" for r in found if r is not None and r.n is not None), "")
+        lines.append((*key, *line, *([number] if n else [])))
+    return Table(title, (*rows, *columns, *([n] if n else [])), lines, notes)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a task measured of a run on a store, and what it was computed from: one file.
+
+    Attributes
+    ----------
+    task, settings : name, and all that was set, seed and resamples among it
+    store : digest, path, name and the number of sources in each split
+    test : number and digest of the test sources that were scored, those left out not counted
+    run, weights, code : id of the run, digest of its weights, version of this package
+    own : whether the store is the one that the run was trained on
+    notes : what was left out, and how numbers were made
+    records : the scores
+    arrays : by name, values of each source for whoever compares runs source by source
+    """
+
+    task: str
+    settings: dict
+    store: dict
+    test: dict
+    run: str
+    weights: str
+    code: str
+    own: bool
+    notes: list[str] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    arrays: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        same = {"task": self.task, "seed": self.settings.get("seed"), "run": self.run}
+        same["store"] = self.store["digest"]
+        self.records[:] = [replace(r, **same) for r in self.records]
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Write the file, one line a record and one an array, whole or not at all."""
+    lines = []
+    for f in fields(Evaluation):
+        value = getattr(evaluation, f.name)
+        if f.name == "records":
+            text = "[\n" + ",\n".join(f"    {_json(_plain_record(r))}" for r in value) + "\n  ]"
+        elif f.name == "arrays":
+            text = "{\n" + ",\n".join(f"    {_json(k)}: {_json(v)}" for k, v in value.items()) + "\n  }"
+        else:
+            text = _json(value)
+        lines.append(f'  "{f.name}": {text}')
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def read_evaluation(content: dict) -> Evaluation:
+    """The evaluation in a file that was read as JSON.
+
+    Raises
+    ------
+    ValueError : it is none
+    """
+    try:
+        own = [Record(**{k: math.nan if v is None else v for k, v in r.items()}) for r in content["records"]]
+        return Evaluation(**{**content, "records": own})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not the records of an evaluation: {error}") from None
+
+
+def _plain_record(r: Record) -> dict:
+    own = {f.name: getattr(r, f.name) for f in _OWN}
+    return {f.name: own[f.name] for f in _OWN if f.name in ("score", "value") or own[f.name] != f.default}
+
+
+def _json(value) -> str:
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
+
+
+def plain(value):
+    """Mappings, sequences, arrays and paths as what JSON knows; NaN (no such number) as None.
+
+    Raises
+    ------
+    ValueError : an infinite number
+    """
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise ValueError("an infinite number is no result")
+        return None if math.isnan(value) else value
+    return str(value) if isinstance(value, Path) else value
+
+
+_DIGITS = np.array(list("0123456789abcdefghijklmnopqrstuvwxyz"))
+
+
+def to_digits(classes: np.ndarray) -> str:
+    """Classes (N,) from 0 to 35 as a text of N characters."""
+    return "".join(_DIGITS[classes])
+
+
+def from_digits(text: str) -> np.ndarray:
+    """What `to_digits` was given, (N,) int64."""
+    return np.searchsorted(_DIGITS, np.array(list(text), dtype=_DIGITS.dtype))

@@ -1,0 +1,291 @@
+"""Anomaly detection: do sources of classes the model never saw stand out from the test split?
+
+Notable:
+- inliers are the test sources of the store, outliers the sources of other stores, by class. A class that
+  the train split has is no outlier: it is left out and named. Asked for by name in `classes` it becomes a
+  control: stores alike in all but the class give it a ROC-AUC of 0.5
+- scores, higher is stranger: reconstruction error, isolation forest (Liu, Ting & Zhou 2008), distance to the
+  k-th nearest training fingerprint, as it is and standardised (in the first a few wide dimensions decide).
+  Whatever is fitted is fitted on training fingerprints alone; no score has seen an outlier
+- beside them the number of detections, which needs no model, taken both ways: fast transients are detected
+  few times, and a score that does no better than counting has found nothing else
+- what differs between the stores besides the class (stamps, missing metadata) is named under the table
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rtf.classes import FINE, UNKNOWN
+from rtf.encoding.fingerprinter import Fingerprints
+from rtf.evaluation import statistics
+from rtf.evaluation.record import CHANCE, Record, record, record_table, select
+from rtf.evaluation.run import Evaluated, Inputs
+from rtf.figures import COLOURS, MARKERS, legend, literal, tidy, whiskers
+from rtf.store.store import Store, open_store
+
+#: Scores that need no model, one the negative of the other, and how they are drawn.
+TRIVIAL = ("few detections", "many detections")
+_TRIVIAL_STYLE = dict(zip(TRIVIAL, (("0.4", "<"), ("0.65", ">"))))
+BEST = "best possible"
+
+
+def anomaly(
+    given: Inputs, *, outliers: str | Sequence[str], classes: Sequence[str] | None = None,
+    neighbours: int, trees: int, top: int,
+) -> Evaluated:  # fmt: skip
+    """Score how each outlier class stands out, and how pure the strangest sources are.
+
+    Parameters
+    ----------
+    outliers : store or stores of the outliers
+    classes : names to take as outliers; None: every class the train split does not have
+    neighbours : the distance is that to this training fingerprint
+    trees : of the isolation forest
+    top : how many of the strangest sources
+
+    Raises
+    ------
+    ValueError : no outliers or no inliers left, a class that no outlier store has, the run's own store
+    """
+    paths = [outliers] if isinstance(outliers, str) else list(outliers)
+    if not paths:
+        raise ValueError(
+            "please give task.outliers=STORE, the store or stores whose sources are the outliers"
+        )
+    others = [open_store(path) for path in paths]
+    if own := [path for path, other in zip(paths, others) if other.digest == given.store.digest]:
+        raise ValueError(f"outliers: {own[0]} is the store of the inliers, and the model trained on it")
+    train, test = given.split("train"), given.split("test")
+    trained = {FINE[c] for c in np.unique(train.label["fine"]) if c != UNKNOWN}
+    usual = np.array([c == UNKNOWN or FINE[c] in trained for c in test.label["fine"]], bool)
+    if not usual.any():
+        raise ValueError(f"{given.store.path} has no test source of a class it trains on: no inliers")
+
+    scorers = fit_scorers(train.found.latent, neighbours=neighbours, trees=trees, seed=given.seed)
+    groups, scores = [], []
+    for path, other in zip(paths, others):
+        found = given.model.encode(other.detections(cutouts=given.model.needs_cutouts))
+        groups.append([FINE[c] if c != UNKNOWN else Path(path).stem for c in other.label])
+        scores.append(anomaly_scores(found, scorers))
+    group = np.concatenate(groups)
+    keep, notes = choose_classes(group, trained, classes)
+    outlier = {name: np.concatenate([s[name] for s in scores]) for name in scores[0]}
+    known = np.isin(np.concatenate([o.object_id for o in others]), list(given.trained))
+    broken = ~np.all([np.isfinite(s) for s in outlier.values()], axis=0)
+    for out, why in ((known, "the run was trained on them"), (broken, "fingerprints not finite")):
+        if (out & keep).any():
+            notes.append(f"Left out, {why}: {(out & keep).sum():,} outliers.")
+    keep &= ~known & ~broken
+    if not keep.any():
+        raise ValueError("no outliers left: " + " ".join(notes))
+    inlier = {name: s[usual] for name, s in anomaly_scores(test.found, scorers).items()}
+    outlier = {name: s[keep] for name, s in outlier.items()}
+    records = anomaly_records(inlier, outlier, group[keep], top, given.resamples)
+    if not usual.all():
+        notes.append(f"Left out, inliers of a class not in the train split: {(~usual).sum():,}.")
+    notes += differences(given.model, given.store, others)
+    how = [
+        f"{' and '.join(TRIVIAL)}: without a model, the baseline; whichever suits the class.",
+        f"{usual.sum():,} inliers. Isolation forest and distance to neighbour {neighbours} are fitted on "
+        "training fingerprints alone.",
+        given.how.replace("the test sources", "inliers and outliers"),
+        *notes,
+    ]  # fmt: skip
+    titles = {"ROC-AUC": "Anomaly detection, ROC-AUC (chance 0.5)",
+              "purity": f"Outliers among the {top} strangest sources"}  # fmt: skip
+    tables = [
+        record_table(
+            title, own := select(records, score=score), {"outliers": "group"},
+            {r.method: {"method": r.method} for r in own}, how, "number",
+        )
+        for score, title in titles.items()
+    ]  # fmt: skip
+    return Evaluated(records, tables, {"anomaly.png": anomaly_figure(records, inlier, outlier)})
+
+
+def fit_scorers(train: np.ndarray, *, neighbours: int, trees: int, seed: int) -> dict[str, Callable]:
+    """Fit what scores fingerprints (N, F) as (N,), higher is stranger, on training fingerprints (M, F).
+
+    Raises
+    ------
+    ValueError : fewer training fingerprints than neighbours
+    """
+    from sklearn.ensemble import IsolationForest
+    from sklearn.neighbors import NearestNeighbors
+
+    if not 0 < neighbours <= len(train):
+        raise ValueError(f"neighbours={neighbours} of {len(train)} training fingerprints")
+    std = train.astype(float).std(0)
+    forest = IsolationForest(n_estimators=trees, random_state=seed).fit(train)
+
+    def distance(scale):
+        near = NearestNeighbors(n_neighbors=neighbours).fit(train / scale)
+        return lambda latent: near.kneighbors(latent / scale)[0][:, -1]
+
+    return {
+        "isolation forest": lambda latent: -forest.score_samples(latent),
+        "neighbour distance": distance(1.0),
+        "neighbour distance, standardised": distance(np.where(std > 0, std, 1.0)),
+    }
+
+
+def anomaly_scores(found: Fingerprints, scorers: Mapping[str, Callable]) -> dict[str, np.ndarray]:
+    """Every score of N sources, (N,) each, by name; NaN where a fingerprint is not finite."""
+    n_detections = found.n_detections.astype(float)
+    finite = np.isfinite(found.latent).all(1)
+    fitted = {name: np.full(len(finite), np.nan) for name in scorers}
+    if finite.any():
+        for name, score in scorers.items():
+            fitted[name][finite] = score(found.latent[finite])
+    counted = zip(TRIVIAL, (-n_detections, n_detections), strict=True)
+    return {"reconstruction error": found.error.astype(float), **fitted, **dict(counted)}
+
+
+def choose_classes(
+    group: np.ndarray, trained: set[str], classes: Sequence[str] | None
+) -> tuple[np.ndarray, list[str]]:
+    """Which sources are outliers, (N,) bool, and notes on those that are not.
+
+    Parameters
+    ----------
+    group : (N,) class or store name of each source
+    trained : classes of the train split
+    classes : those asked for, or None
+
+    Raises
+    ------
+    ValueError : a class asked for that no source has, or nothing left
+    """
+    there = dict(zip(*np.unique(group, return_counts=True), strict=True))
+    if classes is not None and (absent := [c for c in classes if c not in there]):
+        raise ValueError(f"classes: no outlier is of class {', '.join(absent)}; there are {', '.join(there)}")
+    chosen = [c for c in there if (c in classes if classes is not None else c not in trained)]
+    if not chosen:
+        raise ValueError(
+            f"no outliers left: the train split has every class of the outlier stores ({', '.join(there)})"
+        )
+    notes = []
+    if dropped := [f"{c} ({n:,})" for c, n in there.items() if c not in chosen]:
+        why = "in the train split" if classes is None else "not asked for"
+        notes.append(f"Left out, {why}: {', '.join(dropped)}.")
+    if control := [c for c in chosen if c in trained]:
+        notes.append(f"In the train split, thus a control and no outlier: {', '.join(control)}.")
+    return np.isin(group, chosen), notes
+
+
+def differences(model, store: Store, others: Sequence[Store]) -> list[str]:
+    """What besides the class tells the stores apart, as notes."""
+    notes = []
+    for other in others:
+        name = Path(other.path).stem
+        if model.needs_cutouts and store.has_cutouts != other.has_cutouts:
+            notes.append(f"{name} {'has' if other.has_cutouts else 'lacks'} stamps, unlike the inliers.")
+        if "metadata" in model.modalities:
+            mine, theirs = (float(np.isfinite(s.read("metadata")).mean()) for s in (store, other))
+            if abs(mine - theirs) > 0.05:
+                notes.append(f"{name}: {theirs:.0%} of the metadata known, {mine:.0%} of the inliers' store.")
+    return notes
+
+
+def anomaly_records(
+    inlier: Mapping[str, np.ndarray],
+    outlier: Mapping[str, np.ndarray],
+    group: np.ndarray,
+    top: int,
+    resamples: Mapping,
+) -> list[Record]:
+    """Score ROC-AUC and purity by every score, for all outliers and each group of them against all inliers.
+
+    Beside the purity: that of a random choice, and the best possible.
+
+    Parameters
+    ----------
+    inlier, outlier : by score, (N,) and (M,)
+    group : (M,) names
+    """
+    n_inliers, records = len(next(iter(inlier.values()))), []
+    for name in ["all", *sorted(set(group.tolist()))]:
+        member = np.ones(len(group), bool) if name == "all" else group == name
+        label = np.r_[np.zeros(member.sum(), int), np.ones(n_inliers, int)]  # column 0 of the score: outliers
+        joined = {s: np.r_[outlier[s][member], inlier[s]] for s in inlier}
+
+        def statistic(counts, label=label, joined=joined):
+            aucs = [statistics.class_auc(label, s[:, None], counts)[:, 0] for s in joined.values()]
+            return np.column_stack([*aucs, *(purity(s, label == 0, counts, top) for s in joined.values())])
+
+        found = statistics.bootstrap(statistic, len(label), **resamples)
+        keys = {"group": name, "n": int(member.sum())}
+        of_score = zip(("ROC-AUC",) * len(joined) + ("purity",) * len(joined), found, [*joined] * 2)
+        records += [record(score, e, method=method, **keys) for score, e, method in of_score]
+        records.append(record("purity", keys["n"] / len(label), method=CHANCE, **keys))
+        records.append(record("purity", min(keys["n"] / min(top, len(label)), 1), method=BEST, **keys))
+    return records
+
+
+def purity(score: np.ndarray, outlier: np.ndarray, counts: np.ndarray, top: int) -> np.ndarray:
+    """Share of outliers among the `top` highest scores of each resample; ties for the last places share them.
+
+    Parameters
+    ----------
+    score : (N,)
+    outlier : (N,) bool
+    counts : (B, N), how often each source was drawn
+    """
+    order = np.argsort(-score, kind="stable")
+    start = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
+    drawn = np.add.reduceat(counts[:, order], start, axis=1).astype(float)
+    strange = np.add.reduceat(counts[:, order] * outlier[order], start, axis=1)
+    before = np.cumsum(drawn, axis=1) - drawn
+    taken = np.clip(top - before, 0, drawn)
+    share = np.divide(strange, drawn, out=np.zeros_like(drawn), where=drawn > 0)
+    return (taken * share).sum(1) / taken.sum(1)
+
+
+def anomaly_figure(records: Sequence[Record], inlier: Mapping, outlier: Mapping) -> Figure:
+    """ROC-AUC of each group and score with 95 % intervals, and ROC curves of all outliers together."""
+    auc = select(records, score="ROC-AUC")
+    groups = list({r.group: r.n for r in auc}.items())
+    figure = Figure(figsize=(12, max(4.8, 1.6 + 0.72 * len(groups))), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
+    y = np.arange(len(groups))[::-1]
+    for k, name in enumerate(inlier):
+        colour, marker = _TRIVIAL_STYLE.get(name) or (COLOURS[(3, 0, 1, 2)[k % 4]], MARKERS[k % 4])
+        own = select(auc, method=name)
+        shift = 0.14 * (len(inlier) / 2 - 0.5 - k)
+        left.errorbar(
+            [r.value for r in own], y + shift, xerr=whiskers(own), fmt=marker, color=colour, markersize=6,
+            elinewidth=1.4, label=name,
+        )  # fmt: skip
+        dash = "--" if name in TRIVIAL else "-"
+        right.plot(*roc_curve(inlier[name], outlier[name]), color=colour, linewidth=1.6, linestyle=dash)
+    left.axvline(0.5, color="0.45", linestyle=":", linewidth=1.3)
+    left.set_yticks(y, [literal(f"{name} ({n:,})") for name, n in groups])
+    for edge in y[:-1] - 0.5:
+        left.axhline(edge, color="0.9", linewidth=0.8)
+    left.set_ylim(-0.5, len(groups) - 0.5)
+    left.set_xlabel("ROC-AUC, 95 % intervals")
+    n_inliers = len(next(iter(inlier.values())))
+    left.set_title(f"class of outlier (sources) against {n_inliers:,} inliers", fontsize=11)
+    right.plot([0, 1], [0, 1], color="0.45", linestyle=":", linewidth=1.3)
+    right.set_xlabel("share of inliers above the threshold")
+    right.set_ylabel("share of outliers above the threshold")
+    right.set_title(f"all {groups[0][1]:,} outliers together", fontsize=11)
+    right.set_aspect("equal")
+    right.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    tidy(left, right)
+    legend(figure, (left,))
+    return figure
+
+
+def roc_curve(inlier: np.ndarray, outlier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of inliers and outliers at or above each threshold, from (0, 0) to (1, 1)."""
+    threshold = np.unique(np.concatenate([inlier, outlier]))[::-1]
+
+    def share(values):
+        above = len(values) - np.searchsorted(np.sort(values), threshold, side="left")
+        return np.r_[0.0, above / len(values)]
+
+    return share(inlier), share(outlier)

@@ -1,0 +1,230 @@
+"""Map: how do fingerprints lie to one another, in UMAP and t-SNE of the test split?
+
+Notable:
+- what is mapped are the fingerprints as similarity search compares them: standardised by the training split,
+  of unit length, so that near on the map is meant to be near in cosine
+- a map shows structure that may be its own: beside the pictures stands how many true neighbours it keeps, and
+  how often neighbours share a class on the map, in fingerprints, and by chance
+- classes are told by colour and shape; the rarest are drawn last, on top
+
+References: McInnes, Healy & Melville (2018), UMAP, arXiv:1802.03426; van der Maaten & Hinton (2008),
+Visualizing data using t-SNE, JMLR 9, 2579.
+"""
+
+import atexit
+import importlib.util
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rtf.classes import UNKNOWN
+from rtf.evaluation.record import CHANCE, Record, record, record_table
+from rtf.evaluation.run import Evaluated, Inputs
+from rtf.evaluation.search import scaler
+from rtf.evaluation.statistics import mean_estimate
+from rtf.evaluation.tasks.map_page import map_page
+from rtf.figures import class_name, grid_of
+
+#: Fewer sources have no neighbourhoods to map.
+FEWEST = 10
+_NEIGHBOURS = 10  # of the scores
+
+#: Colour and shape of each fine class and of sources without one. No two agree in both; the colours (after
+#: Okabe & Ito and Paul Tol's muted scheme) stay apart under the common kinds of colour blindness, and classes
+#: whose colours are near differ in shape.
+STYLE = {
+    "SN Ia": ("#77aadd", "o"), "SN Ib": ("#ee7733", "^"), "SN Ic": ("#aa4499", "v"),
+    "SN II": ("#332288", "s"), "SN IIP": ("#117733", "D"), "SN IIn": ("#cc6677", "P"),
+    "SN IIb": ("#999933", "X"), "Cataclysmic": ("#e6b000", "o"), "AGN": ("#222222", "X"),
+    "TDE": ("#d4004c", "*"), "Kilonova": ("#882255", "D"), "Afterglow": ("#44aa99", "v"),
+    "SLSN": ("#0077bb", "P"), "FBOT": ("#661100", "^"), "Flare": ("#ee3377", "s"),
+    "unknown class": ("#bbbbbb", "o"),
+}  # fmt: skip
+
+
+def maps(
+    given: Inputs, *, n_neighbors: int, min_dist: float, perplexity: float, max_sources: int
+) -> Evaluated:
+    """Draw UMAP and t-SNE of the test split by class: a picture, and a page to explore with light curves.
+
+    Parameters
+    ----------
+    n_neighbors, min_dist : of UMAP; n_neighbors is lowered to what few sources allow
+    perplexity : of t-SNE; lowered to a third of the sources where they are few
+    max_sources : of more test sources this many are drawn at random
+
+    Raises
+    ------
+    ValueError : fewer than 10 test sources, settings out of range
+    """
+    if n_neighbors < 2 or perplexity <= 0 or min_dist < 0 or max_sources < FEWEST:
+        raise ValueError(
+            f"n_neighbors must be at least 2, perplexity above 0, min_dist 0 or more, max_sources at least "
+            f"{FEWEST}; got {n_neighbors}, {perplexity}, {min_dist}, {max_sources}"
+        )
+    test = given.split("test")
+    n = len(test.object_id)
+    if n < FEWEST:
+        raise ValueError(f"a map needs at least {FEWEST} test sources; {given.store.path} has {n}")
+    rng = np.random.default_rng(given.seed)
+    chosen = np.sort(rng.choice(n, max_sources, replace=False)) if n > max_sources else np.arange(n)
+    fingerprints = scaler(given.split("train").found.latent, "standardise")(test.found.latent[chosen])
+    label = test.label["fine"][chosen]
+    places, how = embed(
+        fingerprints, n_neighbors=n_neighbors, min_dist=min_dist, perplexity=perplexity, seed=given.seed
+    )
+    records = map_records(fingerprints, places, label, given.resamples)
+    classes = drawing_order(label)
+    shown = f"{len(chosen):,} of {n:,} test sources" if len(chosen) < n else f"{n:,} test sources"
+    title = f"Fingerprints of {shown}, {fingerprints.shape[1]} dimensions"
+    notes = [
+        f"{given.how} The maps are fixed. Same class: among sources of a known class.",
+        *(f"{line}." for line in how.values()),
+    ]
+    columns = {"10 nearest fingerprints kept": {"score": "kept"},
+               "10 nearest of the same class": {"score": "same class"}}  # fmt: skip
+    cosine = "fingerprints standardised by the training split, unit length (cosine)"
+    explained = {name: (xy, f"{how[name]}; {cosine}") for name, xy in places.items()}
+    seen = given.model.view(test.detections.take(chosen))
+    return Evaluated(
+        records,
+        [record_table("Maps of fingerprints", records, {"neighbours on": "method"}, columns, notes)],
+        {
+            "map.png": map_figure(places, how, label, title),
+            "map.html": map_page(title, explained, test.object_id[chosen], label, seen, classes),
+        },
+        {"label": label, **{f"places/{name}": np.round(xy.astype(float), 3) for name, xy in places.items()}},
+    )
+
+
+def give_numba_a_cache() -> None:
+    """Let numba keep what it compiles in a temporary folder where it can write nowhere else.
+
+    Without any such folder UMAP cannot be imported. To be called before it is.
+    """
+    package = importlib.util.find_spec("umap")
+    folders = [os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")]
+    folders += [os.path.join(os.path.dirname(package.origin), "__pycache__")] if package else []
+    if "NUMBA_CACHE_DIR" not in os.environ and not any(map(_can_be_written, folders)):
+        os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="rtf-numba-")
+        atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
+
+
+def _can_be_written(folder: str) -> bool:
+    if not os.path.isabs(folder):  # no home
+        return False
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def embed(
+    fingerprints: np.ndarray, *, n_neighbors: int, min_dist: float, perplexity: float, seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Both maps of fingerprints (N, F), by name: the places (N, 2), and how they were made."""
+    give_numba_a_cache()
+    from sklearn.manifold import TSNE
+    from umap import UMAP
+
+    n = len(fingerprints)
+    neighbours = min(n_neighbors, n - 1)
+    perplexity = min(perplexity, (n - 1) / 3)
+    points = np.asarray(fingerprints, np.float32)
+    if np.ptp(points, 0).max() <= 1e-6:
+        raise ValueError("all test fingerprints are the same: there is nothing to map")
+    with warnings.catch_warnings():
+        # a fixed seed costs UMAP its threads, which it warns of
+        warnings.filterwarnings("ignore", "n_jobs value", UserWarning)
+        # for few sources the spectral start cannot be computed
+        umap = UMAP(
+            n_neighbors=neighbours, min_dist=min_dist, random_state=seed,
+            init="spectral" if n > 4 * FEWEST else "random",
+        ).fit_transform(points)  # fmt: skip
+    start = "pca" if points.shape[1] > 1 else "random"
+    tsne = TSNE(perplexity=perplexity, random_state=seed, init=start).fit_transform(points)
+    return {"UMAP": umap, "t-SNE": tsne}, {
+        "UMAP": f"UMAP: n_neighbors {neighbours}, min_dist {min_dist:g}, seed {seed}",
+        "t-SNE": f"t-SNE: perplexity {perplexity:.3g}, seed {seed}",
+    }
+
+
+def map_records(
+    fingerprints: np.ndarray, places: Mapping[str, np.ndarray], label: np.ndarray, resamples: Mapping
+) -> list[Record]:
+    """Score how true each map is, beside the fingerprints themselves and chance.
+
+    kept : share of the 10 nearest fingerprints that are among the 10 nearest on the map
+    same class : share of the 10 nearest that are of the same class, over sources of a known class
+    """
+    k = min(_NEIGHBOURS, len(label) - 1)
+    known = label != UNKNOWN
+    near = {name: _nearest(x, k) for name, x in {"fingerprints": fingerprints, **places}.items()}
+    same = {name: (label[index] == label[:, None]).mean(1) for name, index in near.items()}
+    same[CHANCE] = np.array([(label == c).sum() - 1 for c in label]) / (len(label) - 1)
+    records = []
+    for name in places:
+        kept = (near[name][:, :, None] == near["fingerprints"][:, None]).any(2).mean(1)
+        records.append(record("kept", mean_estimate(kept, **resamples), method=name, n=len(label)))
+    if known.any():
+        for name, share in same.items():
+            mean = mean_estimate(share[known], **resamples)
+            records.append(record("same class", mean, method=name, n=int(known.sum())))
+    return records
+
+
+def drawing_order(label: np.ndarray) -> list[tuple[int, str, str, str]]:
+    """Label, name, colour and shape of each class among the labels; unknown first, then the commonest."""
+    found, count = np.unique(label, return_counts=True)
+    order = sorted(zip(found.tolist(), count.tolist()), key=lambda x: (x[0] != UNKNOWN, -x[1], x[0]))
+    return [(c, class_name(c), *STYLE[class_name(c)]) for c, _ in order]
+
+
+def map_figure(
+    places: Mapping[str, np.ndarray], how: Mapping[str, str], label: np.ndarray, title: str
+) -> Figure:
+    """Draw maps side by side, with one legend of classes and counts."""
+    figure, panels = grid_of(len(places), 6.2, 6.3)
+    for axes, (name, xy) in zip(panels, places.items(), strict=True):
+        draw_map(axes, xy, label, size=float(np.clip(9000 / len(label), 7, 45)))
+        axes.set_title(how[name], fontsize=10)
+    map_legend(figure, panels[0])
+    figure.suptitle(title, fontsize=13)
+    return figure
+
+
+def draw_map(axes, xy: np.ndarray, label: np.ndarray, size: float) -> None:
+    """Draw sources at their places (N, 2) by class; `size` in square points."""
+    for z, (c, name, colour, shape) in enumerate(drawing_order(label)):
+        own = label == c
+        # stars and crosses look smaller than discs of the same area
+        area = size * (1.9 if shape in "*PX" else 1.0)
+        axes.scatter(
+            *xy[own].T, s=area, c=colour, marker=shape, linewidths=0.35, edgecolors="white", alpha=0.9,
+            zorder=z + 2, label=f"{name} ({own.sum():,})",
+        )  # fmt: skip
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_color("0.8")
+
+
+def map_legend(figure: Figure, axes) -> None:
+    """Classes and counts, as drawn on the axes, below all panels; those drawn last are first."""
+    handles, names = axes.get_legend_handles_labels()
+    legend = figure.legend(
+        handles[::-1], names[::-1], loc="outside lower center", ncols=min(5, len(names)), frameon=False,
+        fontsize=10, handletextpad=0.3,
+    )  # fmt: skip
+    for handle in legend.legend_handles:
+        handle.set_sizes([55])
+
+
+def _nearest(points: np.ndarray, k: int) -> np.ndarray:
+    from sklearn.neighbors import NearestNeighbors
+
+    return NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)

@@ -1,0 +1,190 @@
+"""MLP: how much of the light curve does a plain network read out of frozen fingerprints?
+
+Notable:
+- a fingerprint and a query, time and band, give the magnitude there: two hidden layers, trained on the train
+  split; the best epoch by the median error over the validation split is kept. The model is not touched
+- absolute errors are minimised (smoothed near 0), for the figure of merit is a median
+- the same network for every model: unlike the models' own decoders it makes fingerprints comparable across
+  bottlenecks, decoders and sizes
+- it is told when and in which band; a sequence decoder has to rebuild those too and is scored detection by
+  detection in their order, so the two columns differ in what they were given
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rtf.alerts.history import Detections
+from rtf.evaluation.run import Evaluated, Inputs
+from rtf.evaluation.tasks.physical import (
+    days,
+    reconstruction_records,
+    reconstruction_table,
+    training_constants,
+)
+from rtf.models.decoders.query import QueryEmbedding
+
+#: Residual below which the loss is quadratic, in deviations of the training magnitudes.
+_SMOOTH = 0.05
+_PERIODS = 16
+_BLOCK = 65_536
+
+
+def mlp(
+    given: Inputs, *, hidden: int, epochs: int, patience: int, batch_size: int, learning_rate: float
+) -> Evaluated:
+    """Score magnitudes of the test split by an MLP on fingerprints, by the model's decoder, by constants."""
+    data = {s: Frozen(given.split(s).found.latent, given.view(s)) for s in ("train", "val", "test")}
+    fitted = fit_mlp(
+        data["train"], data["val"], hidden=hidden, epochs=epochs, patience=patience, batch_size=batch_size,
+        learning_rate=learning_rate, seed=given.seed, device=given.model.device,
+    )  # fmt: skip
+    constants = training_constants(data["train"].seen)
+    answers = {"MLP": {"mag": fitted.magnitudes(data["test"])}, "own decoder": {"mag": given.rebuilt.mag}}
+    records = reconstruction_records(
+        data["test"].seen, given.split("test").label["fine"], answers, constants, given.resamples
+    )
+    records = [r for r in records if r.score in ("mag", "detections")]
+    error = fitted.val_error
+    notes = [
+        f"MLP on {len(data['train'].seen):,} training fingerprints, epoch {int(np.argmin(error)) + 1} of "
+        f"{len(error)} by the median error over {len(data['val'].seen):,} validation sources. It is told "
+        "time and band of each detection.",
+        given.how,
+        f"Training constants: {constants}.",
+    ]
+    table = reconstruction_table("Magnitudes by an MLP on frozen fingerprints", records, notes)
+    return Evaluated(records, [table], arrays={"validation error": error})
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Fingerprints of N sources and what the model saw of them, the input of the network.
+
+    Attributes
+    ----------
+    latent : (N, F) fingerprints
+    seen : the model's view of their detections
+    """
+
+    latent: np.ndarray
+    seen: Detections
+
+    @property
+    def source(self) -> np.ndarray:
+        """(D,) which source a detection belongs to."""
+        return np.repeat(np.arange(len(self.seen)), self.seen.length)
+
+
+class MLPDecoder(nn.Module):
+    """Fingerprints (D, F), days (D,) and bands (D,) to standardised magnitudes (D,).
+
+    Parameters
+    ----------
+    latent_dim : F
+    hidden : units of each hidden layer
+    """
+
+    def __init__(self, latent_dim: int, hidden: int):
+        super().__init__()
+        self.latent = nn.Linear(latent_dim, hidden)
+        self.query = QueryEmbedding(hidden, _PERIODS)
+        self.hidden = nn.Linear(hidden, hidden)
+        self.out = nn.Linear(hidden, 1)
+
+    def forward(self, latent: Tensor, days: Tensor, band: Tensor) -> Tensor:
+        # A linear map of fingerprint and query side by side is the sum of a map of each.
+        x = F.gelu(self.latent(latent) + self.query(days, band))
+        return self.out(F.gelu(self.hidden(x)))[:, 0]
+
+
+@dataclass(frozen=True)
+class FittedMLP:
+    """A trained network with the training split's statistics.
+
+    Attributes
+    ----------
+    network : the network of the best epoch
+    latent_mean, latent_std : (F,), of the training fingerprints
+    mag_mean, mag_std : of the training magnitudes
+    val_error : median |Δmag| over the validation detections after each epoch [mag]
+    """
+
+    network: MLPDecoder
+    latent_mean: np.ndarray
+    latent_std: np.ndarray
+    mag_mean: float
+    mag_std: float
+    val_error: list[float]
+
+    @torch.inference_mode()
+    def magnitudes(self, data: Frozen) -> np.ndarray:
+        """(D,) magnitudes at the detections of the sources."""
+        tensors = _tensors(data, self.latent_mean, self.latent_std, next(self.network.parameters()).device)
+        latent, source, days, band = tensors
+        blocks = torch.arange(len(days), device=days.device).split(_BLOCK)
+        found = [self.network(latent[source[b]], days[b], band[b]).float().cpu() for b in blocks]
+        return torch.cat(found).numpy().astype(float) * self.mag_std + self.mag_mean
+
+
+def fit_mlp(
+    train: Frozen,
+    val: Frozen,
+    *,
+    hidden: int,
+    epochs: int,
+    patience: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    device: str | torch.device = "cpu",
+) -> FittedMLP:
+    """Train the network on `train` and keep the epoch that is best on `val`; batches are of detections.
+
+    The same seed gives the same network, and the caller's random numbers are left as they were.
+    """
+    std = train.latent.astype(float).std(0)
+    mean, std = train.latent.astype(float).mean(0), np.where(std > 0, std, 1.0)
+    mag_mean, mag_std = float(train.seen.mag.mean(dtype=float)), float(train.seen.mag.std(dtype=float)) or 1.0
+    latent, source, days, band = _tensors(train, mean, std, device)
+    target = torch.from_numpy(np.float32((train.seen.mag - mag_mean) / mag_std)).to(device)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = MLPDecoder(train.latent.shape[1], hidden).to(device)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, eta_min=0.01 * learning_rate)
+    fitted = FittedMLP(network, mean, std, mag_mean, mag_std, [])
+    best = None
+    for _ in range(epochs):
+        for rows in torch.randperm(len(days), generator=generator).to(device).split(batch_size):
+            found = network(latent[source[rows]], days[rows], band[rows])
+            loss = F.smooth_l1_loss(found, target[rows], beta=_SMOOTH)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        schedule.step()
+        error = float(np.median(np.abs(fitted.magnitudes(val) - val.seen.mag)))
+        fitted.val_error.append(error)
+        if error <= min(fitted.val_error):
+            best = {k: v.clone() for k, v in network.state_dict().items()}
+        elif len(fitted.val_error) - 1 - int(np.argmin(fitted.val_error)) >= patience:
+            break
+    if best is None:
+        raise ValueError(f"the network found no finite magnitudes in {epochs} epochs")
+    network.load_state_dict(best)
+    return fitted
+
+
+def _tensors(data: Frozen, mean: np.ndarray, std: np.ndarray, device) -> tuple[Tensor, ...]:
+    """Standardised fingerprints (N, F), and source, days and band of each detection (D,)."""
+    arrays = (
+        np.float32((data.latent - mean) / std),
+        data.source,
+        np.float32(days(data.seen)),
+        data.seen.band.astype(np.int64),
+    )
+    return tuple(torch.from_numpy(a).to(device) for a in arrays)

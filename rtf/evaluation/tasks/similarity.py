@@ -1,0 +1,174 @@
+"""Similarity: are the nearest fingerprints of the same class, and does a source find itself?
+
+Notable:
+- precision at k: of a test source's k nearest test sources, itself left out, the share of its own class
+- self-retrieval: a test source known by its first N detections looks for itself among all test sources at all
+  their detections. Only sources with more than N detections ask: the others are identical to their goal
+- equal cosines count as the mean over their orders (`rtf.evaluation.search`)
+- intervals resample the sources that ask; the sources they search stay
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rtf.classes import UNKNOWN
+from rtf.evaluation.classification import checked_counts
+from rtf.evaluation.record import CHANCE, Record, record, record_table, select
+from rtf.evaluation.run import LEVELS, Evaluated, Inputs
+from rtf.evaluation.search import precision_at, recall_at, scaler, self_ranks
+from rtf.evaluation.statistics import bootstrap
+from rtf.figures import count_axis, legend, tidy, whiskers
+
+BEST = "best possible"
+_FOUND = (1, 10)
+_SCALED = {
+    "standardise": "standardised with the mean and deviation of the train split",
+    "centre": "less the mean of the train split",
+    "none": "as they are",
+}
+
+
+def similarity(given: Inputs, *, counts: Sequence[int | str], scaling: str, k: int) -> Evaluated:
+    """Score precision at k by class, and recall of a source by itself at few detections.
+
+    Parameters
+    ----------
+    counts : numbers of detections a source is searched by
+    scaling : of fingerprints before the cosine, see `scaler`
+    k : neighbours whose class is compared
+    """
+    test = given.split("test")
+    scale = scaler(given.split("train").found.latent, scaling)
+    index = scale(test.found.latent)
+    records = []
+    for n in checked_counts(counts):
+        asking = np.flatnonzero(test.found.n_detections > n) if n else []  # by all, a source is itself
+        if len(asking):
+            query = scale(given.model.encode(test.detections.take(asking), first=n).latent)
+            records += self_recall(query, asking, index, n, given.resamples)
+    for level, names in LEVELS.items():
+        records += class_precision(index, test.label[level], names, level, k, given.resamples)
+    return Evaluated(records, similarity_tables(given, records, len(index), scaling, k),
+                     {"similarity.png": similarity_figure(records, len(index), k)})  # fmt: skip
+
+
+def self_recall(query, own, index, shown: int, resamples: Mapping) -> list[Record]:
+    """Score recall at 1 and 10, the median rank, and what chance gives; see `self_ranks`."""
+    above, equal = self_ranks(query, own, index)
+    hits = np.column_stack([recall_at(above, equal, k) for k in _FOUND])
+    found = bootstrap(lambda counts: counts @ hits / len(query), len(query), **resamples)
+    keys = {"level": "self-retrieval", "shown": shown, "n": len(query)}
+    records = [record(f"recall at {k}", e, **keys) for k, e in zip(_FOUND, found)]
+    records += [record(f"recall at {k}", min(k / len(index), 1), method=CHANCE, **keys) for k in _FOUND]
+    return [*records, record("median rank", np.median(above + (equal + 1) / 2), **keys)]
+
+
+def class_precision(
+    index: np.ndarray, label: np.ndarray, names: Sequence[str], level: str, k: int, resamples: Mapping
+) -> list[Record]:
+    """Score precision at k of all sources, each class, and the mean over classes.
+
+    Sources without a class are neither asked about nor found. Beside each: chance, the share of the class
+    among the others; and the best possible, for a class of fewer than k + 1 sources cannot fill k places.
+
+    Raises
+    ------
+    ValueError : not more than k sources with a class
+    """
+    known = label != UNKNOWN
+    if known.sum() <= k:
+        raise ValueError(f"precision at {k} needs more than {k} test sources with a class, not {known.sum()}")
+    label = label[known]
+    count = np.bincount(label, minlength=len(names))
+    classes = np.flatnonzero(count)
+    member = (label[:, None] == classes).astype(float)
+    others = count[label] - 1
+    values = np.column_stack(
+        [precision_at(index[known], label, k), others / (len(label) - 1), np.minimum(others, k) / k]
+    )
+
+    def statistic(counts):
+        with np.errstate(invalid="ignore"):
+            by_class = (counts @ member)[:, :, None]
+            by_class = np.stack([counts @ (member * v[:, None]) for v in values.T], -1) / by_class
+        overall = (counts @ values / len(label))[:, None]
+        mean = np.nanmean(by_class, axis=1, keepdims=True)
+        return np.concatenate([overall, mean, by_class], axis=1).reshape(len(counts), -1)
+
+    found = bootstrap(statistic, len(label), **resamples)
+    groups = ["all", "mean over classes", *(names[c] for c in classes)]
+    sizes = [len(label), len(label), *count[classes].tolist()]
+    return [
+        record("precision", found[3 * j + i], method=method, level=level, group=group, n=size)
+        for j, (group, size) in enumerate(zip(groups, sizes))
+        for i, method in enumerate(("model", CHANCE, BEST))
+    ]
+
+
+def similarity_tables(given: Inputs, records: list[Record], n: int, scaling: str, k: int) -> list:
+    """Self-retrieval by number of detections, and precision by class."""
+    how = [f"Cosine of fingerprints {_SCALED[scaling]}; equal cosines in random order.", given.how]
+    columns = {
+        f"{method} at {j}".replace("model", "recall"): {"score": f"recall at {j}", "method": method}
+        for j in _FOUND for method in ("model", CHANCE)
+    }  # fmt: skip
+    note = (
+        f"A test source by its first N detections looks for itself among {n:,} test sources at all their "
+        "detections; only sources with more than N ask."
+    )
+    tables = [record_table(
+        "Finding itself again", select(records, level="self-retrieval"), {"detections": "shown"},
+        columns | {"median rank": {"score": "median rank"}}, [note, *how], "sources asking",
+    )]  # fmt: skip
+    for level in LEVELS:
+        notes = [
+            f"Share of the {k} most similar other test sources that are of the same class; best possible: "
+            f"less than 1 where a class has not {k} others.",
+            *how,
+        ]
+        if unknown := int((given.split("test").label[level] == UNKNOWN).sum()):
+            notes.insert(1, f"Left out, no label: {unknown:,} test sources.")
+        columns = {m: {"method": m} for m in ("model", CHANCE, BEST)}
+        own = select(records, level=level)
+        tables.append(
+            record_table(f"Precision at {k}, {level} classes", own, {"class": "group"}, columns, notes)
+        )
+    return tables
+
+
+def similarity_figure(records: Sequence[Record], n: int, k: int) -> Figure:
+    """Recall against the number of detections, and precision by fine class, with 95 % intervals."""
+    figure = Figure(figsize=(11.5, 5.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    for j, colour, marker in ((1, "#1f4e9c", "o"), (10, "#d9822b", "s")):
+        line = select(records, score=f"recall at {j}", method="model")
+        left.errorbar(
+            [r.shown for r in line], [r.value for r in line], whiskers(line), color=colour, marker=marker,
+            markersize=6, markeredgecolor="white", linewidth=1.8, elinewidth=1.2, capsize=3,
+            label=f"recall at {j}",
+        )  # fmt: skip
+        left.axhline(min(j / n, 1), color=colour, linestyle=":", linewidth=1.4, label=f"chance at {j}")
+    if line:
+        count_axis(left, [r.shown for r in line], [f"{r.shown}\n({r.n:,})" for r in line])
+    left.set_ylim(bottom=-0.01)
+    left.set_xlabel("detections a source is searched by (sources asking)")
+    left.set_ylabel("share of sources that find themselves")
+    left.set_title(f"a source finds itself among {n:,}", fontsize=11)
+    fine = select(records, level="fine", method="model")
+    y = np.arange(len(fine))[::-1]
+    value = [r.value for r in fine]
+    right.barh(y, value, color="#9db8dd", height=0.66, label=f"precision at {k}")
+    right.errorbar(value, y, xerr=whiskers(fine), fmt="none", ecolor="#1f4e9c", capsize=3)
+    for method, colour in ((CHANCE, "#b2182b"), (BEST, "0.35")):
+        place = [r.value for r in select(records, level="fine", method=method)]
+        right.plot(place, y, "|", color=colour, markersize=15, markeredgewidth=2, label=method)
+    right.set_yticks(y, [f"{r.group} ({r.n:,})" for r in fine])
+    right.set_xlim(0, 1.02)
+    right.set_xlabel(f"share of the {k} nearest of the same class")
+    right.set_title("neighbours by class (test sources)", fontsize=11)
+    tidy(left, right)
+    legend(figure, (left, right))
+    figure.suptitle("Search by cosine among fingerprints of the test split, 95 % intervals", fontsize=13)
+    return figure

@@ -1,0 +1,299 @@
+"""How figures look: colours, axes, legends, and the light-curve panel and confusion matrix that many show.
+
+Notable:
+- figures are made without pyplot: no global state, no display, nothing to close
+- bands and lines differ by marker as well as by colour, and colours by lightness
+- names from data go through `literal`: matplotlib would read `$` in them as mathematics
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rtf.alerts.history import BANDS
+from rtf.classes import FINE, UNKNOWN
+from rtf.files import whole
+
+DPI = 130
+
+#: Colours of the lightness range that prints, and markers, in the order in which things are drawn.
+COLOURS = ("#1f4e9c", "#d9822b", "#1b8a4b", "#b2182b", "#7b4ea3", "#3aa6b9", "#8c6d1f", "#d6599a")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+#: Colour and marker of each band: the field's green, red and goldenrod, of three lightnesses.
+BAND_STYLE = {"g": ("#1b8a4b", "o"), "r": ("#b2182b", "s"), "i": ("#daa520", "D")}
+
+
+def literal(text: str) -> str:
+    """Text that matplotlib draws as it is: no mathematics, and no label hidden by a leading underscore."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
+def save(figure: Figure, path: str | os.PathLike) -> None:
+    """Write a figure in the format of the suffix, whole or not at all."""
+    with whole(path) as temporary:
+        figure.savefig(temporary, dpi=DPI)
+
+
+def tidy(*panels) -> None:
+    """Give axes a light grid behind the data and no frame."""
+    for axes in panels:
+        axes.grid(color="0.92", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=9)
+
+
+def grid_of(n: int, width: float, height: float, n_columns: int = 3, margin: float = 0.9, **shared):
+    """A figure of n panels, and their axes; panels that are left over are hidden.
+
+    Parameters
+    ----------
+    width, height : of a panel [inch]
+    margin : below all panels, for title and legend [inch]
+    """
+    n_columns = min(n, n_columns)
+    n_rows = -(-n // n_columns)
+    figure = Figure(figsize=(width * n_columns, height * n_rows + margin), layout="constrained")
+    panels = figure.subplots(n_rows, n_columns, squeeze=False, **shared)
+    for axes in panels.flat[n:]:
+        axes.set_visible(False)
+    return figure, list(panels.flat[:n])
+
+
+def rim_labels(panels: Sequence, x: str, y: str = "") -> None:
+    """Label the lowest panel of each column and the first of each row."""
+    lowest = {axes.get_subplotspec().colspan.start: axes for axes in panels}  # the last of each column stays
+    for axes in lowest.values():
+        axes.set_xlabel(x)
+    for axes in panels:
+        if axes.get_subplotspec().is_first_col():
+            axes.set_ylabel(y)
+
+
+def legend(figure: Figure, panels) -> None:
+    """One legend below all panels, each entry once."""
+    entries: dict = {}
+    for axes in panels:
+        for handle, name in zip(*axes.get_legend_handles_labels()):
+            entries.setdefault(name, handle)
+    if entries:
+        last = ("other runs", "published")  # what is not measured here, or has no name, comes last
+        entries = dict(sorted(entries.items(), key=lambda entry: any(word in entry[0] for word in last)))
+        longest = max(map(len, entries))
+        n_columns = max(1, min(len(entries), int(figure.get_figwidth() * 11 / (longest + 8))))
+        figure.legend(
+            entries.values(), entries.keys(), loc="outside lower center", ncols=n_columns, frameon=False,
+            fontsize=9.5,
+        )  # fmt: skip
+
+
+def whiskers(estimates: Sequence) -> np.ndarray:
+    """(2, N) lengths below and above of intervals, for `errorbar`; 0 where there is none."""
+    ends = [(max(e.value - e.low, 0.0), max(e.high - e.value, 0.0)) for e in estimates]
+    return np.nan_to_num(np.array(ends, float).reshape(-1, 2).T)
+
+
+@dataclass(frozen=True)
+class LightCurve:
+    """A source as observed and, where known, as rebuilt, L detections in the same order.
+
+    Attributes
+    ----------
+    object_id, class_name : for the title
+    dt : (L,) days since first detection
+    mag, magerr : (L,) AB magnitude and 1-sigma error
+    band : (L,) int, index into `BANDS`
+    predicted_dt, predicted_mag, predicted_band : (L,), the same, rebuilt
+    """
+
+    object_id: str
+    class_name: str
+    dt: np.ndarray
+    mag: np.ndarray
+    magerr: np.ndarray
+    band: np.ndarray
+    predicted_dt: np.ndarray
+    predicted_mag: np.ndarray
+    predicted_band: np.ndarray
+
+    @property
+    def error(self) -> float:
+        """Median |Δmag| of the rebuilt detections."""
+        return float(np.median(np.abs(np.subtract(self.predicted_mag, self.mag, dtype=float))))
+
+
+def class_name(label: int) -> str:
+    """The name of a fine class, "unknown class" for -1."""
+    return FINE[label] if label != UNKNOWN else "unknown class"
+
+
+def rebuilt_light_curves(rebuilt, names, labels) -> list[LightCurve]:
+    """One `LightCurve` for each source of a reconstruction (`Fingerprinter.reconstruct`)."""
+    seen, curves = rebuilt.seen, []
+    for k, (name, label) in enumerate(zip(names, labels, strict=True)):
+        rows = slice(*seen.offset[k : k + 2])
+        curves.append(LightCurve(
+            str(name), class_name(label), seen.mjd[rows] - seen.mjd[rows][0], seen.mag[rows],
+            seen.magerr[rows], seen.band[rows], rebuilt.dt[rows], rebuilt.mag[rows], rebuilt.band[rows],
+        ))  # fmt: skip
+    return curves
+
+
+def draw_detections(axes, days, mag, magerr, band, *, hollow: bool = False, size: float = 5) -> None:
+    """Detections with their errors, coloured by band; hollow ones stand apart (later, or not shown)."""
+    for b, name in enumerate(BANDS):
+        colour, marker = BAND_STYLE[name]
+        own = np.asarray(band) == b
+        axes.errorbar(
+            np.asarray(days)[own], np.asarray(mag)[own], np.asarray(magerr)[own], fmt=marker, color=colour,
+            markersize=size, markerfacecolor="white" if hollow else colour,
+            markeredgecolor=colour if hollow else "white", markeredgewidth=1.0 if hollow else 0.5,
+            elinewidth=1, alpha=0.85, zorder=2,
+        )  # fmt: skip
+
+
+def draw_light_curve(axes, curve: LightCurve, size: float = 5) -> None:
+    """Observed detections, and over them the rebuilt ones, joined in order of time; bright is up."""
+    draw_detections(axes, curve.dt, curve.mag, curve.magerr, curve.band, size=size)
+    for b, name in enumerate(BANDS):
+        colour, marker = BAND_STYLE[name]
+        own = np.flatnonzero(np.asarray(curve.predicted_band) == b)
+        own = own[np.argsort(np.asarray(curve.predicted_dt)[own], kind="stable")]
+        axes.plot(
+            np.asarray(curve.predicted_dt)[own], np.asarray(curve.predicted_mag)[own],
+            color=colour, marker=marker, markersize=1.3 * size, markerfacecolor="none",
+            markeredgewidth=1.2, linewidth=0.9, zorder=3,
+        )  # fmt: skip
+    # Both kinds of points set the range; a single huge error bar must not.
+    mag = np.concatenate([curve.mag, curve.predicted_mag])
+    margin = max(0.08 * np.ptp(mag), np.median(curve.magerr), 0.05) * 1.3
+    axes.set_ylim(mag.max() + margin, mag.min() - margin)
+    tidy(axes)
+
+
+def band_handles(bands, **more: dict) -> list[Line2D]:
+    """Legend entries of bands (indices), then one grey entry for each of `more`: label -> line settings."""
+    handles = []
+    for name in (BANDS[b] for b in sorted({int(b) for b in bands})):
+        colour, marker = BAND_STYLE[name]
+        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", label=f"{name} band"))
+    grey = {"color": "0.3", "marker": "o", "linestyle": "none"}
+    return handles + [Line2D([], [], **grey | style, label=label) for label, style in more.items()]
+
+
+OBSERVED = {"observed (1σ error)": {}}
+REBUILT = {"reconstructed": {"markerfacecolor": "none", "linestyle": "-", "linewidth": 0.9}}
+
+
+def light_curve_figure(
+    curves: Sequence[LightCurve], title: str = "", *, n_columns: int | None = None
+) -> Figure:
+    """Draw observed and rebuilt light curves, one panel a source.
+
+    Raises
+    ------
+    ValueError : no sources, or one without detections
+    """
+    if not curves:
+        raise ValueError("no light curves to draw")
+    for curve in curves:
+        if not len(curve.dt):
+            raise ValueError(f"{curve.object_id}: no detections to draw")
+    n = len(curves)
+    n_columns = n_columns or (1 if n == 1 else 2 if n <= 4 else 3)
+    width, height = (7.2, 4.4) if n_columns == 1 else (4.4, 3.2)
+    figure, panels = grid_of(n, width, height, n_columns, 0.6)
+    for axes, curve in zip(panels, curves):
+        draw_light_curve(axes, curve)
+        name = literal(f"{curve.class_name}  ·  {curve.object_id}")
+        axes.set_title(
+            f"{name}\n{len(curve.dt)} detections, median |Δmag| = {curve.error:.2f} mag", fontsize=10
+        )
+    rim_labels(panels, "days since first detection", "magnitude (AB)")
+    used = np.concatenate([np.r_[c.band, c.predicted_band] for c in curves])
+    handles = band_handles(used, **OBSERVED, **REBUILT)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
+    figure.suptitle(literal(title), fontsize=13)
+    return figure
+
+
+def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: str = "") -> Figure:
+    """Draw a confusion matrix; classes that nobody has or predicts are left out.
+
+    Parameters
+    ----------
+    confusion : (C, C) counts, rows true, columns predicted
+    class_names : C names
+
+    Raises
+    ------
+    ValueError : a matrix that does not fit the names
+    """
+    confusion = np.asarray(confusion)
+    if confusion.shape != (len(class_names),) * 2:
+        raise ValueError(f"a confusion matrix of shape {confusion.shape} for {len(class_names)} class names")
+    used = np.flatnonzero(confusion.sum(0) + confusion.sum(1))
+    confusion, names = confusion[np.ix_(used, used)], [literal(class_names[k]) for k in used]
+    n = len(used)
+    total = confusion.sum(axis=1, keepdims=True)
+    share = confusion / np.maximum(total, 1)
+    side = 0.78 * n + 1.2
+    figure = Figure(figsize=(max(side + 1.6, 5.2), max(side, 4.2)), layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.ndindex(n, n):
+        count = confusion[i, j]
+        if not total[i, 0]:
+            axes.text(j, i, "–", ha="center", va="center", color="0.6")
+            continue
+        colour = "white" if share[i, j] > 0.6 else ("black" if count else "0.6")
+        text = {"ha": "center", "va": "center", "color": colour}
+        weight = "bold" if i == j else "normal"
+        axes.text(j, i - 0.14, f"{count:,}", fontsize=10, fontweight=weight, **text)
+        if count:
+            percent = "<1 %" if share[i, j] < 0.005 else f"{100 * share[i, j]:.0f} %"
+            axes.text(j, i + 0.20, percent, fontsize=8, **text)
+    axes.set_xticks(range(n), names, rotation=35, ha="right", rotation_mode="anchor")
+    rows = [f"{name}  ({int(k):,})" for name, k in zip(names, total[:, 0], strict=True)]
+    axes.set_yticks(range(n), rows)
+    axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="0.85", linewidth=0.8)
+    axes.tick_params(which="both", length=0)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class (sources)")
+    axes.set_title(literal(title), fontsize=12, pad=10)
+    bar = figure.colorbar(image, ax=axes, shrink=0.75, pad=0.02, ticks=[0, 0.25, 0.5, 0.75, 1])
+    bar.ax.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "100 %"])
+    bar.set_label("share of the true class")
+    bar.outline.set_visible(False)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def draw_band(axes, x: Sequence[float], estimates: Sequence, colour: str, marker: str, label: str) -> None:
+    """A line of values with their intervals as a band about it."""
+    axes.fill_between(
+        x, [e.low for e in estimates], [e.high for e in estimates], color=colour, alpha=0.15, linewidth=0
+    )
+    axes.plot(
+        x, [e.value for e in estimates], color=colour, marker=marker, markersize=5.5, markeredgecolor="white",
+        linewidth=1.7, label=literal(label),
+    )  # fmt: skip
+
+
+def count_axis(axes, counts: Sequence[int | None], labels: Sequence[str]) -> None:
+    """A logarithmic axis of numbers of detections, labelled; None (all) stands right of the largest."""
+    axes.set_xscale("log")
+    axes.set_xticks(count_places(counts), labels, fontsize=8)
+    axes.set_xticks([], minor=True)
+
+
+def count_places(counts: Sequence[int | None]) -> list[float]:
+    """Where numbers of detections stand on a `count_axis`."""
+    largest = max((n for n in counts if n is not None), default=1)
+    return [1.8 * largest if n is None else float(n) for n in counts]
