@@ -1,0 +1,67 @@
+"""Parquet files, row group by row group and batch by batch: what both parquet readers share."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rtf.alerts.folders import Unit, units
+from rtf.alerts.limits import memory_limit
+from rtf.alerts.report import BadItem
+
+SUFFIXES = (".parquet", ".pq", ".parq")
+
+_ROWS_PER_BYTE = 8  # of a file; more rows than that can only be a few values repeated without end
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """One row group of a file; `index` is -1 where the file does not open, `first_row` counts in the file."""
+
+    path: Path
+    index: int
+    first_row: int
+
+    @property
+    def item(self) -> str:
+        """What to add to the name of the file."""
+        return f"row group {self.index}" if self.index > 0 else ""
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.item}".rstrip()
+
+
+def row_groups(files: Iterable[Path]) -> list[Unit]:
+    """A unit for each row group. A file that does not open is a unit too, so that reading it reports it."""
+    groups = []
+    for file in files:
+        try:
+            with memory_limit():
+                metadata = pq.read_metadata(file)
+                rows = [metadata.row_group(k).num_rows for k in range(metadata.num_row_groups)]
+        except Exception:
+            rows, groups = [], [*groups, RowGroup(file, -1, 0)]
+        groups += [RowGroup(file, k, sum(rows[:k])) for k in range(len(rows))]
+    return units(groups)
+
+
+@lru_cache(maxsize=4096)
+def schema(file: Path) -> pa.Schema:
+    """The columns of a file, none where it does not open."""
+    try:
+        with memory_limit():
+            return pq.read_schema(file)
+    except Exception:
+        return pa.schema([])
+
+
+def batches(group: RowGroup, choose, rows: int) -> Iterator[pa.RecordBatch]:
+    """Some `rows` of a row group at a time; `choose` names the columns to read, given the open file."""
+    with pq.ParquetFile(group.path) as file:
+        claimed, size = file.metadata.row_group(max(group.index, 0)).num_rows, group.path.stat().st_size
+        if claimed > _ROWS_PER_BYTE * size:
+            raise BadItem(f"claims {claimed:,} rows in {size:,} bytes")
+        yield from file.iter_batches(rows, [group.index], choose(file), use_threads=False)
