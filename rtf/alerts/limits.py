@@ -8,6 +8,7 @@ Notable:
 import resource
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 #: Bytes of one packet, archive member or small file, decompressed. A ZTF alert has 60 kB, one of LSST 140 kB.
 PACKET = 64 << 20
@@ -29,21 +30,26 @@ SILENCE = 600
 _limited = False
 
 
+def _ceiling() -> int | None:
+    """Bytes that this process may have in memory while the next items are read; None where nobody counts."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[5]) * resource.getpagesize() + MEMORY
+    except OSError:
+        return None
+
+
 @contextmanager
-def memory_limit() -> Iterator[None]:
+def memory_limit(ceiling: int | None = None) -> Iterator[None]:
     """Let allocations fail (MemoryError) that would add more than `MEMORY` to this process."""
     global _limited
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    try:
-        if _limited:
-            raise OSError
-        with open("/proc/self/statm", "rb") as file:
-            limit = int(file.read().split()[5]) * resource.getpagesize() + MEMORY
-    except OSError:  # an outer block limits it already, or this system keeps no such account
+    ceiling = ceiling or _ceiling()
+    if _limited or ceiling is None:  # an outer block limits it, or nothing can
         yield
         return
-    within = [x for x in (soft, hard) if x != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min([limit, *within]), hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    within = [x for x in (soft, hard, ceiling) if x != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(within), hard))
     _limited = True
     try:
         yield
@@ -52,22 +58,24 @@ def memory_limit() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def guarded(histories: Iterable, report, file, item: str = "") -> Iterator:
+def guarded(items: Iterable, report, file, item: str = "") -> Iterator:
     """Yield what one file, archive member or row group gives; what ends it early becomes a skip.
 
     Parameters
     ----------
-    histories : usually a generator; anything that it raises is caught, its memory is limited
+    items : usually a generator; anything that it raises is caught, its memory is limited
     report : the `ReadReport` that then names `file`, `item` and the reason
     """
-    histories = iter(histories)
-    while True:
+    items = iter(items)
+    for number in count():
+        if number % 64 == 0:  # what is read may stay in memory
+            ceiling = _ceiling()
         try:
-            with memory_limit():
-                history = next(histories)
+            with memory_limit(ceiling):
+                value = next(items)
         except StopIteration:
             return
         except Exception as error:
             report.fail(error, file, item=item)
             return
-        yield history
+        yield value

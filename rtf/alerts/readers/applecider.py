@@ -37,10 +37,12 @@ _TUPLES = 24  # in it, but for those that only carry arguments: nested, they tak
 # Instructions of a pickle that need no second look: numbers, short text, references to earlier values (by a
 # number below 2^24), and putting them together. A tuple holds one or two numbers, or arguments.
 _INTEGER = r"(?:K.|M..|J.{4})"
-_TEXT = "|".join(rf"\x8c\x{n:02x}.{{{n}}}" for n in range(33))
+_TEXT = "|".join(rf"\x{n:02x}.{{{n}}}" for n in range(1, 33))
 _HARMLESS = re.compile(
-    rf"(?s:h.|G.{{8}}|{_INTEGER}(?:\x85|{_INTEGER}\x86)?|N\x85|[t\x85-\x87](?:\x94|q.|r...\x00)?[Rb]"
-    rf"|[N\x94(aesuRb\x88\x89\x90\x91\x93]|\x8a\x08.{{8}}|{_TEXT}|q.|[jr]...\x00)*+".encode("latin-1")
+    rf"(?s:h.|G.{{8}}|N\x85?|[\x94(aesuRb\x88\x89\x90\x91\x93]|{_INTEGER}(?:\x85|{_INTEGER}\x86)?"
+    rf"|\x8c(?:{_TEXT})|\x8a\x08.{{8}}|[t\x85-\x87](?:\x94|q.|r...\x00)?[Rb]|q.|[jr]...\x00){{0,4000}}".encode(
+        "latin-1"
+    )
 )
 #: Bytes of the length that precedes text, bytes and long integers.
 _LENGTH = dict(zip(b"UTXB\x8c\x8d\x8e\x8aC\x8b\x96", (1, 4, 4, 4, 1, 8, 8, 1, 1, 4, 8)))

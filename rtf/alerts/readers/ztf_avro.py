@@ -85,6 +85,8 @@ def records(content: bytes | Path) -> Iterator[dict]:
     ------
     BadAvro : after the last readable record, where the container is cut short or damaged
     """
+    if isinstance(content, Path) and content.stat().st_size <= PACKET:
+        content = content.read_bytes()  # which is faster
     with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
         yield from _blocks(stream)
 
