@@ -7,18 +7,24 @@ Notable:
   stay on disk until they are copied to their place
 """
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, SourceHistory
+from rtf.alerts.limits import SILENCE
 from rtf.alerts.report import ReadReport
 from rtf.files import whole
-from rtf.workers import in_processes
+from rtf.workers import alone, in_processes
 
 SPLITS = ("train", "val", "test")
 
@@ -48,14 +54,36 @@ def report_path(folder: Path, index: int) -> Path:
 def read_unit(reader, unit, folder: Path, index: int) -> None:
     """Read one unit into its part and its report."""
     report = ReadReport()
+    with _part(folder, index, report) as writer:
+        for histories in _groups(_timed(reader.read(unit, report))):
+            writer.write_batch(_batch(histories))
+
+
+@contextmanager
+def _part(folder: Path, index: int, report: ReadReport) -> Iterator[pa.ipc.RecordBatchFileWriter]:
+    """Where a part is written to; its report is written after it."""
     with (
         whole(part_path(folder, index)) as temporary,
         pa.OSFile(str(temporary), "wb") as file,
         pa.ipc.new_file(file, _SCHEMA) as writer,
     ):
-        for histories in _groups(reader.read(unit, report)):
-            writer.write_batch(_batch(histories))
+        yield writer
     report.write(report_path(folder, index))
+
+
+def _timed(histories: Iterable[SourceHistory]) -> Iterator[SourceHistory]:
+    """The same; a worker that waits too long for the next one is ended, whatever it is doing."""
+    if parent_process() is None:
+        yield from histories
+        return
+    histories = iter(histories)
+    while True:
+        signal.alarm(SILENCE)
+        history = next(histories, None)
+        signal.alarm(0)
+        if history is None:
+            return
+        yield history
 
 
 def missing_units(number: int, folder: Path) -> list[int]:
@@ -66,12 +94,15 @@ def missing_units(number: int, folder: Path) -> list[int]:
 def read_units(
     reader, units: list, mine: range, folder: Path, workers: int, done: Callable[[], None]
 ) -> None:
-    """Read the units `mine` whose parts are not there yet; `done` is called once for each, read or there."""
+    """Read the units `mine` whose parts are not there yet; `done` is called once for each, read or there.
+
+    A file that ends the process that reads it is skipped by name; with 0 workers it ends this process.
+    """
     todo = [k for k in missing_units(len(units), folder) if k in mine]
     for _ in range(len(mine) - len(todo)):
         done()
     jobs = [(reader, units[k], folder, k) for k in todo]
-    for _ in in_processes(_read_unit, jobs, workers):
+    for _ in in_processes(_read_unit, jobs, workers, died=_read_apart):
         done()
 
 
@@ -81,6 +112,24 @@ def _read_unit(reader, unit, folder: Path, index: int) -> None:
     except Exception as error:
         error.add_note(f"while reading {unit}")
         raise
+
+
+def _read_apart(reader, unit, folder: Path, index: int) -> None:
+    """Read a unit that ends its process: each file in a process of its own, the one to blame is skipped."""
+    if not hasattr(unit, "apart"):
+        raise BrokenProcessPool(f"a worker was killed or crashed, twice, while it read {unit}")
+    report = ReadReport()
+    with TemporaryDirectory(dir=folder, prefix=".apart") as parts, _part(folder, index, report) as writer:
+        for k, item in enumerate(unit.apart()):
+            try:
+                alone(read_unit, reader, item, parts, k)
+            except BrokenProcessPool:
+                report.skip(item, "reading it crashed, hung or ran out of memory")
+                continue
+            content = open_part(part_path(parts, k))
+            for number in range(content.num_record_batches):
+                writer.write_batch(content.get_batch(number))
+            report.add(ReadReport.read(report_path(parts, k)))
 
 
 def _groups(histories: Iterable[SourceHistory]) -> Iterator[list[SourceHistory]]:
