@@ -52,22 +52,12 @@ def in_processes(
         if suspects and died is None:
             raise BrokenProcessPool("a worker was killed or crashed")
         for k in suspects:
-            try:
-                result = alone(function, *jobs[k])
-            except BrokenProcessPool:
-                result = died(*jobs[k])
+            with _executor(1) as pool:
+                try:
+                    result = pool.submit(function, *jobs[k]).result()
+                except BrokenProcessPool:
+                    result = died(*jobs[k])
             yield k, result
-
-
-def alone(function: Callable, *job):
-    """What the function returns, called in a process of its own.
-
-    Raises
-    ------
-    BrokenProcessPool : that process was killed or crashed
-    """
-    with _executor(1) as pool:
-        return pool.submit(function, *job).result()
 
 
 def _pool(function: Callable, waiting: dict[int, tuple], workers: int) -> Iterator[tuple]:

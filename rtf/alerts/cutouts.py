@@ -161,9 +161,9 @@ def _layout(header: bytes) -> _Layout | None:
         keyword, equals, value = card.partition("=")
         keyword = keyword.strip().upper()
         if equals and keyword in _KEYWORDS:
-            if card[:10] != f"{keyword:8}= ":
-                raise BadCutout(f"FITS header has an irregular card {keyword}")
-            values.setdefault(keyword, value.partition("/")[0].strip())
+            if card[:10] != f"{keyword:8}= " or keyword in values:
+                raise BadCutout(f"FITS header has an irregular card {keyword}, or two of them")
+            values[keyword] = value.partition("/")[0].strip()
     else:
         return None
     if values.get("SIMPLE") != "T":
@@ -178,8 +178,8 @@ def _layout(header: bytes) -> _Layout | None:
         raise BadCutout(f"empty image, {shape[0]} x {shape[1]} pixels")
     blank = _integer(values, "BLANK") if "BLANK" in values and bits > 0 else None
     scale, zero = _number(values, "BSCALE", 1), _number(values, "BZERO", 0)
-    if blank is not None and scale == 1 and zero == _UNSIGNED[bits]:
-        raise BadCutout("BLANK in an image of unsigned integers, which readers understand differently")
+    if blank == 0 or (blank is not None and scale == 1 and zero == _UNSIGNED[bits]):
+        raise BadCutout("BLANK is 0 or of unsigned integers, which readers understand differently")
     return _Layout(shape, np.dtype(_PIXEL[bits]), scale, zero, blank)
 
 
@@ -187,7 +187,7 @@ def _number(values: dict[str, str], name: str, default: float | None = None) -> 
     if name not in values and default is not None:
         return default
     text = values.get(name, "").upper()
-    if not _NUMBER.fullmatch(text) or not math.isfinite(number := float(text.replace("D", "E"))):
+    if not _NUMBER.fullmatch(text) or not abs(number := float(text.replace("D", "E"))) <= _NO_PIXEL:
         raise BadCutout(f"FITS header has no readable {name}")
     return number
 

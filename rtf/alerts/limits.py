@@ -10,22 +10,27 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
+import pyarrow as pa
+
 #: Bytes of one packet, archive member or small file, decompressed. A ZTF alert has 60 kB, one of LSST 140 kB.
 PACKET = 64 << 20
 #: Bytes that Python objects made of one packet may take.
 OBJECTS = 512 << 20
 #: Bytes that may be allocated while one packet, or one batch of rows, is decoded.
-MEMORY = 1 << 30
+MEMORY = 900 << 20
 #: Bytes of a header: an Avro schema, the name of an archive member, the first lines of a table.
 HEADER = 1 << 20
 #: Levels of nesting; alerts have 4.
 DEPTH = 32
 #: Characters of an object's name.
 NAME = 256
-#: How much a compressed table may grow; real ones grow tenfold.
-RATIO = 100
+#: How much a compressed table may grow, beyond its first bytes; real ones grow fivefold.
+RATIO, TABLE = 20, 16 << 20
 #: Seconds a worker may need for the next history; after that it counts as hung and is ended.
 SILENCE = 600
+
+# Arrow's own allocator takes a gigabyte at once, which cannot be told from using it.
+pa.set_memory_pool(pa.system_memory_pool())
 
 _limited = False
 

@@ -14,7 +14,7 @@ from rtf.alerts.report import BadItem
 
 SUFFIXES = (".parquet", ".pq", ".parq")
 
-_ROWS_PER_BYTE = 8  # of a file; more rows than that can only be a few values repeated without end
+_ROWS = 1 << 16  # beyond these a row has at least a byte in its file; else a few are repeated without end
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,6 @@ def batches(group: RowGroup, choose, rows: int) -> Iterator[pa.RecordBatch]:
     """Some `rows` of a row group at a time; `choose` names the columns to read, given the open file."""
     with pq.ParquetFile(group.path) as file:
         claimed, size = file.metadata.row_group(max(group.index, 0)).num_rows, group.path.stat().st_size
-        if claimed > _ROWS_PER_BYTE * size:
+        if claimed > _ROWS + size:
             raise BadItem(f"claims {claimed:,} rows in {size:,} bytes")
         yield from file.iter_batches(rows, [group.index], choose(file), use_threads=False)

@@ -122,7 +122,7 @@ def object_name(value) -> str:
             raise BadItem(reason, "objectId")
         value = int(value)
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
-        value = str(value)
+        value = str(value) if abs(value) < 10**NAME else "9" * (NAME + 1)
     if value is None or value == "" or value != value:
         raise BadItem("missing", "objectId")
     if not isinstance(value, str):

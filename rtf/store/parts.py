@@ -24,7 +24,7 @@ from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, SourceHistory
 from rtf.alerts.limits import SILENCE
 from rtf.alerts.report import ReadReport
 from rtf.files import whole
-from rtf.workers import alone, in_processes
+from rtf.workers import in_processes
 
 SPLITS = ("train", "val", "test")
 
@@ -115,17 +115,18 @@ def _read_unit(reader, unit, folder: Path, index: int) -> None:
 
 
 def _read_apart(reader, unit, folder: Path, index: int) -> None:
-    """Read a unit that ends its process: each file in a process of its own, the one to blame is skipped."""
+    """Read a unit that ends its process file by file; the file to blame is skipped."""
     if not hasattr(unit, "apart"):
         raise BrokenProcessPool(f"a worker was killed or crashed, twice, while it read {unit}")
     report = ReadReport()
+
+    def skip(_, item, *__) -> None:
+        report.skip(item, "reading it crashed, hung or ran out of memory")
+
     with TemporaryDirectory(dir=folder, prefix=".apart") as parts, _part(folder, index, report) as writer:
-        for k, item in enumerate(unit.apart()):
-            try:
-                alone(read_unit, reader, item, parts, k)
-            except BrokenProcessPool:
-                report.skip(item, "reading it crashed, hung or ran out of memory")
-                continue
+        jobs = [(reader, item, parts, k) for k, item in enumerate(unit.apart())]
+        list(in_processes(read_unit, jobs, 1, died=skip))
+        for k in set(range(len(jobs))) - set(missing_units(len(jobs), parts)):
             content = open_part(part_path(parts, k))
             for number in range(content.num_record_batches):
                 writer.write_batch(content.get_batch(number))

@@ -19,7 +19,7 @@ import pyarrow.csv
 
 from rtf.alerts.folders import Unit, files, units
 from rtf.alerts.history import BANDS, METADATA_FIELDS, NO_CANDID, SourceHistory, from_columns
-from rtf.alerts.limits import HEADER, PACKET, RATIO, guarded
+from rtf.alerts.limits import HEADER, RATIO, TABLE, guarded
 from rtf.alerts.parquet import SUFFIXES, RowGroup, batches, row_groups, schema
 from rtf.alerts.report import BadItem, ReadReport, printable
 from rtf.alerts.ztf import FAULTS, exact_candid, faults, object_name, positive
@@ -31,8 +31,8 @@ WANTED = REQUIRED + OPTIONAL
 SPLITS = ("train", "val", "test")
 CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
-_ROWS = 1 << 18  # of a parquet file, decoded together
-_BLOCK = 16 << 20  # bytes of a CSV file, decoded together
+_ROWS = 1 << 17  # of a parquet file, decoded together
+_BLOCK = 4 << 20  # bytes of a CSV file, decoded together
 _FAULTS = [
     *(({"time": "mjd"}.get(field, field), reason) for field, reason in FAULTS),
     ("split", f"none of {', '.join(SPLITS)}"),
@@ -99,16 +99,17 @@ class LightCurveTable:
         """One history for each object, of every batch of rows."""
         for item in unit.items:
             path, part = (item.path, item.item) if isinstance(item, RowGroup) else (item, "")
-            yield from guarded(self._file(item, path, report), report, path, part)
+            for histories in guarded(self._batches(item, path, report), report, path, part):
+                yield from histories
 
-    def _file(self, item, path: Path, report: ReadReport) -> Iterator[SourceHistory]:
+    def _batches(self, item, path: Path, report: ReadReport) -> Iterator[list[SourceHistory]]:
         row, tables = 0, _csv_batches(path, report)
         if isinstance(item, RowGroup):
             row, tables = item.first_row, batches(item, lambda file: _columns(file.schema_arrow), _ROWS)
         for batch in tables:
             report.count("rows", batch.num_rows)
             columns, rows = _flat(batch, row, path, report)
-            yield from _sources(columns, rows, path, report, self.negative)
+            yield list(_sources(columns, rows, path, report, self.negative))
             row += batch.num_rows
 
 
@@ -175,7 +176,7 @@ def _csv_batches(path: Path, report: ReadReport) -> Iterator[pa.RecordBatch]:
             ),
         ):
             read += batch.nbytes
-            if compression and read > PACKET + RATIO * size:
+            if compression and read > TABLE + RATIO * size:
                 raise BadItem(f"decompresses to more than {RATIO} times its size")
             yield batch
 
@@ -203,12 +204,11 @@ def _flat(batch: pa.RecordBatch, first: int, path, report) -> tuple[dict[str, pa
 
 
 def _without_records(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
-    """The columns in place of records of columns."""
+    """The same, with the columns inside a record in its place."""
     flat = {}
     for name, column in columns.items():
-        fields = column.flatten() if pa.types.is_struct(column.type) else [column]
-        names = [field.name for field in column.type] if pa.types.is_struct(column.type) else [name]
-        flat |= {name: field for name, field in zip(names, fields) if name in WANTED or name not in names}
+        inside = pa.types.is_struct(column.type)
+        flat |= zip([field.name for field in column.type], column.flatten()) if inside else {name: column}
     return flat
 
 
