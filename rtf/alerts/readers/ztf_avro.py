@@ -139,6 +139,8 @@ def _block(stream: BinaryIO, schema: "_Schema", codec: str, sync: bytes, count: 
             how = "cut short" if cut else "damaged"
             raise BadAvro(f"Avro block is {how}, {count - k} of its {count} alerts lost") from error
         yield record
+    if block.read(1):
+        raise BadAvro(f"Avro block holds more than the {count} alerts that it claims")
     if cut or stream.read(_SYNC) != sync:
         raise BadAvro("Avro block does not end with the file's sync marker")
 
