@@ -111,6 +111,8 @@ class LightCurveTable:
             columns, rows = _flat(batch, row, path, report)
             yield list(_sources(columns, rows, path, report, self.negative))
             row += batch.num_rows
+        if not row:
+            raise BadItem("no rows")
 
 
 def _columns(columns: pa.Schema) -> list[str]:

@@ -106,6 +106,9 @@ def _blocks(stream: BinaryIO) -> Iterator[dict]:
         raise BadAvro(f"Avro codec {codec[:20]} is not supported (null and deflate are)")
     sync = head.read(_SYNC)
     stream.seek(head.tell())
+    if not stream.read(1):
+        raise BadAvro("Avro file holds no alerts")
+    stream.seek(head.tell())
     while start := stream.read(2 * 10):
         lengths = io.BytesIO(start)
         try:
