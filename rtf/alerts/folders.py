@@ -1,6 +1,7 @@
 """Looking at an input folder: which files are there, in a fixed order, and in units of a given size."""
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,14 +39,22 @@ def files(path: Path, *suffixes: str) -> Iterator[Path]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, and the folders that cannot be listed."""
+    """Every regular file below a folder, and the files and folders that cannot be looked at."""
     seen, closed = set(), []
     for place, folders, names in os.walk(folder, followlinks=True, onerror=closed.append):
         folders.sort()
-        state = os.stat(place)
-        if (state.st_dev, state.st_ino) in seen:
+        folder_id = os.path.realpath(place)
+        if folder_id in seen:
             folders.clear()
             continue
-        seen.add((state.st_dev, state.st_ino))
-        yield from (file for name in names if (file := Path(place, name)).is_file())
+        seen.add(folder_id)
+        for name in names:
+            try:
+                regular = stat.S_ISREG(os.stat(os.path.join(place, name)).st_mode)
+            except FileNotFoundError:  # a link to nowhere
+                continue
+            except OSError:
+                regular = True
+            if regular:
+                yield Path(place, name)
     yield from (Path(error.filename) for error in closed)

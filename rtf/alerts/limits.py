@@ -73,7 +73,7 @@ def guarded(items: Iterable, report, file, item: str = "") -> Iterator:
     """
     items = iter(items)
     for number in count():
-        if number % 64 == 0:  # what is read may stay in memory
+        if number % 16 == 0:  # what is read may stay in memory
             ceiling = _ceiling()
         try:
             with memory_limit(ceiling):

@@ -15,6 +15,7 @@ from rtf.alerts.report import BadItem
 SUFFIXES = (".parquet", ".pq", ".parq")
 
 _ROWS = 1 << 16  # beyond these a row has at least a byte in its file; else a few are repeated without end
+_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def schema(file: Path) -> pa.Schema:
 
 def batches(group: RowGroup, choose, rows: int) -> Iterator[pa.RecordBatch]:
     """Some `rows` of a row group at a time; `choose` names the columns to read, given the open file."""
-    with pq.ParquetFile(group.path) as file:
+    # buffered, so that a column of stamps is not in memory as a whole
+    with pq.ParquetFile(group.path, buffer_size=_BUFFER) as file:
         claimed, size = file.metadata.row_group(max(group.index, 0)).num_rows, group.path.stat().st_size
         if claimed > _ROWS + size:
             raise BadItem(f"claims {claimed:,} rows in {size:,} bytes")

@@ -58,8 +58,11 @@ def existing(path) -> Path:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: not there")
-    if path.is_dir() and next(path.iterdir(), None) is None:
-        raise NothingReadable(f"{path}: the folder is empty")
+    try:
+        if path.is_dir() and next(path.iterdir(), None) is None:
+            raise NothingReadable(f"{path}: the folder is empty")
+    except OSError as error:
+        raise NothingReadable(f"{path}: the folder cannot be listed ({error.strerror})") from error
     return path
 
 

@@ -4,12 +4,15 @@ import gzip
 import io
 import json
 import math
+import multiprocessing
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 
 import fastavro
@@ -23,7 +26,8 @@ from rtf.alerts.read import auto_reader, read_histories
 from rtf.alerts.readers.applecider import load_alerts
 from rtf.alerts.readers.ztf_avro import ZtfAvro, records
 from rtf.alerts.report import NAMED, REASONS, NothingReadable, ReadReport, printable
-from rtf.alerts.ztf import positive
+from rtf.alerts.ztf import CUTOUT_FIELDS, positive
+from rtf.store import parts
 from rtf.store.build import preprocess
 from rtf.store.splits import read_labels
 from rtf.store.store import open_store
@@ -242,7 +246,8 @@ def test_linked_folders_and_loops(tmp_path):
         (tmp_path / f"in/n{k}").symlink_to(tmp_path / f"archive/n{k}")
     (tmp_path / "in/n0/loop").symlink_to(tmp_path / "in")
     (tmp_path / "in/twice").symlink_to(tmp_path / "archive/n2")
-    (tmp_path / "in/broken").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "in/broken.csv").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "in/pipe.csv")
     names, report = both_ways(tmp_path / "in", tmp_path)
     assert names == ["S0", "S1", "S2"] and report.counts["rows"] == 18 and not report.skipped
 
@@ -509,7 +514,7 @@ NPZ = {
     "encrypted": _encrypted,
     "a giant shape": lambda path: _npz_of(path, _shape("(10000000000, 5)")),
     "a negative shape": lambda path: _npz_of(path, _shape("(-1, -5)", bytes(40))),
-    "zeros": lambda path: _npz_of(path, _shape("(26843545, 5)", bytes(1 << 30))),
+    "zeros": lambda path: _npz_of(path, _shape("(3355443, 5)", bytes(1 << 27))),
     "lzma": lambda path: _npz_of(path, _shape("(1, 5)", bytes(40)), zipfile.ZIP_LZMA),
     "nested header": lambda path: _npz_of(path, _shape("(" * 5000 + ")" * 5000)),
     "records": lambda path: npz(path, np.zeros(3, [("a", "f8"), ("b", "f8")])),
@@ -629,6 +634,19 @@ def test_a_file_that_ends_its_worker_is_found_and_skipped(tmp_path):
     assert the_item(report)["file"].endswith("killer.avro")
 
 
+def test_a_worker_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(parts, "SILENCE", 1)
+
+    def silent():
+        time.sleep(30)
+        yield None
+
+    worker = multiprocessing.get_context("fork").Process(target=lambda: list(parts._timed(silent())))
+    worker.start()
+    worker.join(20)
+    assert worker.exitcode == -signal.SIGALRM
+
+
 CHILD = """
 import sys
 from rtf.alerts.read import read_histories
@@ -650,22 +668,22 @@ def peak(path) -> tuple[int, int, list[str]]:
     return int(n), int(memory), named
 
 
-def _long_values(path, good):
+def _long_values(path):
     """Half a megabyte of text, which a dictionary and run lengths repeat in every row."""
     names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), ["x" * (1 << 19)])
     columns = {"object_id": names, "mjd": np.full(100_000, 59000.0), "band": ["g"] * 100_000}
     pq.write_table(pa.table(columns | {"mag": np.full(100_000, 19.0), "magerr": np.full(100_000, 0.1)}), path)
 
 
-def _long_lists(path, good):
-    values = pa.array([np.zeros(60_000_000)])
+def _long_lists(path):
+    values = pa.array([np.zeros(40_000_000)])
     text = pa.array([["g"]])
     pq.write_table(
         pa.table({"object_id": ["A"], "mjd": values, "band": text, "mag": values, "magerr": values}), path
     )
 
 
-def _many_rows(path, good):
+def _many_rows(path):
     n = 20_000_000
     columns = {"object_id": pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int8)), ["A"])}
     columns |= {"mjd": np.full(n, 59000.0), "mag": np.full(n, 19.0), "magerr": np.full(n, 0.1)}
@@ -673,10 +691,27 @@ def _many_rows(path, good):
     pq.write_table(pa.table(columns), path, compression="zstd", row_group_size=n)
 
 
+def _large_stamps(path):
+    """Eight megabytes, three times in each of a thousand alerts."""
+    columns = pa.Table.from_pylist(packets("bad", 1, cutouts=False)).select(["objectId", "candidate"])
+    columns = columns.take(pa.array(np.zeros(1000, int)))
+    for name in CUTOUT_FIELDS:
+        stamps = pa.DictionaryArray.from_arrays(pa.array(np.zeros(1000, np.int32)), [bytes(8 << 20)])
+        columns = columns.append_column(name, pa.StructArray.from_arrays([stamps], ["stampData"]))
+    pq.write_table(columns, path)
+
+
+def test_a_small_parquet_file_of_large_stamps(tmp_path):
+    write_parquet(tmp_path / "good.parquet", packets("good", 1))
+    _large_stamps(tmp_path / "a.parquet")
+    n, memory, named = peak(tmp_path)
+    assert n == 1 and memory < 1600 and set(named) == {str(tmp_path / "a.parquet")}
+
+
 @pytest.mark.parametrize("make", [_long_values, _long_lists, _many_rows])
 def test_a_small_parquet_file_of_many_values(make, tmp_path):
     table(tmp_path / "good.parquet", "good")
-    make(tmp_path / "a.parquet", None)
+    make(tmp_path / "a.parquet")
     n, memory, named = peak(tmp_path)
     assert n == 1 and memory < 1600 and named == [str(tmp_path / "a.parquet")]
 

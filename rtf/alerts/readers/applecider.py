@@ -11,6 +11,7 @@ Notable:
 import csv
 import io
 import math
+import os
 import pickle
 import re
 from collections.abc import Iterator
@@ -232,7 +233,7 @@ class AppleCider:
         """One history for each alert."""
         for item in unit.items:
             file = item.path / "alerts.npy"
-            if file.exists():
+            if os.path.lexists(file):
                 yield from guarded(self._alerts(item, file, report), report, file)
             else:
                 report.skip(item.path, "no alerts.npy in this folder")

@@ -10,6 +10,7 @@ import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ SPLITS = ("train", "val", "test")
 CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
 _ROWS = 1 << 17  # of a parquet file, decoded together
+_LOOKED_AT = 4096  # files of a folder, before deciding that it holds no tables
 _BLOCK = 4 << 20  # bytes of a CSV file, decoded together
 _FAULTS = [
     *(({"time": "mjd"}.get(field, field), reason) for field, reason in FAULTS),
@@ -55,7 +57,7 @@ def explain(path: Path) -> str:
 
 
 def _headers(path: Path) -> Iterator[tuple[Path, list[str]]]:
-    for file in files(path, *SUFFIXES, *CSV):
+    for file in islice(files(path, *SUFFIXES, *CSV), _LOOKED_AT):
         if file.name.lower().endswith(SUFFIXES):
             yield file, _leaves(schema(file))
             continue
