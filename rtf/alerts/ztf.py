@@ -9,6 +9,7 @@ Notable:
 - fields: https://zwickytransientfacility.github.io/ztf-avro-alert/schema.html
 """
 
+import re
 from operator import itemgetter
 
 import numpy as np
@@ -60,6 +61,9 @@ _PACKET_FIELDS = {"time": "jd", "band": "fid", "mag": "magpsf", "magerr": "sigma
 #: Every field of `candidate` that is read, and of an entry of `prv_candidates`.
 CANDIDATE_FIELDS = (*_COLUMNS, "isdiffpos", "candid", "ra", "dec")
 HISTORY_FIELDS = (*_HISTORY_COLUMNS, "isdiffpos", "candid")
+
+# An integer that a program wrote as a double.
+_DOUBLE = re.compile(r"\d+\.0|\d(\.\d+)?[eE]\+\d\d\d?")
 
 _TEXTS = {True: ("t", "true", "1", "1.0", "+1"), False: ("f", "false", "0", "0.0", "-1", "-1.0")}
 # 1, 1.0 and True are one key, and so are 0, 0.0 and False.
@@ -116,6 +120,8 @@ def object_name(value) -> str:
     """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")  # what does not decode is not printable
+    if isinstance(value, str) and _DOUBLE.fullmatch(value):
+        value = float(value)
     if isinstance(value, float) and value == value:
         if not abs(value) < 2**53 or value != int(value):
             reason = "doubles cannot hold these ids exactly; write them as integers or text"

@@ -262,6 +262,11 @@ NAMES = {
     "bytes": (pa.array([b"one", b"two"]), ["one", "two"]),
     "dictionary": (pa.array(["one", "two"]).dictionary_encode(), ["one", "two"]),
     "large doubles": (pa.array([1.7e17, 1.7e17 + 64]), "doubles cannot hold these ids exactly"),
+    "doubles as text": (pa.array(["170000001.0", "5.0"]), ["170000001", "5"]),
+    "large doubles as text": (
+        pa.array(["1.7e+17", "1.70000001e+17"]),
+        "doubles cannot hold these ids exactly",
+    ),
     "fractions": (pa.array([1.5, 2.5]), "doubles cannot hold these ids exactly"),
     "booleans": (pa.array([True, False]), "bool instead of text"),
     "lists": (pa.array([["one"], ["two"]]), ["one", "two"]),
@@ -723,6 +728,9 @@ def test_a_small_gzip_of_a_large_table(tmp_path):
         file.write(b"object_id,mjd,band,mag,magerr\n")
         for _ in range(60):
             file.write(row * 500_000)
-    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"object_id,mjd,band,mag,magerr\n" + b"x" * (1 << 28)))
+    for name, filler in (("b.csv.gz", b"x"), ("c.csv.gz", b"\n")):
+        content = b"object_id,mjd,band,mag,magerr\n" + filler * (1 << 28)
+        (tmp_path / name).write_bytes(gzip.compress(content, 1))
     n, memory, named = peak(tmp_path)
-    assert n == 2 and memory < 1600 and sorted(named) == [str(tmp_path / x) for x in ("a.csv.gz", "b.csv.gz")]
+    assert n == 2 and memory < 1600
+    assert sorted(named) == [str(tmp_path / x) for x in ("a.csv.gz", "b.csv.gz", "c.csv.gz")]

@@ -7,6 +7,7 @@ Notable:
 """
 
 import gzip
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -136,12 +137,27 @@ def _check_names(names: list[str]) -> None:
             raise BadItem(f"column missing; there are {printable(', '.join(names))}", name)
 
 
+class _Gunzipped(gzip.GzipFile):
+    """What is in a compressed table, unless it is much more than the file."""
+
+    def read(self, size=-1):
+        content = super().read(size)
+        if self.tell() > TABLE + RATIO * os.path.getsize(self.name):
+            raise BadItem(f"decompresses to more than {RATIO} times its size")
+        return content
+
+
+def _open(path: Path):
+    return _Gunzipped(path) if path.name.lower().endswith(".gz") else path.open("rb")
+
+
 def _csv_header(path: Path) -> tuple[list[str], str, int, str]:
     """Column names, separator, lines before the first row, and encoding of a CSV file."""
-    with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as file:
+    with _open(path) as file:
         head = file.read(HEADER)
     encoding = "utf16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf8"
-    lines = head.decode(encoding, "replace").removeprefix("\ufeff").splitlines()
+    text = head.decode(encoding, "replace").removeprefix("\ufeff")
+    lines = re.split("\r\n|\n|\r", text)
     first = next((k for k, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
     if first is None:
         raise BadItem("no header line")
@@ -161,13 +177,10 @@ def _csv_batches(path: Path, report: ReadReport) -> Iterator[pa.RecordBatch]:
         return "skip"
 
     wanted = [name for name in names if name in WANTED]
-    size = path.stat().st_size
-    compression = "gzip" if path.name.lower().endswith(".gz") else None
     # unique stand-ins for columns that nobody asks for
     names = [name if name in wanted else f"{k} {name}" for k, name in enumerate(names)]
-    with pa.input_stream(str(path), compression=compression) as stream:
-        read = 0
-        for batch in pa.csv.open_csv(
+    with _open(path) as stream:
+        yield from pa.csv.open_csv(
             stream,
             pa.csv.ReadOptions(
                 use_threads=False, block_size=_BLOCK, skip_rows=skip, column_names=names, encoding=encoding
@@ -178,11 +191,7 @@ def _csv_batches(path: Path, report: ReadReport) -> Iterator[pa.RecordBatch]:
                 include_columns=wanted,
                 strings_can_be_null=True,
             ),
-        ):
-            read += batch.nbytes
-            if compression and read > TABLE + RATIO * size:
-                raise BadItem(f"decompresses to more than {RATIO} times its size")
-            yield batch
+        )
 
 
 def _is_list(kind: pa.DataType) -> bool:
