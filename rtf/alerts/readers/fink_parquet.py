@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rtf.alerts.folders import Unit, files
+from rtf.alerts.folders import files
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.limits import guarded
 from rtf.alerts.parquet import SUFFIXES, RowGroup, batches, row_groups, schema
@@ -43,14 +43,13 @@ class FinkParquet:
     negative: bool = False
     cutouts: bool = True
 
-    def units(self, path: Path) -> list[Unit]:
+    def units(self, path: Path) -> list[RowGroup]:
         """One row group at a time."""
         return row_groups(files(path, *SUFFIXES))
 
-    def read(self, unit: Unit, report: ReadReport) -> Iterator[SourceHistory]:
+    def read(self, unit: RowGroup, report: ReadReport) -> Iterator[SourceHistory]:
         """One history for each alert."""
-        for group in unit.items:
-            yield from guarded(self._alerts(group, report), report, group.path, group.item)
+        return guarded(self._alerts(unit, report), report, unit.path, unit.item)
 
     def _alerts(self, group: RowGroup, report: ReadReport) -> Iterator[SourceHistory]:
         for batch in batches(group, lambda file: _leaves(file.schema, self.cutouts), _ROWS):

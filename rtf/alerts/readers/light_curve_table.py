@@ -94,21 +94,23 @@ class LightCurveTable:
     negative: bool = False
     cutouts: bool = True
 
-    def units(self, path: Path) -> list[Unit]:
+    def units(self, path: Path) -> list[RowGroup | Unit]:
         """One row group of a parquet file, or one CSV file, at a time."""
         return row_groups(files(path, *SUFFIXES)) + units(list(files(path, *CSV)))
 
-    def read(self, unit: Unit, report: ReadReport) -> Iterator[SourceHistory]:
+    def read(self, unit: RowGroup | Unit, report: ReadReport) -> Iterator[SourceHistory]:
         """One history for each object, of every batch of rows."""
-        for item in unit.items:
-            path, part = (item.path, item.item) if isinstance(item, RowGroup) else (item, "")
-            for histories in guarded(self._batches(item, path, report), report, path, part):
-                yield from histories
+        group = unit if isinstance(unit, RowGroup) else None
+        path, part = (group.path, group.item) if group else (unit.items[0], "")
+        for histories in guarded(self._batches(group, path, report), report, path, part):
+            yield from histories
 
-    def _batches(self, item, path: Path, report: ReadReport) -> Iterator[list[SourceHistory]]:
+    def _batches(
+        self, group: RowGroup | None, path: Path, report: ReadReport
+    ) -> Iterator[list[SourceHistory]]:
         row, tables = 0, _csv_batches(path, report)
-        if isinstance(item, RowGroup):
-            row, tables = item.first_row, batches(item, lambda file: _columns(file.schema_arrow), _ROWS)
+        if group:
+            row, tables = group.first_row, batches(group, lambda file: _columns(file.schema_arrow), _ROWS)
         for batch in tables:
             report.count("rows", batch.num_rows)
             columns, rows = _flat(batch, row, path, report)
