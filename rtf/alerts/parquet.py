@@ -78,6 +78,8 @@ def batches(group: RowGroup, choose, rows: int) -> Iterator[pa.RecordBatch]:
     # buffered, so that a column of stamps is not in memory as a whole
     with pq.ParquetFile(group.path, buffer_size=_BUFFER) as file:
         _check_groups(file.metadata)
+        if not file.metadata.num_row_groups:
+            raise BadItem("no rows")
         claimed, size = file.metadata.row_group(max(group.index, 0)).num_rows, group.path.stat().st_size
         if claimed > _ROWS + size:
             raise BadItem(f"claims {claimed:,} rows in {size:,} bytes")

@@ -151,6 +151,18 @@ def test_csv_as_portals_write_it(mark, name, encoding, tmp_path):
     assert names == ["A", "B"] and report.counts["detections"] == 12 and not report.skipped
 
 
+@pytest.mark.parametrize("name", ["b.csv", "b.parquet"])
+def test_a_table_without_rows_is_said_to_be_one(name, tmp_path):
+    table(tmp_path / "in/a.csv", "A")
+    empty = pa.Table.from_pylist(rows("B")).slice(0, 0)
+    if name == "b.csv":
+        (tmp_path / "in" / name).write_text(",".join(empty.column_names) + "\n")
+    else:
+        pq.write_table(empty, tmp_path / "in" / name)
+    names, report = both_ways(tmp_path / "in", tmp_path)
+    assert names == ["A"] and the_item(report)["reason"] == "no rows"
+
+
 def test_other_column_names_are_told(tmp_path):
     text = table(tmp_path / "x.csv", "A").read_text()
     for old, new in (("object_id", "oid"), ("magerr", "sigmapsf"), ("mag,", "magpsf,"), ("band", "fid")):
