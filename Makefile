@@ -1,10 +1,10 @@
-# make demo | test | lint | bench: each installs what it needs into .venv first.
+# make demo | test | lint | bench | docs: each installs what it needs into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -27,5 +27,8 @@ lint: .venv/installed
 bench: .venv/installed
 	$(BIN)/python -m pytest -q -s -p no:xdist tests/benchmarks/bench_*.py
 
+docs: .venv/installed
+	$(BIN)/python -m pdoc --docformat numpy --output-directory docs rtf '!rtf.conf'
+
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis runs/demo data/demo.zarr
+	rm -rf .venv docs build .pytest_cache .ruff_cache .hypothesis runs/demo data/demo.zarr

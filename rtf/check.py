@@ -2,15 +2,13 @@
 
 from functools import partial
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, progress_bar, resolved
+from rtf.entry import command, progress_bar, resolved
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="check")
-@describe_errors
+@command("check")
 def main(config: DictConfig) -> None:
     from rtf.simulation.check.report import check
 

@@ -9,6 +9,8 @@ Notable:
 """
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import yaml
@@ -132,3 +134,37 @@ def gpus_here() -> int:
 
 for _resolver, _name in ((setting, "cluster"), (tasks, "tasks"), (gres, "gres"), (gpus_here, "gpus_here")):
     OmegaConf.register_new_resolver(_name, _resolver, replace=True)
+
+
+def watch_queue() -> None:
+    """Let submitit see by `squeue` that a job has ended, where SLURM keeps no accounts for `sacct`.
+
+    Without it a job that died and left no result is waited for for ever.
+    """
+    from submitit.slurm.slurm import SlurmInfoWatcher, SlurmJob
+
+    if shutil.which("squeue") is None or _succeeds("sacct", "-n", "-X", "-j", "0"):
+        return
+
+    class QueueWatcher(SlurmInfoWatcher):
+        def _make_command(self) -> list[str] | None:
+            jobs = super()._make_command()
+            return jobs and ["squeue", "--noheader", "--array", "--states=all", "--format=%A|%i|%T"]
+
+        def read_info(self, string) -> dict:
+            text = string if isinstance(string, str) else string.decode()
+            found = {}
+            for line in text.splitlines():
+                number, name, state = line.strip().split("|")
+                found |= {number: {"State": state}, name: {"State": state}}
+            # What SLURM has forgotten has ended.
+            return {job: {"State": "ENDED"} for job in self._registered} | found
+
+    SlurmJob.watcher = QueueWatcher(delay_s=60)
+
+
+def _succeeds(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=60).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False

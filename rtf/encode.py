@@ -6,19 +6,17 @@ The input may be in any format that rtf.preprocess reads, or a store. With `shar
 from itertools import islice
 from pathlib import Path
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, progress_bar, read_input, resolved
-from rtf.shards import WHOLE, Shard, chosen_shard, named
+from rtf.entry import command, progress_bar, read_input, resolved
+from rtf.jobs import WHOLE, Shard, chosen_shard, named
 
 #: Sources encoded at a time, without stamps and with them (some 2 MB a source).
 _CHUNK = {False: 16384, True: 512}
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="encode")
-@describe_errors
+@command("encode")
 def main(config: DictConfig) -> None:
     config = resolved(config)
     shard = chosen_shard(config.shards, config.shard)
@@ -80,7 +78,7 @@ def _table(config: DictConfig, model, histories, report, shard: Shard = WHOLE):
     probe, tables = load_probe(config.run), []
     with progress_bar(shard.label("encoding"), report.counts["objects"], config.progress) as advance:
         while chunk := list(islice(histories, _CHUNK[model.needs_cutouts])):
-            tables.append(fingerprint_table(model, chunk, probe, progress=advance))
+            tables.append(fingerprint_table(model, chunk, probe, report, str(config.input), advance))
     return pa.concat_tables(tables) if tables else None
 
 

@@ -1,14 +1,12 @@
 """Evaluate a run: `python -m rtf.evaluate run=RUN task=probe`."""
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, resolved
+from rtf.entry import command, resolved
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")
-@describe_errors
+@command("evaluate")
 def main(config: DictConfig) -> None:
     from rtf.console import say
     from rtf.documents import to_rich

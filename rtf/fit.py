@@ -5,17 +5,15 @@ The input may be in any format that rtf.preprocess reads, or a store.
 
 from pathlib import Path
 
-import hydra
 import numpy as np
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, progress_bar, read_input, resolved
+from rtf.entry import command, progress_bar, read_input, resolved
 
 _WORST = 6  # fits in the second figure
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="fit")
-@describe_errors
+@command("fit")
 def main(config: DictConfig) -> None:
     from rtf.alerts.report import NothingReadable
     from rtf.simulation import fitting

@@ -3,16 +3,14 @@
 With `shards` the input is divided among jobs.
 """
 
-import hydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, resolved
-from rtf.shards import chosen_shard, named
+from rtf.entry import command, resolved
+from rtf.jobs import chosen_shard, named
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="preprocess")
-@describe_errors
+@command("preprocess")
 def main(config: DictConfig) -> None:
     from rtf.store.build import preprocess_shard
     from rtf.store.store import open_store

@@ -1,20 +1,17 @@
 """A simulated, labelled survey, as a store or as alerts: `python -m rtf.simulate out=survey.zarr seed=0`."""
 
-from importlib.metadata import version
-
-import hydra
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from rtf.entry import describe_errors, progress_bar, resolved
+from rtf import __version__
+from rtf.entry import command, progress_bar, resolved
 
 #: What changes nothing in what is written.
 _HOW = ("out", "workers", "overwrite", "progress", "debug")
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="simulate")
-@describe_errors
+@command("simulate")
 def main(config: DictConfig) -> None:
     config = resolved(config)
     try:
@@ -46,7 +43,7 @@ def _to_alerts(survey, config: DictConfig) -> None:
 
     fractions = check_fractions(config.fractions)
     settings = {k: v for k, v in OmegaConf.to_container(config).items() if k not in _HOW}
-    settings["version"] = version("rtf")
+    settings["version"] = __version__
 
     def split(names, labels):
         return [SPLITS[k] for k in stratified(names, labels, config.seed, fractions)]

@@ -6,17 +6,15 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import describe_errors, log_to, progress_bar, resolved
+from rtf.entry import command, log_to, progress_bar, resolved
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
-@describe_errors
+@command("train")
 def main(config: DictConfig) -> float:
     from rtf.evaluation.run import evaluate
     from rtf.training.fit import fit

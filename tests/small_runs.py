@@ -22,9 +22,9 @@ def config(store, run, *overrides):
         return resolved(compose("train", [f"data.store={store}", f"run={run}", *SMALL, *overrides]))
 
 
-def train(store, run, *overrides) -> dict:
+def train(store, run, *overrides, callbacks=()) -> dict:
     settings = config(store, run, *overrides)
-    return fit(settings.run, settings, instantiate(settings.optimizer))
+    return fit(settings.run, settings, instantiate(settings.optimizer), callbacks=tuple(callbacks))
 
 
 def losses(metrics: dict) -> dict:

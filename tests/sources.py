@@ -22,7 +22,7 @@ def made_up_sources(
         metadata[rng.random(metadata.shape) < 0.33] = np.nan
         histories.append(
             from_columns(
-                f"made{k:05d}",
+                f"made{seed}_{k:05d}",
                 59000 + days,
                 rng.integers(0, 2, length),
                 mag,
@@ -35,14 +35,22 @@ def made_up_sources(
     return histories
 
 
-class MadeUpReader:
-    """Made-up sources as a reader would give them."""
+class ListReader:
+    """Sources in memory as a reader would give them."""
 
-    def __init__(self, n: int, seed: int = 0):
-        self.n, self.seed = n, seed
+    def __init__(self, sources: list[SourceHistory]):
+        self.sources = sources
 
     def units(self, path) -> list[int]:
         return [0]
 
     def read(self, unit, report):
-        yield from made_up_sources(self.n, self.seed)
+        yield from self.sources
+
+
+class MadeUpReader(ListReader):
+    """Made-up sources as a reader would give them."""
+
+    def __init__(self, n: int, seed: int = 0):
+        super().__init__(made_up_sources(n, seed))
+        self.n, self.seed = n, seed

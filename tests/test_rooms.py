@@ -12,7 +12,7 @@ PACKAGE = Path(rtf.__file__).parent
 CONF = PACKAGE.parent / "conf"
 ROOMS = ("alerts", "features", "store", "models", "encoding", "training", "evaluation", "report")
 #: What any room may use.
-SHARED = {"classes", "documents", "figures", "files", "shards", "workers"}
+SHARED = {"classes", "documents", "figures", "files", "jobs", "workers"}
 #: The room that a group of configurations assembles.
 GROUPS = {
     "bottleneck": "models", "decoder": "models", "encoder": "models", "head": "models",

@@ -4,7 +4,7 @@ Notable:
 - arrays run over detections, sorted by time; non-detections are not in it
 - missing metadata are NaN, a missing detection id is -1, an unknown class -1
 - cutouts stay the compressed bytes the survey sent until somebody needs pixels
-- packets of one object arrive in any order and overlap: `merge` is independent of that order
+- packets of one object arrive in any order and overlap: `rtf/alerts/merge.py` makes one history of them
 """
 
 from collections.abc import Callable
@@ -29,6 +29,10 @@ Cutouts = tuple[bytes | None, bytes | None, bytes | None]
 NO_CUTOUTS: Cutouts = (None, None, None)
 NO_CANDID = -1
 
+SPLITS = ("train", "val", "test")
+
+#: Columns of a detection that are numbers, and their types.
+NUMBERS = {"mjd": np.float64, "band": np.int8, "mag": np.float32, "magerr": np.float32, "candid": np.int64}
 _COLUMNS = ("mjd", "band", "mag", "magerr", "metadata", "candid")
 
 
@@ -92,72 +96,6 @@ def from_columns(object_id, mjd, band, mag, magerr, *, metadata=None, candid=Non
     )
     order = np.lexsort((history.candid, history.band, history.mjd))
     return history if (order == np.arange(length)).all() else history.select(order)
-
-
-def duplicates(source, mjd, band, candid, richness) -> np.ndarray:
-    """Which rows of a pile of detections repeat another row, so that one of each remains.
-
-    Two rows of one source are the same detection when they share a `candid`, or, where either has none,
-    the time and band. Of the same detection the richest row stays (a packet's own candidate carries
-    more metadata than its copy in a later packet's history).
-
-    Parameters
-    ----------
-    source : (D,) int, which source a row belongs to
-    mjd, band, candid : (D,) as in `SourceHistory`
-    richness : (D,) number, how much a row knows; higher stays
-
-    Returns
-    -------
-    (D,) bool, True for the rows to drop
-    """
-    drop = np.zeros(len(mjd), bool)
-    known = np.flatnonzero(candid != NO_CANDID)
-    order = known[np.lexsort((-richness[known], candid[known], source[known]))]
-    same = (source[order][1:] == source[order][:-1]) & (candid[order][1:] == candid[order][:-1])
-    drop[order[1:][same]] = True
-
-    # Rows without an id: the first of each (source, time, band) stays, ids sorted first so that a row
-    # without one gives way to a row with one.
-    rest = np.flatnonzero(~drop)
-    order = rest[
-        np.lexsort((-richness[rest], candid[rest] == NO_CANDID, band[rest], mjd[rest], source[rest]))
-    ]
-    same = (
-        (source[order][1:] == source[order][:-1])
-        & (mjd[order][1:] == mjd[order][:-1])
-        & (band[order][1:] == band[order][:-1])
-        & (candid[order][1:] == NO_CANDID)
-    )
-    drop[order[1:][same]] = True
-    return drop
-
-
-def merge(histories: list[SourceHistory]) -> tuple[SourceHistory, int]:
-    """One history from several of one object, whatever their order, and how many repeats were dropped."""
-    first = histories[0]
-    has_cutouts = any(h.cutouts is not None for h in histories)
-    cutouts = [c for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h))] if has_cutouts else None
-    positions = np.array([(h.ra, h.dec) for h in histories if np.isfinite(h.ra)]).reshape(-1, 2)
-    positions = positions[np.lexsort(positions.T)] if len(positions) else np.full((1, 2), np.nan)
-    pile = SourceHistory(
-        first.object_id,
-        *(np.concatenate([getattr(h, name) for h in histories]) for name in _COLUMNS),
-        cutouts,
-        *(float(x) for x in positions[0]),
-        max(h.label for h in histories),
-        max(h.split for h in histories),
-    )
-    richness = np.isfinite(pile.metadata).sum(1)
-    if has_cutouts:
-        richness = richness + 100 * np.array([sum(s is not None for s in c) for c in cutouts])
-    source = np.zeros(len(pile), np.int64)
-    # Equally rich copies of a detection can differ (two telescopes, a second reduction). `duplicates` keeps
-    # the first of them: an order by content makes that the same one however the packets arrived.
-    content = np.nansum(pile.metadata, 1)
-    order = np.lexsort((content, pile.magerr, pile.mag, pile.candid, pile.band, pile.mjd))
-    drop = duplicates(source, pile.mjd[order], pile.band[order], pile.candid[order], richness[order])
-    return pile.select(order[~drop]), int(drop.sum())
 
 
 @dataclass

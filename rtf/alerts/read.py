@@ -8,12 +8,12 @@ A new format is one new module there; nothing else needs to know of it.
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterable
 from dataclasses import is_dataclass
 from pathlib import Path
 
 import rtf.alerts.readers
-from rtf.alerts.history import SourceHistory, merge
+from rtf.alerts.history import SourceHistory
+from rtf.alerts.merge import merge_objects
 from rtf.alerts.report import NothingReadable, ReadReport
 
 _NAMED = 3  # bad items in an error message
@@ -116,24 +116,6 @@ def read_histories(
     if not histories:
         raise NothingReadable(nothing_message(path, report))
     return histories
-
-
-def merge_objects(histories: Iterable[SourceHistory], report: ReadReport) -> list[SourceHistory]:
-    """One history for each object, sorted by its id, whatever the order of `histories`.
-
-    `report` gains `objects`, `repeats` and `empty`.
-    """
-    by_object: dict[str, list[SourceHistory]] = {}
-    for history in histories:
-        by_object.setdefault(history.object_id, []).append(history)
-    merged = []
-    for object_id in sorted(by_object):
-        history, repeats = merge(by_object[object_id])
-        report.count("repeats", repeats)
-        report.count("objects" if len(history) else "empty")
-        if len(history):
-            merged.append(history)
-    return merged
 
 
 def nothing_message(path, report: ReadReport) -> str:

@@ -1,15 +1,17 @@
 """A trained model with its normalisation: histories in, fingerprints out."""
 
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from rtf.alerts.history import Detections, SourceHistory, concatenate
+from rtf.alerts.history import BANDS, Detections, SourceHistory, concatenate
+from rtf.alerts.ztf import usable
 from rtf.features.normalisation import Statistics, feature_columns
-from rtf.features.snapshots import source_features
+from rtf.features.snapshots import needs_cutouts, source_features
 from rtf.features.view import view
 from rtf.models.autoencoder import Autoencoder
 from rtf.models.bottlenecks.packing import pack, unpack
@@ -18,6 +20,9 @@ from rtf.store.batches import Sources, batches_by_length
 #: Sources encoded at once. More are padded to the longest of them and leave the cache: on two cores 256 take
 #: 1.5 times as long for light curves alone, 3 times for 200 sources of all modalities (bench_encoding.py).
 BATCH = 64
+
+
+log = logging.getLogger(__name__)
 
 
 class RunError(Exception):
@@ -45,6 +50,17 @@ class Fingerprints:
     n_detections: np.ndarray
     last: np.ndarray
     code: np.ndarray | None = None
+
+    @property
+    def finite(self) -> np.ndarray:
+        """(N,) bool: False where a fingerprint, its probabilities or its error is not finite."""
+        numbers = (self.latent, self.error[:, None], self.probability)
+        return np.all([np.isfinite(x).all(1) for x in numbers if x is not None], axis=0)
+
+    def take(self, rows: np.ndarray) -> "Fingerprints":
+        """Those of some of the sources."""
+        values = (getattr(self, f.name) for f in fields(self))
+        return Fingerprints(*(None if x is None else x[rows] for x in values))
 
 
 @dataclass
@@ -94,7 +110,7 @@ class Fingerprinter:
     @property
     def needs_cutouts(self) -> bool:
         """Whether the model looks at stamps."""
-        return "stamps" in self.modalities
+        return needs_cutouts(self.modalities)
 
     def view(self, detections: Detections, first: int | np.ndarray | None = None) -> Detections:
         """What the model sees of the sources at their first detections; None: all of them."""
@@ -118,6 +134,10 @@ class Fingerprinter:
         first : how many detections of each to use, one number or (N,); None: all
         batch_size : sources computed at once; the result does not depend on it, to float tolerance
         progress : called with the number of sources done after each batch
+
+        Raises
+        ------
+        ValueError : histories that `faults` finds fault with; the message names the first
         """
         seen, outputs = self._outputs(histories, first, batch_size, progress)
         n, bottleneck = len(seen), self.model.bottleneck
@@ -140,7 +160,13 @@ class Fingerprinter:
                     if probability is None:
                         probability = np.empty((n, output.logits.shape[1]), np.float32)
                     probability[rows] = (output.logits.float() / self.model.temperature).softmax(1).cpu()
-        return Fingerprints(latent, probability, error, seen.length, seen.length - 1, code)
+        found = Fingerprints(latent, probability, error, seen.length, seen.length - 1, code)
+        if not found.finite.all():
+            log.warning(
+                "%d of %d fingerprints are not finite, the first is %s",
+                (~found.finite).sum(), n, _name(histories, int(np.argmin(found.finite))),
+            )  # fmt: skip
+        return found
 
     @torch.inference_mode()
     def from_code(self, code: np.ndarray) -> np.ndarray:
@@ -206,6 +232,12 @@ class Fingerprinter:
 
     def _outputs(self, histories, first, batch_size: int, progress=None):
         detections = histories if isinstance(histories, Detections) else concatenate(histories)
+        if wrong := faults(detections):
+            first = min(wrong)
+            raise ValueError(
+                f"{len(wrong)} of {len(detections)} sources cannot be encoded, the first is "
+                f"{_name(histories, first)}: {wrong[first]}"
+            )
         seen = self.view(detections, first)
         sources = Sources(seen, feature_columns(self.modalities, seen, self.statistics))
 
@@ -223,3 +255,26 @@ class Fingerprinter:
                     progress(len(chosen))
 
         return seen, outputs()
+
+
+def faults(detections: Detections) -> dict[int, str]:
+    """What is wrong with sources that cannot be encoded, by their number.
+
+    Readers and stores yield sound sources; those made by hand may not be.
+    """
+    source = np.repeat(np.arange(len(detections)), detections.length)
+    before = np.zeros(len(source), bool)
+    before[1:] = (np.diff(detections.mjd) < 0) & (np.diff(source) == 0)
+    known = (detections.band >= 0) & (detections.band < len(BANDS))
+    sound = usable(detections.mjd, detections.mag, detections.magerr)
+    rows = {
+        "detections are not sorted by time": before,
+        "a band that is none of the survey's": ~known,
+        "a time, magnitude or error that no survey measures": ~sound,
+    }
+    wrong = {int(k): "no detection" for k in np.flatnonzero(detections.length == 0)}
+    return wrong | {int(k): reason for reason, bad in rows.items() for k in np.unique(source[bad])}
+
+
+def _name(histories, number: int) -> str:
+    return f"number {number}" if isinstance(histories, Detections) else histories[number].object_id

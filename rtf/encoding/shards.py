@@ -9,31 +9,28 @@ Notable:
 - OUT.report.json says which settings OUT was merged with: shards that are started again leave it as it is
 """
 
-import json
 import os
-import shutil
 from collections.abc import Iterable
 from hashlib import file_digest
-from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rtf import __version__
 from rtf.alerts.history import SourceHistory
-from rtf.alerts.read import existing, merge_objects, nothing_message
+from rtf.alerts.merge import merge_objects
+from rtf.alerts.read import existing, nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.encoding.load import CONFIG, PROBE, STATISTICS, WEIGHTS
 from rtf.encoding.table import write_table
 from rtf.files import write_json
-from rtf.shards import Shard, locked
-from rtf.store.parts import describe
-from rtf.store.publish import digest
+from rtf.jobs import Shard, beside, digest, finish_part, locked, made_from, part_record, remove
 from rtf.store.store import Store
 
 
 def settings_digest(run: Path, path: Path, source) -> str:
-    """What fingerprints depend on, as a name: the model and its probe, the library and the input.
+    """A name for what fingerprints depend on: the model and its probe, the library, the content of the input.
 
     Parameters
     ----------
@@ -46,12 +43,8 @@ def settings_digest(run: Path, path: Path, source) -> str:
         if (Path(run) / name).exists():
             with open(Path(run) / name, "rb") as file:
                 files[name] = file_digest(file, "sha256").hexdigest()
-    if isinstance(source, Store):
-        # not its content, which takes longer to read than a shard of it
-        what = [source.attributes, (source.path / "zarr.json").stat().st_mtime_ns]
-    else:
-        what = [describe(source), describe(list(source.units(existing(path))))]
-    return digest([files, os.path.abspath(path), what, version("rtf")])
+    what = source.digest if isinstance(source, Store) else made_from(source, source.units(existing(path)))
+    return digest([files, os.path.abspath(path), what, __version__])
 
 
 def source_range(n: int, chunk: int, shard: Shard) -> slice:
@@ -90,11 +83,7 @@ def shard_of_alerts(
 
 
 def _folder(out: Path) -> Path:
-    return out.with_name(out.name + ".shards")
-
-
-def _report_path(out: Path) -> Path:
-    return out.with_name(out.name + ".report.json")
+    return beside(out, ".shards")
 
 
 def part_path(out: Path, shard: Shard) -> Path:
@@ -102,28 +91,22 @@ def part_path(out: Path, shard: Shard) -> Path:
 
 
 def write_part(out: Path, shard: Shard, settings: str, table: pa.Table | None, report: ReadReport) -> None:
-    """Write a shard's fingerprints, None if it has no source. Its report comes last: then it is finished."""
+    """Write a shard's fingerprints, None if it has no source."""
     path = part_path(out, shard)
     write_table(pa.table({}) if table is None else table, path)
-    write_json(path.with_suffix(".json"), {"settings": settings, "report": report.as_dict()})
+    finish_part(path, settings, report.as_dict())
 
 
 def part_report(out: Path, shard: Shard, settings: str) -> ReadReport | None:
     """The report of a shard that is finished with these settings; None if it is not."""
-    path = part_path(out, shard).with_suffix(".json")
-    if not path.exists():
-        return None
-    part = json.loads(path.read_text())
-    return ReadReport.from_dict(part["report"]) if part["settings"] == settings else None
+    record = part_record(part_path(out, shard), settings)
+    return None if record is None else ReadReport.from_dict(record)
 
 
 def merged_report(out: Path, settings: str) -> ReadReport | None:
     """The report of the fingerprints at `out` if shards with these settings made them; else None."""
-    path = _report_path(out)
-    if not (out.exists() and path.exists()):
-        return None
-    values = json.loads(path.read_text())
-    return ReadReport.from_dict(values) if values.get("settings") == settings else None
+    record = part_record(beside(out, ".report.json"), settings) if out.exists() else None
+    return None if record is None else ReadReport.from_dict(record)
 
 
 def merge_parts(
@@ -145,7 +128,7 @@ def merge_parts(
     NothingReadable : no shard found a source
     """
     folder = _folder(out)
-    with locked(out.with_name(out.name + ".lock"), folder.exists):
+    with locked(beside(out, ".lock"), folder.exists):
         report = merged_report(out, settings)
         if report is None:
             shards = [Shard(k, of) for k in range(of)]
@@ -158,12 +141,11 @@ def merge_parts(
                 report.add(part)
             tables = [t for shard in shards if len(t := pq.read_table(part_path(out, shard)))]
             if not tables:
-                write_json(_report_path(out), report.as_dict())
-                shutil.rmtree(folder)
+                write_json(beside(out, ".report.json"), report.as_dict())
+                remove(folder)
                 raise NothingReadable(nothing_message(path, report))
             table = pa.concat_tables(tables)
             write_table(table.sort_by("object_id") if by_name else table, out)
-            write_json(_report_path(out), {**report.as_dict(), "settings": settings})
-        if folder.exists():
-            shutil.rmtree(folder)
+            finish_part(beside(out, ".report.json"), settings, report.as_dict())
+        remove(folder)
         return report, []

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rtf.alerts.history import NO_CANDID, SourceHistory
+from rtf.alerts.history import NO_CANDID, SourceHistory, concatenate
+from rtf.alerts.report import ReadReport
 from rtf.classes import FINE
-from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints
+from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints, faults
 from rtf.encoding.load import PROBE
 from rtf.files import whole
 from rtf.models.probe import LinearProbe
@@ -35,9 +36,17 @@ def class_probabilities(fingerprints: Fingerprints, probe: LinearProbe | None) -
 
 
 def fingerprint_table(
-    model: Fingerprinter, histories: list[SourceHistory], probe: LinearProbe | None = None, progress=None
+    model: Fingerprinter,
+    histories: list[SourceHistory],
+    probe: LinearProbe | None = None,
+    report: ReadReport | None = None,
+    where: str = "",
+    progress=None,
 ) -> pa.Table:
     """Fingerprints of sources, one row each.
+
+    Sources that cannot be encoded, or whose fingerprint is not finite, are left out and named in `report`, as
+    of the file `where`.
 
     Columns
     -------
@@ -52,7 +61,16 @@ def fingerprint_table(
     p_SN_Ia ... p_TDE : float, class probabilities; null where unknown
     reconstruction_error : float, dimensionless
     """
+    report = ReadReport() if report is None else report
+    wrong = faults(concatenate(histories))
+    for k, reason in wrong.items():
+        report.skip(where, reason, item=histories[k].object_id)
+    histories = [h for k, h in enumerate(histories) if k not in wrong]
     found = model.encode(histories, progress=progress)
+    for k in np.flatnonzero(~found.finite):
+        report.skip(where, "its fingerprint is not finite", item=histories[k].object_id)
+    if not found.finite.all():
+        histories, found = [histories[k] for k in np.flatnonzero(found.finite)], found.take(found.finite)
     source, probability = class_probabilities(found, probe)
     last = [int(k) for k in found.last]
     candid = np.array([h.candid[k] for h, k in zip(histories, last, strict=True)], np.int64)

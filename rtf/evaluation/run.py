@@ -26,7 +26,7 @@ from rtf.alerts.history import Detections
 from rtf.classes import COARSE, FINE
 from rtf.documents import Table, to_markdown, write_text
 from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints, Rebuilt, RunError
-from rtf.encoding.load import PROBE, WEIGHTS, load, read_config
+from rtf.encoding.load import PROBE, WEIGHTS, load, read_config, trained_on
 from rtf.evaluation.record import Evaluation, Record, write_evaluation
 from rtf.evaluation.statistics import N_RESAMPLES
 from rtf.figures import save
@@ -154,7 +154,7 @@ class Inputs:
         if known.any():
             detections = detections.take(np.flatnonzero(~known))
         found = self.model.encode(detections)
-        finite = np.isfinite(found.latent).all(1)
+        finite = found.finite
         self._leave_out(name, ~finite, "their fingerprints are not finite")
         if not finite.all():
             detections, found = detections.take(np.flatnonzero(finite)), _rows(found, finite)
@@ -241,6 +241,8 @@ def evaluate(
         return
     trained = frozenset() if own else trained_on(run)
     given = Inputs(load(run), opened, trained=trained, seed=seed, n_bootstrap=n_bootstrap)
+    if not own and not trained:
+        given.notes.append("The run does not say which sources it was trained on: none were left out.")
     folder = out or (run if own else run / EVALUATIONS / f"{opened.path.name}@{short}")
     for name, task in tasks.items():
         log.info("%s: task %s on %s", run, name, opened.path)
@@ -290,15 +292,6 @@ def is_own(run: Path, store: Store) -> bool:
     if known:
         return known["digest"] == store.digest
     return Path(read_config(run).data.store).resolve() == Path(store.path).resolve()
-
-
-def trained_on(run: Path) -> frozenset[str]:
-    """Object ids that a run was trained on."""
-    try:
-        from rtf.encoding.load import trained_on
-    except ImportError:
-        return frozenset()
-    return trained_on(run)
 
 
 def _settings(task: DictConfig) -> dict:

@@ -22,6 +22,9 @@ class Metadata:
 
     width: int = 2 * len(METADATA_FIELDS)
 
+    #: The second half of the columns masks the first.
+    masked = True
+
     def fit(self, detections: Detections) -> dict[str, np.ndarray]:
         """Statistics of the training split over all its detections: `median` and `scale`, (30,) each."""
         return robust_statistics(detections.metadata)
@@ -54,7 +57,7 @@ def robust_columns(values: np.ndarray, statistics: dict[str, np.ndarray], out: n
     for start in range(0, len(out), _BLOCK):
         rows = slice(start, start + _BLOCK)
         scaled = np.arcsinh((values[rows] - median) / scale)
-        missing = np.isnan(scaled)
+        missing = ~np.isfinite(scaled)  # float32 overflows for numbers that no survey means
         scaled[missing] = 0.0
         out[rows, :n_fields] = scaled
         out[rows, n_fields:] = missing

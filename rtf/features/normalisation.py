@@ -46,6 +46,11 @@ def column_slices(modalities: Mapping[str, Callable]) -> dict[str, slice]:
     return {name: slice(a, b) for name, a, b in zip(chosen, edges, edges[1:])}
 
 
+def masked_columns(modalities: Mapping[str, Callable]) -> dict[str, slice]:
+    """Columns of the per-detection modalities that may be missing: values, then as many masks."""
+    return {n: s for n, s in column_slices(modalities).items() if getattr(modalities[n], "masked", False)}
+
+
 def width(modalities: Mapping[str, Callable]) -> int:
     """W, columns of all per-detection modalities together."""
     return sum(modality.width for modality in per_detection(modalities).values())

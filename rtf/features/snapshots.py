@@ -31,6 +31,11 @@ def per_detection(modalities: Mapping[str, Callable]) -> dict[str, Callable]:
     return {name: m for name, m in modalities.items() if not getattr(m, "per_source", False)}
 
 
+def needs_cutouts(modalities: Mapping[str, Callable]) -> bool:
+    """Whether any of the modalities is made of stamps."""
+    return any(getattr(m, "images", False) for m in modalities.values())
+
+
 @dataclass
 class Snapshots:
     """One modality of N sources at S numbers of detections in all, sorted by source and number.

@@ -12,12 +12,15 @@ Notable:
 - pixels without a measurement (saturation masks, bad columns, what a chip edge cut off) become background, 0
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
 from rtf.alerts.cutouts import SIZE, BadCutout, decode_cutout, pad_cutout
 from rtf.alerts.history import Detections
+
+log = logging.getLogger(__name__)
 
 KINDS = ("science", "template", "difference")
 SHAPE = (len(KINDS), SIZE, SIZE)
@@ -94,6 +97,7 @@ class Stamps:
     softening: float = SOFTENING
 
     per_source = True
+    images = True
     shape = SHAPE
 
     def __post_init__(self):
@@ -107,10 +111,8 @@ class Stamps:
         -------
         (N, 3, 63, 63) float16, NaN throughout for a source that has none
 
-        Raises
-        ------
-        rtf.alerts.cutouts.BadCutout : a stamp does not decode. Readers leave such stamps out and report
-            them, so that here it means a damaged data set; a source is never quietly made one without stamps.
+        A stamp that does not decode makes its source one without stamps, with a warning: readers leave such
+        stamps out and report them, so that here it means a damaged data set.
         """
         latest = latest_stamps(detections)
         prepared = np.full((len(latest), *SHAPE), np.nan, np.float16)
@@ -120,14 +122,12 @@ class Stamps:
         for start in range(0, len(order), _CHUNK):
             sources = order[start : start + _CHUNK]
             for source, triplet in zip(sources, detections.read_stamps(latest[sources]), strict=True):
-                for k, stamp in enumerate(triplet):
-                    try:
-                        image = pad_cutout(decode_cutout(stamp))
-                    except BadCutout as error:
-                        raise BadCutout(
-                            f"{KINDS[k]} stamp {latest[source]} (source {source}): {error}"
-                        ) from error
-                    prepared[source, k] = prepare_stamp(image, self.softening)
+                try:
+                    images = [pad_cutout(decode_cutout(stamp)) for stamp in triplet]
+                except BadCutout as error:
+                    log.warning("stamps %d are left out: %s", latest[source], error)
+                else:
+                    prepared[source] = [prepare_stamp(image, self.softening) for image in images]
         return prepared
 
     def key(self, detections: Detections) -> np.ndarray:

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 
-class GPBranch(nn.Module):
-    """GP features (B, width) to (B, d_model): Linear, LayerNorm, ReLU."""
+class VectorBranch(nn.Module):
+    """A vector of features (B, width), such as those of a GP, to (B, d_model): Linear, LayerNorm, ReLU."""
 
     def __init__(self, d_model: int, width: int):
         super().__init__()

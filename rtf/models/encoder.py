@@ -93,9 +93,13 @@ class Encoder(nn.Module):
         return self.norm(pooled)
 
     def _branch(self, name: str, batch: Batch) -> Tensor:
-        """(B, d_model) of one modality, 0 where a source lacks it; only what is there is computed."""
+        """(B, d_model) of one modality, 0 where a source lacks it; only what is there is computed.
+
+        In training also where no source has it: processes that share a batch wait for the gradients of one
+        another's parameters.
+        """
         present = batch.present[name]
-        if not present.any():
+        if not (present.any() or torch.is_grad_enabled()):
             return self.cls.new_zeros(len(batch), self.d_model)
         found = self.branches[name](batch.side[name][present])
         return found.new_zeros(len(batch), self.d_model).index_put((present.nonzero()[:, 0],), found)

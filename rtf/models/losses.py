@@ -1,8 +1,22 @@
-"""Distances of continuous channels, and the classification loss."""
+"""Distances of continuous channels, the classification loss, and means that know their weight."""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+class Mean(NamedTuple):
+    """A mean over a batch and what it is a mean of: so many detections, sources or labelled sources.
+
+    Batches hold sources of like length. The mean over a split is right only if each batch counts by this
+    weight.
+    """
+
+    value: Tensor
+    weight: Tensor | float
+
 
 #: How far a continuous channel is from the truth, elementwise; the names are the choices of `loss`.
 DISTANCES = {
@@ -13,7 +27,7 @@ DISTANCES = {
 }
 
 
-def classification_loss(logits: Tensor, label: Tensor, log_prior: Tensor | None = None) -> Tensor:
+def classification_loss(logits: Tensor, label: Tensor, log_prior: Tensor | None = None) -> Mean:
     """Cross-entropy over the sources whose class is known; 0 when none is.
 
     Parameters
@@ -25,9 +39,9 @@ def classification_loss(logits: Tensor, label: Tensor, log_prior: Tensor | None 
     """
     known = label >= 0
     if not known.any():
-        return logits.sum() * 0.0
+        return Mean(logits.sum() * 0.0, 0.0)
     logits = logits[known] if log_prior is None else logits[known] + log_prior
-    return F.cross_entropy(logits, label[known])
+    return Mean(F.cross_entropy(logits, label[known]), known.sum())
 
 
 def class_log_prior(label: Tensor, n_classes: int, weight: Tensor | None = None) -> Tensor:

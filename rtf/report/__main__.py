@@ -2,14 +2,12 @@
 
 from functools import partial
 
-import hydra
 from omegaconf import DictConfig, ListConfig
 
-from rtf.entry import describe_errors, progress_bar, resolved
+from rtf.entry import command, progress_bar, resolved
 
 
-@hydra.main(version_base="1.3", config_path="../../conf", config_name="report")
-@describe_errors
+@command("report")
 def main(config: DictConfig) -> None:
     from rtf.console import say
     from rtf.documents import to_rich

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtf.store.parts import NUMBERS, Piece, richness
+from rtf.store.parts import NUMBERS, Piece, ranks
 from rtf.store.store import Store
 
 
@@ -34,7 +34,7 @@ def piece_of_store(store: Store) -> Piece:
         store.position[:, 1],
         detections.length,
         {name: getattr(detections, name) for name in NUMBERS},
-        richness(bulk[0], stamp_length),
+        *ranks(bulk[0], stamp_length),
         offset[:-1:3],
         stamp_length,
         store.has_cutouts,

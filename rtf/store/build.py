@@ -9,7 +9,6 @@ Notable:
 """
 
 import os
-import shutil
 from contextlib import nullcontext
 from functools import lru_cache
 from importlib.metadata import version
@@ -25,26 +24,24 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from rtf import __version__
 from rtf.alerts.read import nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
-from rtf.shards import WHOLE, Shard, locked
+from rtf.jobs import WHOLE, Shard, beside, describe, digest, locked, made_from, remove
 from rtf.store.again import piece_of_store
 from rtf.store.combine import Merged, combine
 from rtf.store.parts import (
     Piece,
-    describe,
     missing_units,
     open_part,
     part_path,
+    part_report,
     pieces_of_part,
     read_units,
-    report_path,
 )
 from rtf.store.publish import (
-    beside,
     claim,
     clear,
-    digest,
     existing,
     finish,
     forget_shards,
@@ -111,7 +108,7 @@ def preprocess_shard(
     FileExistsError : `out` exists and neither `append` nor `overwrite` was asked for, or it is no store; not
         if it is what these shards have made
     NothingReadable : the whole input gave no source; what was wrong with it is in OUT.report.json
-    StoreError : OUT.parts belongs to another input or other settings, or the store to append to is damaged
+    StoreError : shards with other settings are at work, or the store to append to is damaged
     ValueError : bad fractions, a table that cannot be understood or that names no object of the input
     """
     out = Path(os.path.abspath(out))
@@ -130,39 +127,40 @@ def preprocess_shard(
         "fractions": None if fractions is None else list(fractions),
         "labels": None if labels is None else str(labels),
         "splits": None if splits is None else str(splits),
-        "versions": {name: version(name) for name in ("rtf", "zarr", "numpy", "pyarrow")},
+        "versions": {"rtf": __version__} | {name: version(name) for name in ("zarr", "numpy", "pyarrow")},
         "provenance": provenance,
     }
+    units = _units(reader, path)
+    seen: dict = {}
+    names = [made_from(reader, unit, known=seen) for unit in units]
     settings = digest([run, tables, append, overwrite])
+    run |= {"units": len(units), "content": digest([names, tables])}
+    result = digest([settings, run["content"]])
     with _lock(out, shard):
-        if _finished(out, settings):
+        if _finished(out, result):
             return ReadReport.read(out / "report.json"), []
-        units = None
-        if shard.of > 1 and not plan_path(out).exists():
-            units = _units(reader, path)
-            if made_by(out, {**run, "units": len(units)}, [t for t in (labels, splits) if t is not None]):
-                return ReadReport.read(out / "report.json"), []
+        if shard.of > 1 and not plan_path(out).exists() and made_by(out, run):
+            return ReadReport.read(out / "report.json"), []
         before = existing(out, append, overwrite)
-        units = _units(reader, path) if units is None else units
-        work = claim(out, digest([run["input"], run["reader"], describe(units)]), settings, shard.of > 1)
+        work = claim(out, settings, shard.of > 1)
 
     mine = range(shard.index, len(units), shard.of)
     with _bars(progress) as bars:
         bar = bars.add_task(shard.label("reading"), total=len(mine))
-        read_units(reader, units, mine, work, workers, lambda: bars.advance(bar))
+        read_units(reader, units, names, mine, work, workers, lambda: bars.advance(bar))
         with _lock(out, shard):
             if not plan_path(out).exists():
                 return _made_by_another(path, out), []
-            if not _finished(out, settings):
-                missing = missing_units(len(units), work)
+            if not _finished(out, result):
+                missing = missing_units(names, work)
                 if missing:
-                    return _report(work, mine), sorted({k % shard.of for k in missing})
+                    return _report(work, names, mine), sorted({k % shard.of for k in missing})
                 try:
-                    _merge(path, out, work, workers, tables, before, {**run, "units": len(units)}, bars)
+                    _merge(path, out, work, workers, tables, before, run, names, bars)
                 except Exception:
                     forget_shards(out)  # the mistake may be mended without reading again
                     raise
-                mark_merged(out, settings)
+                mark_merged(out, result)
                 finish(out)
     return ReadReport.read(out / "report.json"), []
 
@@ -179,15 +177,15 @@ def _units(reader, path) -> list:
     return units
 
 
-def _finished(out: Path, settings: str) -> bool:
-    """Put the store in place, if OUT.new is complete."""
+def _finished(out: Path, result: str) -> bool:
+    """Put the store in place, if OUT.new is complete and is what this command makes."""
     former = merged_settings(out)
     if former is None:
         return False
-    if former != settings:
+    if former != result:
         raise StoreError(
-            f"a run was stopped while it put {out} in place: run that command again first, "
-            f"or delete {plan_path(out)} to forget it"
+            f"a run was stopped while it put {out} in place, and its settings or its input were others: run "
+            f"that command again first, or delete {plan_path(out)} to forget it"
         )
     finish(out)
     return True
@@ -200,21 +198,21 @@ def _made_by_another(path, out: Path) -> ReadReport:
     return ReadReport.read(out / "report.json")
 
 
-def _report(work: Path, units: range) -> ReadReport:
+def _report(work: Path, names: list[str], units: range) -> ReadReport:
     report = ReadReport()
     for k in units:
-        report.add(ReadReport.read(report_path(work, k)))
+        report.add(part_report(work, k, names[k]) or ReadReport())
     return report
 
 
-def _merge(path, out, work, workers, tables, before, run, bars: Progress) -> None:
+def _merge(path, out, work, workers, tables, before, run, names, bars: Progress) -> None:
     """Merge all parts, and leave the whole store at OUT.new."""
-    units = range(run["units"])
-    report = _report(work, units)
+    units = range(len(names))
+    report = _report(work, names, units)
     opener = lru_cache(_OPEN_PARTS)(open_part)
     pieces = [piece for k in units for piece in pieces_of_part(part_path(work, k), opener)]
     if not any(len(p.richness) for p in pieces):
-        raise _nothing_readable(path, out, work, report)
+        raise _nothing_readable(path, out, report)
     _check_tables(pieces, tables)
     kept, former = None, ReadReport()
     if before is not None:
@@ -228,8 +226,7 @@ def _merge(path, out, work, workers, tables, before, run, bars: Progress) -> Non
     report = _whole_report(former, report, merged)
 
     new = beside(out, ".new")
-    if new.exists():
-        shutil.rmtree(new)
+    remove(new)
     bar = bars.add_task("writing", total=None)
     runs = [*([] if before is None else before.attributes["runs"]), run]
     write_group(new, merged, runs, workers, lambda k, total: bars.update(bar, completed=k, total=total))
@@ -252,10 +249,10 @@ def _whole_report(former: ReadReport, new: ReadReport, merged: Merged) -> ReadRe
     return report
 
 
-def _nothing_readable(path, out: Path, work: Path, report: ReadReport) -> NothingReadable:
+def _nothing_readable(path, out: Path, report: ReadReport) -> NothingReadable:
     where = beside(out, ".report.json")
     report.write(where)
-    clear(out, work)
+    clear(out)
     return NothingReadable(f"{nothing_message(path, report)}\n  The full list: {where}")
 
 

@@ -1,16 +1,16 @@
 """Merge the histories of all pieces: which detections stay, in which order, and what is known of each source.
 
-The result equals `rtf.alerts.history.merge` of each object's histories; here all objects are sorted at once,
-and metadata and stamps are only pointed at.
+The rule is that of live alerts (`rtf/alerts/merge.py`); here metadata and stamps are only pointed at.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from rtf.alerts.history import duplicates
-from rtf.classes import UNKNOWN
-from rtf.store.parts import NUMBERS, SPLITS, Piece
+from rtf.alerts.history import NUMBERS, SPLITS
+from rtf.alerts.merge import merged_facts, merged_rows, stamps_content
+from rtf.store.parts import Piece
 from rtf.store.splits import NO_SPLIT, stratified
 
 
@@ -64,7 +64,7 @@ def combine(
 
     Parameters
     ----------
-    pieces : in an order that decides which of two equally rich repeats stays: the first
+    pieces : in any order
     labels : fine class by object; it replaces what the input says
     splits : split index by object, for objects whose input says none
     kept : split index by object, for those already in the store: nothing changes it
@@ -80,11 +80,15 @@ def combine(
     present = np.zeros(len(names), bool)
     present[source] = True
 
-    label = np.full(len(names), UNKNOWN, np.int8)
-    np.maximum.at(label, history, np.concatenate([p.label for p in pieces]))
+    def column(name: str) -> np.ndarray:
+        return np.concatenate([getattr(p, name) for p in pieces])
+
+    facts = (column(name) for name in ("label", "split", "ra", "dec"))
+    label, given, position = merged_facts(history, len(names), *facts)
     for name in (labels or {}).keys() & code.keys():
         label[code[name]] = labels[name]
-    split = _splits(names, present, label, _given(pieces, history, len(names)), splits, kept, seed, fractions)
+    given = np.array([SPLITS.index(s) if s else NO_SPLIT for s in given], np.int8)
+    split = _splits(names, present, label, given, splits, kept, seed, fractions)
 
     # Sources by split, then name; those without a split last. Objects without a detection are left out.
     place = np.where(split == NO_SPLIT, len(SPLITS), split)
@@ -94,39 +98,42 @@ def combine(
     rank[chosen] = np.arange(len(chosen))
 
     numbers = {name: np.concatenate([p.numbers[name] for p in pieces]) for name in NUMBERS}
-    key = rank[source]
-    richness = np.concatenate([p.richness for p in pieces])
-    # Of equally rich copies that differ the first stays: put them in an order of their own, as `merge` does.
-    by_content = np.lexsort((numbers["magerr"], numbers["mag"]))
-    columns = (key, numbers["mjd"], numbers["band"], numbers["candid"], richness)
-    drop = np.empty(len(key), bool)
-    drop[by_content] = duplicates(*(column[by_content] for column in columns))
-    keep = np.flatnonzero(~drop)
-    order = keep[np.lexsort([numbers[name][keep] for name in ("candid", "band", "mjd")] + [key[keep]])]
     rows = [len(p.richness) for p in pieces]
+    piece = np.repeat(np.arange(len(pieces), dtype=np.int32), rows)
+    row = np.concatenate([np.arange(n, dtype=np.int64) for n in rows])
+    start, stamp_length = (
+        np.concatenate([getattr(p, x) for p in pieces]) for x in ("stamp_start", "stamp_length")
+    )
+    key = rank[source]
+    order = merged_rows(
+        key, numbers, column("richness"), column("content"),
+        lambda rows: _stamps(pieces, piece[rows], start[rows], stamp_length[rows]),
+    )  # fmt: skip
     return Merged(
         [names[k] for k in chosen],
         label[chosen],
         split[chosen],
-        _positions(pieces, history, len(names))[chosen],
-        np.concatenate([[0], np.cumsum(np.bincount(key[keep], minlength=len(chosen)))]).astype(np.int64),
+        position[chosen],
+        np.concatenate([[0], np.cumsum(np.bincount(key[order], minlength=len(chosen)))]).astype(np.int64),
         {name: values[order] for name, values in numbers.items()},
-        np.repeat(np.arange(len(pieces), dtype=np.int32), rows)[order],
-        np.concatenate([np.arange(n, dtype=np.int64) for n in rows])[order],
-        np.concatenate([p.stamp_start for p in pieces])[order],
-        np.concatenate([p.stamp_length for p in pieces])[order],
+        piece[order],
+        row[order],
+        start[order],
+        stamp_length[order],
         pieces,
-        int(drop.sum()),
+        len(key) - len(order),
         [names[k] for k in np.flatnonzero(~present)],
     )
 
 
-def _given(pieces: list[Piece], history: np.ndarray, number: int) -> np.ndarray:
-    """(N,) int8: the split the input gives; of several, the last by name, as `merge` has it."""
-    by_name = ("", *sorted(SPLITS))
-    place = np.zeros(number, np.int8)
-    np.maximum.at(place, history, np.array([by_name.index(s) for p in pieces for s in p.split], np.int8))
-    return np.array([NO_SPLIT, *(SPLITS.index(s) for s in by_name[1:])], np.int8)[place]
+def _stamps(pieces: list[Piece], piece: np.ndarray, start: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """`stamps_content` of detections, read from where they are."""
+    edges = np.cumsum(np.column_stack([start, length]), 1)
+    found = []
+    for k, cuts in zip(piece, edges.tolist()):
+        data = pieces[k].open()[1]
+        found.append([bytes(data[a:b]) for a, b in pairwise(cuts)])
+    return stamps_content(found)
 
 
 def _splits(names, present, label, split, table, kept, seed, fractions) -> np.ndarray:
@@ -140,14 +147,3 @@ def _splits(names, present, label, split, table, kept, seed, fractions) -> np.nd
     for k in np.flatnonzero(old):
         split[k] = kept[names[k]]
     return split
-
-
-def _positions(pieces: list[Piece], history: np.ndarray, number: int) -> np.ndarray:
-    """(N, 2): of several positions of one object the smallest by declination, then right ascension."""
-    ra, dec = (np.concatenate([getattr(p, name) for p in pieces]) for name in ("ra", "dec"))
-    known = np.flatnonzero(np.isfinite(ra))
-    known = known[np.lexsort((ra[known], dec[known], history[known]))]
-    which, first = np.unique(history[known], return_index=True)
-    position = np.full((number, 2), np.nan)
-    position[which] = np.stack([ra[known[first]], dec[known[first]]], 1)
-    return position

@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, SourceHistory
+from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, NUMBERS, SPLITS, SourceHistory
+from rtf.alerts.merge import content, richness
 from rtf.alerts.report import ReadReport
 from rtf.files import whole
+from rtf.jobs import finish_part, part_record
 from rtf.workers import in_processes
-
-SPLITS = ("train", "val", "test")
 
 #: Bytes gathered before a record batch is written: bounds a worker's memory.
 BATCH_BYTES = 32 << 20
 
-NUMBERS = {"mjd": np.float64, "band": np.int8, "mag": np.float32, "magerr": np.float32, "candid": np.int64}
 _ROW = pa.list_(pa.float32(), len(METADATA_FIELDS))
 _SCHEMA = pa.schema(
     [
@@ -41,45 +40,48 @@ def part_path(folder: Path, index: int) -> Path:
     return Path(folder) / f"{index:07d}.arrow"
 
 
-def report_path(folder: Path, index: int) -> Path:
-    return Path(folder) / f"{index:07d}.json"
-
-
-def read_unit(reader, unit, folder: Path, index: int) -> None:
-    """Read one unit into its part and its report."""
-    report = ReadReport()
+def read_unit(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
+    """Read one unit, given with the name of its content, into its part and its report."""
+    unit, made_from = named
+    path, report = part_path(folder, index), ReadReport()
     with (
-        whole(part_path(folder, index)) as temporary,
+        whole(path) as temporary,
         pa.OSFile(str(temporary), "wb") as file,
         pa.ipc.new_file(file, _SCHEMA) as writer,
     ):
         for histories in _groups(reader.read(unit, report)):
             writer.write_batch(_batch(histories))
-    report.write(report_path(folder, index))
+    finish_part(path, made_from, report.as_dict())
 
 
-def missing_units(number: int, folder: Path) -> list[int]:
-    """Which of the units have no finished part yet."""
-    return [k for k in range(number) if not report_path(folder, k).exists()]
+def part_report(folder: Path, index: int, made_from: str) -> ReadReport | None:
+    """The report of a part that is whole and made from this; None if there is none."""
+    record = part_record(part_path(folder, index), made_from)
+    return None if record is None else ReadReport.from_dict(record)
+
+
+def missing_units(names: list[str], folder: Path) -> list[int]:
+    """Which units have no whole part made from what they are now (`names`)."""
+    return [k for k, name in enumerate(names) if part_record(part_path(folder, k), name) is None]
 
 
 def read_units(
-    reader, units: list, mine: range, folder: Path, workers: int, done: Callable[[], None]
+    reader, units: list, names: list[str], mine: range, folder: Path, workers: int, done: Callable[[], None]
 ) -> None:
     """Read the units `mine` whose parts are not there yet; `done` is called once for each, read or there."""
-    todo = [k for k in missing_units(len(units), folder) if k in mine]
+    todo = [k for k in missing_units(names, folder) if k in mine]
     for _ in range(len(mine) - len(todo)):
         done()
-    jobs = [(reader, units[k], folder, k) for k in todo]
+    jobs = [(reader, (units[k], names[k]), folder, k) for k in todo]
     for _ in in_processes(_read_unit, jobs, workers):
         done()
 
 
-def _read_unit(reader, unit, folder: Path, index: int) -> None:
+def _read_unit(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
     try:
-        read_unit(reader, unit, folder, index)
+        read_unit(reader, named, folder, index)
     except Exception as error:
-        error.add_note(f"while reading {unit}")
+        error.add_note(f"while reading {named[0]}")
         raise
 
 
@@ -151,7 +153,7 @@ class Piece:
     object_id, split : H strings
     label, ra, dec, length : (H,) as in `SourceHistory`; length is the number of detections
     numbers : the columns `NUMBERS`, (R,) each
-    richness : (R,) how much a row knows, by the rule of `rtf.alerts.history.merge`
+    richness, content : (R,) what the merge ranks copies by (`rtf/alerts/merge.py`)
     stamp_start : (R,) first byte of a detection's stamps, which follow one another
     stamp_length : (R, 3) bytes of each stamp, 0 where none was sent
     has_cutouts : whether the input had cutouts
@@ -166,18 +168,22 @@ class Piece:
     length: np.ndarray
     numbers: dict[str, np.ndarray]
     richness: np.ndarray
+    content: np.ndarray
     stamp_start: np.ndarray
     stamp_length: np.ndarray
     has_cutouts: bool
     open: Callable[[], tuple[Any, Any]]
 
 
-def richness(metadata, stamp_length: np.ndarray, step: int = 1 << 16) -> np.ndarray:
-    """(R,) int32: metadata present plus 100 for every stamp; `metadata` is read in steps."""
-    result = 100 * (stamp_length > 0).sum(1, dtype=np.int32)
-    for a in range(0, len(result), step):
-        result[a : a + step] += np.isfinite(metadata[a : a + step]).sum(1, dtype=np.int32)
-    return result
+def ranks(metadata, stamp_length: np.ndarray, step: int = 1 << 16) -> tuple[np.ndarray, np.ndarray]:
+    """Richness and content of R detections; `metadata` (R, 30) is read in steps."""
+    stamps = (stamp_length > 0).sum(1)
+    rich, hashes = np.empty(len(stamps), np.int32), np.empty(len(stamps), np.uint64)
+    for a in range(0, len(stamps), step):
+        rows = slice(a, a + step)
+        part = metadata[rows]
+        rich[rows], hashes[rows] = richness(part, stamps[rows]), content(part)
+    return rich, hashes
 
 
 def open_part(path: Path) -> pa.ipc.RecordBatchFileReader:
@@ -210,26 +216,9 @@ def _piece(opener, path: Path, k: int) -> Piece:
         np.diff(batch.column("mjd").offsets.to_numpy()),
         # copies, so that the part can be closed
         {name: batch.column(name).values.to_numpy().copy() for name in NUMBERS},
-        richness(bulk()[0], stamp_length),
+        *ranks(bulk()[0], stamp_length),
         starts[:-1:3].copy(),
         stamp_length,
         any(batch.column("has_cutouts").to_pylist()),
         bulk,
     )
-
-
-def describe(value) -> Any:
-    """Plain JSON values that tell readers or units apart: objects by type and fields, else by `repr`."""
-    if value is None or isinstance(value, (str, int, float, bool)):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, dict):
-        return {str(k): describe(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [describe(v) for v in value]
-    if hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    if hasattr(value, "__dict__"):
-        return {"type": f"{type(value).__module__}.{type(value).__qualname__}", **describe(vars(value))}
-    return repr(value)

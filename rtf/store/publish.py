@@ -3,29 +3,16 @@
 Notable:
 - OUT.plan.json is the only state. It is there from before the first part until all else is done, and says
   whether OUT.new is complete (`merged`)
-- OUT.new takes the name OUT by renames; a store that is replaced is OUT.old for that moment
 - shards share the plan and the parts: each function here is called by one of them at a time (OUT.lock)
 """
 
 import glob
 import json
-import os
-import shutil
-from hashlib import sha256
 from pathlib import Path
 
 from rtf.files import write_json
-from rtf.store.store import Store, StoreError, open_store
-from rtf.store.write import FORMAT
-
-
-def beside(out: Path, suffix: str) -> Path:
-    return out.with_name(out.name + suffix)
-
-
-def digest(value) -> str:
-    """A name for plain JSON values: equal values, equal names."""
-    return sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+from rtf.jobs import beside, digest, put_in_place, remove
+from rtf.store.store import FORMAT, Store, StoreError, open_store
 
 
 def existing(out: Path, append: bool, overwrite: bool) -> Store | None:
@@ -56,30 +43,27 @@ def plan_path(out: Path) -> Path:
     return beside(out, ".plan.json")
 
 
-def claim(out: Path, reading: str, settings: str, shared: bool) -> Path:
-    """Make the folder of parts, or make sure that the one there is for this command.
+def claim(out: Path, settings: str, shared: bool) -> Path:
+    """Make the folder of parts. What is in it already is used where it was made from the same.
 
     Parameters
     ----------
-    reading : digest of units and reader, which a stopped command and the one that finishes it have in common
     settings : digest of all settings, which shards that work at the same time have in common
     shared : whether this is one of several shards
+
+    Raises
+    ------
+    StoreError : shards with other settings are at work
     """
     work = beside(out, ".parts")
     plan = read_plan(out)
     if plan is None:
-        if work.exists():
-            shutil.rmtree(work)
-        plan = {"reading": reading, "merged": None}
-    elif plan["reading"] != reading:
-        raise StoreError(
-            f"{work} holds parts of another input or of other reader settings: run that command again to "
-            f"finish it, or delete {plan_path(out)} to start over"
-        )
+        remove(work)
+        plan = {"merged": None}
     elif plan.get("shards", settings) != settings:
         raise StoreError(
-            f"{work} is shared by shards with other settings (labels, splits, fractions, seed, append or "
-            f"overwrite): give all the same, or delete {plan_path(out)} to start over"
+            f"{work} is shared by shards with other settings (input, reader, labels, splits, fractions, "
+            f"seed, append or overwrite): give all the same, or delete {plan_path(out)} to start over"
         )
     write_json(plan_path(out), {**plan, "shards": settings} if shared else plan)
     work.mkdir(exist_ok=True)
@@ -98,18 +82,13 @@ def read_plan(out: Path) -> dict | None:
     return json.loads(plan.read_text()) if plan.exists() else None
 
 
-def made_by(out: Path, run: dict, tables: list[str]) -> bool:
-    """Whether the store at `out` is complete, its latest build was `run`, and no table was changed since."""
+def made_by(out: Path, run: dict) -> bool:
+    """Whether the store at `out` is complete, and its latest build was `run`, of the same content."""
     description = out / "zarr.json"
     if not description.exists():
         return False
     attributes = json.loads(description.read_text()).get("attributes", {})
-    made = description.stat().st_mtime
-    return (
-        bool(attributes.get("complete"))
-        and digest(attributes["runs"][-1]) == digest(run)
-        and all(Path(table).stat().st_mtime <= made for table in tables)
-    )
+    return bool(attributes.get("complete")) and digest(attributes["runs"][-1]) == digest(run)
 
 
 def merged_settings(out: Path) -> str | None:
@@ -124,21 +103,13 @@ def mark_merged(out: Path, settings: str) -> None:
 
 def finish(out: Path) -> None:
     """Give OUT.new its name and remove the parts; a former run may have been stopped after any step."""
-    new, old, work = (beside(out, suffix) for suffix in (".new", ".old", ".parts"))
-    if new.exists():
-        if out.exists():
-            if old.exists():
-                shutil.rmtree(old)
-            os.rename(out, old)
-        os.rename(new, out)
-    clear(out, old, work)
+    put_in_place(beside(out, ".new"), out)
+    clear(out)
 
 
-def clear(out: Path, *folders: Path) -> None:
-    """Remove folders, then the plan: while that is there, the same command comes back to finish."""
-    for folder in folders:
-        if folder.exists():
-            shutil.rmtree(folder)
+def clear(out: Path) -> None:
+    """Remove the parts, then the plan: while that is there, the same command comes back to finish."""
+    remove(beside(out, ".parts"))
     plan = plan_path(out)
     for unfinished in plan.parent.glob(f".{glob.escape(plan.name)}.*.tmp*"):
         unfinished.unlink()

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from rtf.alerts.history import METADATA_FIELDS, Cutouts, Detections, SourceHistory
+from rtf.alerts.history import METADATA_FIELDS, NUMBERS, SPLITS, Cutouts, Detections, SourceHistory
 from rtf.classes import FINE, OTHERS
-from rtf.store.parts import NUMBERS, SPLITS
-from rtf.store.write import FORMAT, VERSION
+
+FORMAT, VERSION = "rtf-store", 1
 
 _SOURCE = ("object_id", "label", "coarse", "split", "position", "offset")
 
@@ -39,7 +39,7 @@ class Store:
     ----------
     path : the folder
     attributes : counts, names of columns and classes, and one entry of provenance in `runs` for each build
-    object_id : (N,) str
+    object_id : (N,) str, as objects
     label, coarse : (N,) int8, class index, -1 unknown
     split : (N,) int8, 0 train, 1 val, 2 test, -1 none
     position : (N, 2) float64, ra and dec [degree], NaN unknown
@@ -75,7 +75,14 @@ class Store:
         """SHA-256, in hex, of the sources and their detections; of stamps, their sizes and places.
 
         Two stores of the same content have the same digest, wherever they are and whenever they were built.
+        It is kept in the store, beside the checksums of all chunks, and computed anew where those changed.
         """
+        kept = self.attributes.get("digest")
+        if kept and kept["checksums"] == self.checksums():
+            return kept["content"]
+        return self._content()
+
+    def _content(self) -> str:
         sha = hashlib.sha256()
         for name in (*_SOURCE, *NUMBERS, "metadata", *(["cutout_offset"] if self.has_cutouts else [])):
             values = self.read(name)
@@ -83,6 +90,22 @@ class Store:
             text = values.dtype.kind not in "biuf"
             sha.update("\0".join(values.tolist()).encode() if text else values.tobytes())
         return sha.hexdigest()
+
+    def checksums(self) -> str:
+        """SHA-256, in hex, of the checksums that end every chunk file."""
+        sha = hashlib.sha256()
+        for name in sorted(self.arrays):
+            for file in sorted((self.path / name / "c").rglob("*")):
+                if file.is_file():
+                    with file.open("rb") as chunk:
+                        chunk.seek(-4, os.SEEK_END)
+                        sha.update(f"{name} {file.relative_to(self.path)} ".encode() + chunk.read())
+        return sha.hexdigest()
+
+    def keep_digest(self) -> None:
+        """Keep the digest in the store, so that nobody has to read it all to know it."""
+        kept = {"content": self._content(), "checksums": self.checksums()}
+        zarr.open_group(self.path, mode="r+").update_attributes({"digest": kept})
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows `start` to `stop` of an array; StoreError when a chunk is damaged."""
@@ -249,7 +272,8 @@ def open_store(path: str | os.PathLike) -> Store:
     ]
     arrays = {name: _open_array(path, name) for name in names}
     values = {name: _read(arrays[name], slice(None)) for name in _SOURCE}
-    values["object_id"] = np.array(values["object_id"].tolist(), dtype=str)
+    # Objects, not an array of one width: one long name would cost as much for every source.
+    values["object_id"] = np.array(values["object_id"].tolist(), dtype=object)
     return Store(path, attributes, arrays, **values)
 
 

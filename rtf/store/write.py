@@ -17,8 +17,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from rtf.alerts.history import BANDS, METADATA_FIELDS
 from rtf.classes import FINE, coarse_label
 from rtf.store.combine import Merged
-
-FORMAT, VERSION = "rtf-store", 1
+from rtf.store.store import FORMAT, VERSION, open_store
 
 #: About this many bytes a chunk before compression; stamps take more, to keep the number of files down.
 CHUNK_BYTES = 2 << 20
@@ -68,6 +67,7 @@ def write_group(
             "runs": runs,
         }
     )
+    open_store(folder).keep_digest()
 
 
 def _create(group, name: str, shape, dtype: np.dtype, chunk_bytes: int, compressors=None) -> zarr.Array:

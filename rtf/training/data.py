@@ -11,7 +11,8 @@ Notable:
   3 has each source three times
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,23 +21,27 @@ import torch
 
 from rtf.alerts.history import Detections, join
 from rtf.features.normalisation import Statistics, feature_columns, fit_statistics
-from rtf.features.snapshots import COUNTS, normalise_snapshots, per_source, take_snapshots
+from rtf.features.snapshots import COUNTS, needs_cutouts, normalise_snapshots, per_source, take_snapshots
 from rtf.features.view import view
 from rtf.store.batches import Batch, Sources, batches_by_length, n_batches
 from rtf.store.store import open_store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class TrainingData:
     """What a run trains and validates on, and the statistics it was normalised with.
 
-    `parts` are the sizes and weights of the stores that `train` is made of, one after another.
+    `parts` are the sizes and weights of the stores that `train` is made of, one after another; `seen` the
+    names of all sources that a run trains or validates on.
     """
 
     train: Sources
     val: Sources
     statistics: Statistics
     parts: list[tuple[int, float]]
+    seen: frozenset[str]
 
     @property
     def weight(self) -> np.ndarray:
@@ -61,24 +66,38 @@ def load_training_data(
     modalities : feature modalities by name
     also_train : further stores whose training splits are added to training (simulated sources, say), each a
         path or {"store": path, "weight": how often an epoch has each of its sources}; the normalisation is
-        fitted on `store` alone, the survey the model is for
+        fitted on `store` alone, the survey the model is for. Sources of them that `store` validates or tests
+        on are left out, with a warning
     max_detections, max_days : the model's view
     progress : context manager of a bar, given what is done and of how many sources
     """
 
-    def split(path, name: str) -> tuple[Detections, np.ndarray]:
-        opened = open_store(path)
-        detections = opened.detections(name, cutouts="stamps" in modalities)
-        detections = view(detections, max_detections=max_detections, max_days=max_days)
-        if not len(detections):
+    own = open_store(store)
+    held_back = {str(name) for part in ("val", "test") for name in own.object_id[own.sources(part)]}
+    seen: set[str] = set()
+
+    def split(path, name: str, without: Set[str] = frozenset()) -> tuple[Detections, np.ndarray]:
+        opened = own if path is store else open_store(path)
+        here = np.arange(opened.n)[opened.sources(name)]
+        keep = np.flatnonzero([object_id not in without for object_id in opened.object_id[here]])
+        if len(keep) < len(here):
+            log.warning(
+                "%s: %d sources of its train split are left out: %s validates or tests on them, such as %s",
+                path, len(here) - len(keep), store, opened.object_id[np.delete(here, keep)[0]],
+            )  # fmt: skip
+        if not len(keep):
             raise ValueError(f"{path}: the {name} split is empty; it is needed for training")
-        return detections, opened.label[opened.sources(name)]
+        seen.update(opened.object_id[here[keep]].tolist())
+        detections = opened.detections(name, cutouts=needs_cutouts(modalities))
+        detections = detections if len(keep) == len(here) else detections.take(keep)
+        detections = view(detections, max_detections=max_detections, max_days=max_days)
+        return detections, opened.label[here[keep]]
 
     train, label = split(store, "train")
     statistics = fit_statistics(modalities, train)
     n_own = len(train)
     added = [_mixed(entry) for entry in also_train]
-    more = [(train, label)] + [split(path, "train") for path, _ in added]
+    more = [(train, label)] + [split(path, "train", held_back) for path, _ in added]
     parts = [(len(d), weight) for (d, _), weight in zip(more, [1.0, *(w for _, w in added)])]
     train, label = join([d for d, _ in more]), np.concatenate([label for _, label in more])
     val, val_label = split(store, "val")
@@ -100,6 +119,7 @@ def load_training_data(
         Sources(val, feature_columns(modalities, val, statistics), val_label, snapshots["val"]),
         statistics,
         parts,
+        frozenset(seen),
     )
 
 
@@ -129,15 +149,16 @@ def drop_modalities(
 ) -> None:
     """Leave each modality but the photometry out of a share `rate` of the sources, in place.
 
-    They then look as sources do that lack it, so that one model serves both. `batch` is the sources `part` of
-    a batch of `size`, shared among processes; what is left out does not depend on how it is shared.
+    They then look as sources do that lack it, so that one model serves both. `columns` are those of each
+    modality whose second half masks the first (`rtf.features.normalisation.masked_columns`). `batch` is the
+    sources `part` of a batch of `size`, shared among processes; what is left out does not depend on how it
+    is shared.
     """
     if rate <= 0:
         return
     for name in batch.present:
         batch.present[name] &= torch.from_numpy(rng.random(size)[part] >= rate)
-    if "metadata" in columns:
-        where = columns["metadata"]
+    for where in columns.values():
         gone = torch.from_numpy(rng.random(size)[part] < rate)
         half = (where.stop - where.start) // 2
         absent = torch.cat([torch.zeros(half), torch.ones(half)])

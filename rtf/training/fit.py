@@ -11,27 +11,29 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from omegaconf import DictConfig, OmegaConf
 from torch import distributed
 
+from rtf import __version__
 from rtf.classes import FINE
 from rtf.encoding.fingerprinter import Fingerprinter, RunError
-from rtf.encoding.load import STATISTICS, build_modalities, build_model, save_weights
-from rtf.features.normalisation import column_slices, save_statistics
-from rtf.files import write_json
+from rtf.encoding.load import SOURCES, STATISTICS, build_modalities, build_model, save_weights
+from rtf.features.normalisation import masked_columns, save_statistics
+from rtf.files import whole, write_json
 from rtf.models.autoencoder import Autoencoder
+from rtf.models.branches import ImageBranch
 from rtf.models.calibration import fit_temperature
 from rtf.models.losses import class_log_prior
 from rtf.store.batches import Sources
+from rtf.training.checkpoints import Checkpoints, WholeCheckpoints, newest_checkpoint
 from rtf.training.data import TrainingBatches, TrainingData, ValidationBatches, load_training_data
-from rtf.training.runs import LAST_CHECKPOINT, METRICS, begin, hold_together, identity, is_main, refuse_other
+from rtf.training.runs import METRICS, begin, environment, hold_together, identity, is_main, refuse_other
 from rtf.training.task import ReconstructionTask
 
 log = logging.getLogger(__name__)
@@ -131,11 +133,12 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
     modalities = build_modalities(config)
     torch.manual_seed(config.seed)
     model = build_model(config, modalities)
-    last = run / LAST_CHECKPOINT
-    if last.exists():  # holds the weights of a pretrained backbone too: no hub is needed to continue
-        _load_checkpoint(model, last)
-    elif "stamps" in modalities:
-        model.encoder.branches["stamps"].backbone.load_pretrained()
+    former = newest_checkpoint(run)
+    if former:  # holds the weights of a pretrained backbone too: no hub is needed to continue
+        _load_checkpoint(model, former)
+    else:
+        for branch in _image_branches(model).values():
+            branch.backbone.load_pretrained()
     data = load_training_data(
         config.data.store,
         modalities,
@@ -144,7 +147,14 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         max_days=config.data.max_days,
         progress=progress,
     )
+    if model.head is not None and not (data.train.label >= 0).any():
+        raise RunError(
+            f"cls_weight={config.cls_weight} trains a classification head, but none of the {len(data.train)} "
+            "training sources has a label: give labels to rtf.preprocess, or take cls_weight=0"
+        )
     save_statistics(run / STATISTICS, data.statistics)
+    with whole(run / SOURCES) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in sorted(data.seen)))
     if hasattr(model.decoder, "set_statistics"):
         model.decoder.set_statistics(**data.statistics["photometry"])
     cache_frozen(model, data, config.accelerator)
@@ -161,7 +171,7 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
     )  # fmt: skip
     task.fingerprinter = lambda: Fingerprinter(model, modalities, data.statistics, config, task.device)
     history = History(run, config.log_every)
-    checkpoint = ModelCheckpoint(
+    checkpoint = Checkpoints(
         run / "checkpoints", "best", monitor="val/score", save_last=True, save_top_k=1,
         enable_version_counter=False, save_on_train_epoch_end=True,
     )  # fmt: skip
@@ -181,9 +191,10 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         default_root_dir=run,
+        plugins=[WholeCheckpoints(), *environment()],
     )
-    if last.exists():
-        log.info("continuing from %s", last)
+    if former:
+        log.info("continuing from %s", former)
     if trainer.world_size > 1:
         atexit.register(_leave_group)
     batch, targets = config.batch_size, model.decoder.needs_targets
@@ -198,14 +209,14 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
                 config.truncate_min,
                 lambda: trainer.current_epoch,
                 parts=data.parts,
-                columns=column_slices(modalities),
+                columns=masked_columns(modalities),
                 modality_dropout=config.modality_dropout,
                 balanced=config.imbalance == "sampling",
                 targets=targets,
                 **ranks,
             ),
             ValidationBatches(data.val, batch, targets, **ranks),
-            ckpt_path=last if last.exists() else None,
+            ckpt_path=former,
             weights_only=True,
         )
     except SystemExit:  # how Lightning ends on Ctrl-C
@@ -221,7 +232,7 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         metrics |= {"parameters": parameters, "fingerprint_bytes": model.bottleneck.bytes}
         # All epochs, also those before an interruption.
         minutes = sum(epoch["seconds"] for epoch in history.epochs.values()) / 60
-        metrics |= {"minutes": minutes, "rtf_version": version("rtf")}
+        metrics |= {"minutes": minutes, "rtf_version": __version__}
         write_json(run / METRICS, metrics)
         log.info(
             "best epoch %d, validation loss %.4f, after %.1f minutes; the run is in %s",
@@ -245,24 +256,26 @@ def _load_checkpoint(model: Autoencoder, path: str | Path) -> None:
     model.load_state_dict({k.removeprefix("model."): v for k, v in state.items()})
 
 
+def _image_branches(model: Autoencoder) -> dict[str, ImageBranch]:
+    return {n: branch for n, branch in model.encoder.branches.items() if isinstance(branch, ImageBranch)}
+
+
 def cache_frozen(model: Autoencoder, data: TrainingData, accelerator: str) -> None:
     """Replace stamps by what a frozen backbone makes of them, which no epoch changes."""
-    backbone = (
-        getattr(model.encoder.branches["stamps"], "backbone", None) if "stamps" in data.statistics else None
-    )
-    if backbone is None or not backbone.frozen:
-        return
     device = "cuda" if torch.cuda.is_available() and accelerator != "cpu" else "cpu"
-    backbone.to(device)
-    for sources in (data.train, data.val):
-        stamps = sources.snapshots["stamps"]
-        features = np.zeros((len(stamps.values), backbone.width), np.float32)
-        with torch.inference_mode():
-            for rows in np.array_split(np.flatnonzero(stamps.present), len(stamps.values) // 64 + 1):
-                images = torch.from_numpy(stamps.values[rows]).float().to(device)
-                if len(rows):
-                    features[rows] = backbone(images).float().cpu()
-        sources.snapshots["stamps"] = replace(stamps, values=features)
+    for name, branch in _image_branches(model).items():
+        if not branch.backbone.frozen:
+            continue
+        backbone = branch.backbone.to(device)
+        for sources in (data.train, data.val):
+            stamps = sources.snapshots[name]
+            features = np.zeros((len(stamps.values), backbone.width), np.float32)
+            with torch.inference_mode():
+                for rows in np.array_split(np.flatnonzero(stamps.present), len(stamps.values) // 64 + 1):
+                    images = torch.from_numpy(stamps.values[rows]).float().to(device)
+                    if len(rows):
+                        features[rows] = backbone(images).float().cpu()
+            sources.snapshots[name] = replace(stamps, values=features)
 
 
 @torch.inference_mode()

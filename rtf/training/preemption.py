@@ -21,7 +21,7 @@ import threading
 
 from lightning.pytorch.callbacks import Callback
 
-from rtf.training.runs import slurm_job
+from rtf.training.runs import in_slurm_step, slurm_job
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Preemption(Callback):
         # says that it requeues, which its handlers, replaced below, never come to do
         logging.getLogger("lightning.pytorch.trainer.connectors.signal_connector").setLevel(logging.WARNING)
         if threading.current_thread() is threading.main_thread():  # no other can set handlers
-            names = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2) if _in_slurm() else (signal.SIGTERM,)
+            names = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2) if in_slurm_step() else (signal.SIGTERM,)
             self.former = {number: signal.getsignal(number) for number in names}
         self._set()
         return self
@@ -58,7 +58,7 @@ class Preemption(Callback):
 
     def _set(self) -> None:
         for number in self.former:
-            signal.signal(number, self._slurm if _in_slurm() else self._plain)
+            signal.signal(number, self._slurm if in_slurm_step() else self._plain)
 
     def _plain(self, number: int, frame) -> None:
         signal.signal(number, signal.SIG_DFL)  # who sends it again need not wait
@@ -82,11 +82,6 @@ class Preemption(Callback):
             log.warning("%s: job %s is requeued and goes on from its last epoch", name, job)
             _scontrol("requeue", job)
         sys.exit(128 + number)
-
-
-def _in_slurm() -> bool:
-    """Whether srun started this process: SLURM signals those, and a shell in an interactive job is none."""
-    return "SLURM_STEP_ID" in os.environ and "SLURM_JOB_ID" in os.environ
 
 
 def _scontrol(*arguments: str) -> str:

@@ -32,6 +32,7 @@ from rtf.encoding.fingerprinter import RunError
 from rtf.encoding.load import CONFIG
 from rtf.files import whole, write_json
 from rtf.store.store import open_store
+from rtf.training.checkpoints import LAST
 
 #: Settings that may differ when a run is continued: they say how it runs and is looked at, not what it is.
 FREE = (
@@ -40,7 +41,6 @@ FREE = (
 )  # fmt: skip
 
 RECORD, FAILURE, LOCK, METRICS = "run.json", "failed.json", ".lock", "metrics.json"
-LAST_CHECKPOINT = "checkpoints/last.ckpt"
 
 #: Environment variable: the run that a process was started to train together with the one that started it.
 TOGETHER = "RTF_TOGETHER"
@@ -69,13 +69,18 @@ def identity(config: DictConfig) -> str:
     """
     settings = {k: v for k, v in OmegaConf.to_container(config).items() if k not in FREE}
     data = dict(settings["data"])
-    data["store"] = open_store(data["store"]).digest
+    digests = iter(entry["digest"] for entry in data_of(config))
+    data["store"] = next(digests)
     data["also_train"] = [
-        open_store(e).digest if isinstance(e, str) else {**e, "store": open_store(e["store"]).digest}
-        for e in data["also_train"]
+        next(digests) if isinstance(e, str) else {**e, "store": next(digests)} for e in data["also_train"]
     ]
     text = json.dumps({**settings, "data": data}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def data_of(config: DictConfig) -> list[dict]:
+    """Path and digest of the stores that a configuration trains on, its own first."""
+    return [{"path": os.path.abspath(path), "digest": open_store(path).digest} for path in stores(config)]
 
 
 def run_name(config: DictConfig) -> str:
@@ -85,10 +90,16 @@ def run_name(config: DictConfig) -> str:
     part = {group: config[group]["_target_"].split(".")[-2] for group in ("bottleneck", "decoder")}
     words = [part["bottleneck"], str(config.latent_dim), "+".join(config.modalities)]
     if "stamps" in config.modalities:
-        words.append(config.image_backbone["_target_"].split(".")[-2])
+        words.append(_backbone_name(config.image_backbone))
     if part["decoder"] != "sequence":
         words.append(part["decoder"])
     return "_".join([*words, f"s{config.seed}"])
+
+
+def _backbone_name(backbone: DictConfig) -> str:
+    """zoobot, zoobot-greyscale, zoobot-finetuned, ..."""
+    kinds = {"greyscale": backbone.get("greyscale"), "finetuned": backbone.get("frozen") is False}
+    return "-".join([backbone["_target_"].split(".")[-2], *(kind for kind, is_so in kinds.items() if is_so)])
 
 
 def run_folder(config: DictConfig) -> Path:
@@ -234,7 +245,7 @@ def state(run: str | Path) -> str:
         return "failed"
     if (run / METRICS).exists():
         return "finished"
-    return "interrupted" if (run / LAST_CHECKPOINT).exists() else "new"
+    return "interrupted" if (run / LAST).exists() else "new"
 
 
 def _held(run: Path) -> bool:
@@ -255,10 +266,21 @@ def read_record(run: str | Path) -> dict:
 
 
 def begin(run: Path, config: DictConfig, run_id: str) -> None:
-    """Keep the configuration, and note in run.json that this process takes the run up."""
+    """Keep the configuration, and note in run.json that this process takes the run up.
+
+    Paths of stores are kept as absolute ones: they are the same from every folder.
+    """
+    data = data_of(config)
     if not (run / CONFIG).exists() or not _began(run):
+        kept, paths = config.copy(), [entry["path"] for entry in data]
+        kept.data.store = paths[0]
+        for k, (entry, path) in enumerate(zip(kept.data.also_train, paths[1:], strict=True)):
+            if isinstance(entry, str):
+                kept.data.also_train[k] = path
+            else:
+                entry.store = path
         with whole(run / CONFIG) as temporary:
-            OmegaConf.save(config, temporary)
+            OmegaConf.save(kept, temporary)
     record = read_record(run)
     attempt = {
         "started": _now(),
@@ -274,9 +296,22 @@ def begin(run: Path, config: DictConfig, run_id: str) -> None:
             "sweep": config.sweep,
             "tags": list(config.tags),
             "command": _command(run),
+            "data": {"store": data[0], "also_train": data[1:]},
             "attempts": [*record.get("attempts", []), attempt],
         },
     )
+
+
+def in_slurm_step() -> bool:
+    """Whether srun started this process; the shell of an allocation is none, though it has its variables."""
+    return "SLURM_STEP_ID" in os.environ and "SLURM_JOB_ID" in os.environ
+
+
+def environment() -> list:
+    """For Lightning, which takes a shell in an allocation for one of SLURM's processes: what it really is."""
+    from lightning.pytorch.plugins.environments import LightningEnvironment
+
+    return [] if in_slurm_step() or "SLURM_NTASKS" not in os.environ else [LightningEnvironment()]
 
 
 def slurm_job() -> str | None:
@@ -322,12 +357,12 @@ def _command(run: Path) -> str:
 
 
 def _began(run: Path) -> bool:
-    return (run / LAST_CHECKPOINT).exists() or (run / METRICS).exists()
+    return (run / LAST).exists() or (run / METRICS).exists()
 
 
 def _epochs_done(run: Path) -> int:
     history = run / "history.json"
-    done = (run / LAST_CHECKPOINT).exists() and history.exists()
+    done = (run / LAST).exists() and history.exists()
     return len(json.loads(history.read_text())) if done else 0
 
 

@@ -1,13 +1,13 @@
 """The training task: losses, optimiser and schedule, in Lightning's terms."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import lightning
 import torch
 from torch import Tensor, nn
 
-from rtf.models.losses import classification_loss
+from rtf.models.losses import Mean, classification_loss
 from rtf.store.batches import Batch
 
 
@@ -44,17 +44,23 @@ class ReconstructionTask(lightning.LightningModule):
         self.distance, self.cls_weight, self.warmup, self.seed = loss, cls_weight, warmup, seed
         self.register_buffer("log_prior", log_prior, persistent=False)
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        self.sums: dict[str, dict[str, Tensor]] = {"train": {}, "val": {}}
+
+    def losses(self, batch: Batch) -> dict[str, Mean]:
+        """The terms of the loss, and what is logged beside them."""
         output = self.model(batch)
         losses = self.model.decoder.losses(output.decoded, batch, self.distance)
-        total = losses["reconstruction"] + output.bottleneck_loss
-        losses["bottleneck"] = output.bottleneck_loss
+        losses["bottleneck"] = Mean(output.bottleneck_loss, len(batch))
         if output.logits is not None:
             # Adjusted in training alone: validation asks how good the classes are as they come.
             prior = self.log_prior if self.training else None
             losses["classification"] = classification_loss(output.logits, batch.label, prior)
-            total = total + self.cls_weight * losses["classification"]
-        return {"loss": total, **losses}
+        return losses
+
+    def total(self, values: Mapping[str, Tensor]) -> Tensor:
+        """What is minimised, from the values of its terms."""
+        total = values["reconstruction"] + values["bottleneck"]
+        return total + self.cls_weight * values["classification"] if "classification" in values else total
 
     def transfer_batch_to_device(self, batch: Batch, device, dataloader_idx: int) -> Batch:
         return batch.to(device, non_blocking=True)
@@ -74,26 +80,36 @@ class ReconstructionTask(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         losses = self.losses(batch)
-        self._log("train", losses, batch)
-        return losses["loss"]
+        self._add("train", losses)
+        return self.total({name: mean.value for name, mean in losses.items()})
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        losses = self.losses(batch)
-        # What the best epoch is chosen by. The bottleneck's own loss is a price, not a purpose: that of a
-        # VQ-VAE grows while its light curves still get better.
-        losses["score"] = losses["loss"] - losses["bottleneck"]
-        self._log("val", losses, batch)
+        self._add("val", self.losses(batch))
 
-    def _log(self, stage: str, losses: dict[str, Tensor], batch: Batch) -> None:
-        # Means over an epoch weight each batch by its detections, as the losses themselves do. A batch's
-        # count differs between processes, so Lightning is left to weight them.
-        self.log_dict(
-            {f"{stage}/{name}": value.detach() for name, value in losses.items()},
-            on_step=False,
-            on_epoch=True,
-            batch_size=int((batch if batch.target is None else batch.target).mask.sum()),
-            sync_dist=self.trainer.world_size > 1,
-        )
+    def on_validation_epoch_end(self) -> None:
+        # Validation ends an epoch, of training too.
+        for stage in self.sums:
+            means = self._means(stage)
+            loss = self.total(means)
+            logged = {"loss": loss, **means}
+            if stage == "val":
+                # What the best epoch is chosen by. The bottleneck's own loss is a price, not a purpose: that
+                # of a VQ-VAE grows while its light curves still get better.
+                logged["score"] = loss - means["bottleneck"]
+            self.log_dict({f"{stage}/{name}": value.float() for name, value in logged.items()})
+
+    def _add(self, stage: str, losses: Mapping[str, Mean]) -> None:
+        sums = self.sums[stage]
+        for name, (value, weight) in losses.items():
+            pair = torch.stack([value.detach().double() * weight, value.new_tensor(1.0).double() * weight])
+            sums[name] = sums[name] + pair if name in sums else pair
+
+    def _means(self, stage: str) -> dict[str, Tensor]:
+        """Means over the epoch, of all processes: each term over its own detections or sources."""
+        sums, self.sums[stage] = self.sums[stage], {}
+        if self.trainer.world_size > 1:
+            sums = {name: self.trainer.strategy.reduce(pair, reduce_op="sum") for name, pair in sums.items()}
+        return {name: total / weight.clamp_min(1e-12) for name, (total, weight) in sums.items()}
 
     def configure_optimizers(self) -> dict:
         optimizer = self.build_optimizer(self._parameter_groups())

@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from rtf.alerts.history import METADATA_FIELDS, merge
-from rtf.alerts.read import merge_objects, read_histories
+from rtf.alerts.history import METADATA_FIELDS
+from rtf.alerts.merge import merge, merge_objects
+from rtf.alerts.read import read_histories
 from rtf.alerts.readers.fink_parquet import FinkParquet
 from rtf.alerts.readers.ztf_avro import ZtfAvro
 from rtf.alerts.report import NothingReadable, ReadReport

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtf.alerts.history import METADATA_FIELDS, NO_CANDID
-from rtf.alerts.read import merge_objects
+from rtf.alerts.merge import merge_objects
 from rtf.alerts.report import ReadReport
 from rtf.alerts.ztf import exact_candid, packet_history
 from tests.packets import packets

@@ -66,7 +66,7 @@ def test_preparing_stamps(real_data):
 
 
 def test_backbones():
-    pytest.importorskip("timm")
+    pytest.importorskip("zoobot")
     torch.manual_seed(0)
     stamps = torch.randn(16, 3, 63, 63)
     cases = (

@@ -23,7 +23,7 @@ from rtf.encoding.load import CONFIG, STATISTICS, build_modalities, build_model,
 from rtf.encoding.shards import merge_parts, source_range
 from rtf.entry import resolved
 from rtf.features.normalisation import save_statistics
-from rtf.shards import Shard
+from rtf.jobs import Shard
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.simulation.write import write_survey
 from rtf.store.build import preprocess, preprocess_shard
@@ -92,7 +92,7 @@ def assert_same_table(a: Path, b: Path, exact: bool) -> None:
 
 def report_of(out: Path) -> dict:
     report = json.loads(Path(f"{out}.report.json").read_text())
-    report.pop("settings", None)
+    report.pop("made_from", None)
     return report
 
 

@@ -70,8 +70,8 @@ def test_sources_are_chosen_by_type_then_evenly():
     assert {h.object_id for h in chosen[:2]} == set(typed) and len(chosen) == 6
     assert len({h.object_id for h in chosen}) == 6 and min(len(view_of(h)) for h in chosen) >= 4
     assert len(choose_sources(histories, {}, 50, [], view)) == 30
-    named = choose_sources(histories, {}, 6, ["made00007", "made00002"], view)
-    assert [h.object_id for h in named] == ["made00007", "made00002"]
+    named = choose_sources(histories, {}, 6, ["made2_00007", "made2_00002"], view)
+    assert [h.object_id for h in named] == ["made2_00007", "made2_00002"]
     with pytest.raises(ValueError, match="not among the 30 objects of the alerts: made99999"):
         choose_sources(histories, {}, 6, ["made99999"], view)
 

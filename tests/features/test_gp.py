@@ -1,8 +1,6 @@
 """GP features: against scikit-learn, against their definitions, and what may and may not change them."""
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 from rtf.alerts.history import Detections, concatenate, from_columns
 from rtf.alerts.read import read_histories
 from rtf.features.gp import ERROR_FLOOR, FEATURE_TABLE, GP_FEATURES, GPFeatures, gp_features
-from rtf.features.gp.external import LIBRARY_FEATURES
 from rtf.features.gp.likelihood import AMPLITUDES, LENGTHS, fit_kernels, log_likelihood
 from rtf.features.gp.posterior import condition, curve, mean_and_derivatives
 from rtf.features.view import view
@@ -70,9 +67,7 @@ def feature(features: np.ndarray, name: str, band: int = 0) -> np.ndarray:
 
 
 def test_the_table_is_complete_and_names_are_used_once():
-    assert (
-        len(GP_FEATURES) == len(set(GP_FEATURES)) == len(LIBRARY_FEATURES) == len(set(LIBRARY_FEATURES)) == 38
-    )
+    assert len(GP_FEATURES) == len(set(GP_FEATURES)) == 38
     assert all(len(row) == 4 and all(row) for row in FEATURE_TABLE)
 
 
@@ -276,58 +271,3 @@ def test_normalisation_is_robust_and_masks_what_is_missing(supernovae):
 def test_the_config_gives_the_modality():
     config = OmegaConf.load(Path(__file__).parents[2] / "conf/modalities/gp.yaml")
     assert instantiate(config["gp"]) == GPFeatures()
-
-
-def test_an_unknown_backend_is_named():
-    with pytest.raises(
-        ValueError, match=r"gp\.backend is 'celerite'; it must be one of rtf, lightcurve_fitting"
-    ):
-        GPFeatures(backend="celerite")
-
-
-def fake_library(calls, **overrides):
-    """What BOOM's Python binding offers, with made-up answers."""
-
-    def build_mag_bands(times, mags, errors, bands):
-        assert len(times) == len(mags) == len(errors) == len(bands)
-        calls.append(bands)
-        return dict.fromkeys(bands, len(times))
-
-    def fit_nonparametric(bands):
-        return [{"band": b, **dict.fromkeys(LIBRARY_FEATURES, 2.5), "fwhm": None, "more": 1} for b in bands]
-
-    return SimpleNamespace(
-        **{"build_mag_bands": build_mag_bands, "fit_nonparametric": fit_nonparametric} | overrides
-    )
-
-
-def test_booms_library_is_used_where_it_is_asked_for(monkeypatch):
-    calls = []
-    monkeypatch.setitem(sys.modules, "lightcurve_fitting", fake_library(calls))
-    modality = GPFeatures(backend="lightcurve_fitting")
-    detections = concatenate(
-        [from_columns("a", [1, 2, 3], [0, 2, 0], [18] * 3, [0.1] * 3), from_columns("b", [], [], [], [])]
-    )
-    raw = modality.compute(detections)
-    assert calls == [["g", "i", "g"]]
-    fwhm = modality.names.index("g.fwhm")
-    assert np.isnan(raw[0, fwhm])
-    assert raw[0, 0] == raw[0, 76] == np.float32(2.5)
-    assert np.isnan(raw[0, 38:76]).all()
-    assert modality.present(raw).tolist() == [True, False]
-    assert len(set(modality.names)) == 114
-
-
-def test_booms_library_absent_or_mistaken_for_another_says_what_to_do(monkeypatch):
-    detections = one(np.arange(3.0), np.full(3, 18.0))
-    modality = GPFeatures(backend="lightcurve_fitting")
-    monkeypatch.setitem(sys.modules, "lightcurve_fitting", None)
-    with pytest.raises(ImportError, match=r"maturin develop --release.*or use gp\.backend=rtf"):
-        modality.compute(detections)
-    monkeypatch.setitem(sys.modules, "lightcurve_fitting", SimpleNamespace(__file__="/x.py", lightcurve=1))
-    with pytest.raises(ImportError, match=r"/x\.py.*has no build_mag_bands, fit_nonparametric"):
-        modality.compute(detections)
-    old = fake_library([], fit_nonparametric=lambda bands: [{"band": "g", "peak_mag": 18.0}])
-    monkeypatch.setitem(sys.modules, "lightcurve_fitting", old)
-    with pytest.raises(ValueError, match="gives no t0, rise_time"):
-        modality.compute(detections)

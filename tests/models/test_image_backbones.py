@@ -25,23 +25,23 @@ STAMPS = torch.randn(3, 3, 63, 63, generator=torch.Generator().manual_seed(0))
 #: A ConvNeXt of 3.7 million parameters: all that is asked of the pico one, in a third of the time.
 SMALL = "convnext_atto"
 
-needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
+needs_zoobot = pytest.mark.skipif(find_spec("zoobot") is None, reason="zoobot is not installed")
 
 
 def small(**settings) -> Zoobot:
-    pytest.importorskip("timm")
+    pytest.importorskip("zoobot")
     return Zoobot(**{"model": SMALL, "weights": "random", **settings})
 
 
 def weights(seed: int = 0, channels: int = 3) -> dict:
     """Weights of the small encoder, every tensor random, as a checkpoint on the hub has them."""
     generator = torch.Generator().manual_seed(seed)
-    encoder = small(greyscale=channels == 1).encoder
+    encoder = small(greyscale=channels == 1).encoder.encoder
     return {n: 0.05 * torch.randn(v.shape, generator=generator) for n, v in encoder.state_dict().items()}
 
 
 def same(module: Zoobot, state: dict) -> bool:
-    loaded = module.encoder.state_dict()
+    loaded = module.encoder.encoder.state_dict()
     return loaded.keys() == state.keys() and all(torch.equal(loaded[n], state[n]) for n in state)
 
 
@@ -93,7 +93,7 @@ def test_a_stamp_gives_the_same_features_alone_and_in_company(build):
     assert model(STAMPS[:0]).shape == (0, model.width)
 
 
-@needs_timm
+@needs_zoobot
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_config_builds(path):
     settings = OmegaConf.load(path)
@@ -123,7 +123,7 @@ def test_prepared_values_become_zoobots_range():
     """Seen through an encoder that only averages: black is 0, white 1, beyond them the same."""
     model = small(black=-1, white=6)
     model.load_pretrained()
-    model.encoder.forward = lambda images: images.mean((2, 3)).repeat(1, 107)[:, :320]
+    model.encoder.encoder.forward = lambda images: images.mean((2, 3)).repeat(1, 107)[:, :320]
     levels = torch.tensor([-5.0, -1, 0, 6, 80])[:, None, None, None].expand(5, 3, 63, 63)
     torch.testing.assert_close(model(levels)[:, 0], torch.tensor([0, 0, 1 / 7, 1, 1]))
     with pytest.raises(ValueError, match=r"image_backbone\.black"):
@@ -133,7 +133,7 @@ def test_prepared_values_become_zoobots_range():
 def test_greyscale_sees_the_stamps_one_by_one():
     model = small(greyscale=True)
     model.load_pretrained()
-    assert model.encoder.stem[0].in_channels == 1 and model.width == 3 * 320
+    assert model.encoder.encoder.stem[0].in_channels == 1 and model.width == 3 * 320
     features = model(STAMPS)
     shuffled = model(STAMPS[:, [2, 0, 1]])
     torch.testing.assert_close(shuffled.reshape(3, 3, 320), features.reshape(3, 3, 320)[:, [2, 0, 1]])
@@ -142,13 +142,16 @@ def test_greyscale_sees_the_stamps_one_by_one():
 def test_checkpointing_gives_the_same_gradients():
     plain, saving = small(frozen=False), small(frozen=False, checkpointing=True)
     for model in (plain, saving):  # timm's own start nearly switches the blocks off
-        model.load_state_dict({f"encoder.{n}": v for n, v in weights().items()})
+        model.load_state_dict({f"encoder.encoder.{n}": v for n, v in weights().items()})
     gradients = []
     for model in (plain, saving):
         model.train()
         model(STAMPS[:2]).square().sum().backward()
         gradients.append({n: p.grad for n, p in model.named_parameters()})
-    assert saving.encoder.stages[0].grad_checkpointing and not plain.encoder.stages[0].grad_checkpointing
+    assert (
+        saving.encoder.encoder.stages[0].grad_checkpointing
+        and not plain.encoder.encoder.stages[0].grad_checkpointing
+    )
     assert len(gradients[0]) > 50
     torch.testing.assert_close(*gradients)
 
@@ -195,7 +198,7 @@ def test_the_cache_that_the_environment_names(hub):
     code = (
         "from rtf.models.image_backbones.zoobot import Zoobot\n"
         f"model = Zoobot(model={SMALL!r}, weights='hf_hub:{NAME}'); model.load_pretrained()\n"
-        "print(float(model.encoder.state_dict()['head.norm.bias'].double().sum()))"
+        "print(float(model.encoder.encoder.state_dict()['head.norm.bias'].double().sum()))"
     )
     environment = os.environ | {"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
@@ -257,7 +260,33 @@ def test_files_that_are_not_there_damaged_or_of_something_else(tmp_path):
     refused(tmp_path / "a.safetensors", "1 tensors missing, such as stem.1.bias; 1 too many, such as x")
 
 
-@needs_timm
+@needs_zoobot
 def test_an_architecture_timm_does_not_know():
     with pytest.raises(ValueError, match=r"image_backbone\.model is 'resnet_of_mine'"):
         Zoobot(model="resnet_of_mine")
+
+
+@needs_zoobot
+@pytest.mark.parametrize("made_by", ["classifier", "regressor", "encoder"])
+def test_checkpoints_that_the_package_makes(made_by, tmp_path):
+    """As its users have them: saved by Lightning, with a head, metrics and settings beside."""
+    import lightning
+    from zoobot.pytorch.training.finetune import FinetuneableZoobotClassifier, FinetuneableZoobotRegressor
+    from zoobot.pytorch.training.representations import ZoobotEncoder
+
+    encoder = small().encoder.encoder
+    encoder.load_state_dict(weights(seed=5))
+    module = {
+        "classifier": lambda: FinetuneableZoobotClassifier(encoder=encoder, num_classes=2),
+        "regressor": lambda: FinetuneableZoobotRegressor(encoder=encoder),
+        "encoder": lambda: ZoobotEncoder(encoder),
+    }[made_by]()
+    trainer = lightning.Trainer(max_epochs=0, logger=False, enable_checkpointing=False, accelerator="cpu")
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    ours = small(weights=str(tmp_path / "mine.ckpt"))
+    ours.load_pretrained()
+    assert same(ours, weights(seed=5))
+    images = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours.eval().encoder(images), module.eval().encoder(images))

@@ -21,7 +21,7 @@ from rtf.models.decoders.sequence import SequenceDecoder
 from rtf.models.encoder import Encoder
 from rtf.models.head import classification_head
 from rtf.models.layers import Block, Transformer
-from rtf.models.losses import classification_loss
+from rtf.models.losses import Mean, classification_loss
 from rtf.store.batches import Sources, batches_by_length
 from tests.sources import made_up_sources
 
@@ -128,7 +128,7 @@ def test_losses_count_real_detections_only():
         output.continuous[~batch.mask] = 1e6
         losses = model.decoder.losses(output, batch, "mse")
         expected = ((output.continuous - batch.features[..., :4]) ** 2)[batch.mask].mean(0)
-    torch.testing.assert_close(torch.stack([losses[c] for c in CHANNELS]), expected)
+    torch.testing.assert_close(torch.stack([losses[c].value for c in CHANNELS]), expected)
     errors = model.decoder.error(output, batch)
     by_hand = [
         (output.continuous[0, k] - batch.features[0, k, :4]).square().sum() for k in range(data.length[0])
@@ -140,8 +140,8 @@ def test_losses_count_real_detections_only():
 def test_classification_ignores_unknown_classes():
     logits, label = torch.randn(4, len(FINE)), torch.tensor([3, -1, 5, -1])
     expected = nn.functional.cross_entropy(logits[[0, 2]], label[[0, 2]])
-    torch.testing.assert_close(classification_loss(logits, label), expected)
-    assert classification_loss(logits, torch.full((4,), -1)) == 0
+    torch.testing.assert_close(classification_loss(logits, label), Mean(expected, torch.tensor(2)))
+    assert classification_loss(logits, torch.full((4,), -1)) == (0, 0)
 
 
 @given(seed=st.integers(0, 100), size=st.integers(1, 50))

@@ -107,12 +107,12 @@ def test_the_likelihood_is_that_of_the_residual_with_its_measurement_error(data)
         losses = made.losses(decoded, batch, "mse")
     deviation = torch.sqrt(decoded.log_sigma.exp() ** 2 + decoded.error**2)
     normal = torch.distributions.Normal(decoded.mean, deviation)
-    torch.testing.assert_close(losses["reconstruction"], -normal.log_prob(decoded.truth).mean())
+    torch.testing.assert_close(losses["reconstruction"].value, -normal.log_prob(decoded.truth).mean())
     # in magnitudes the measurement error is the survey's own
     scale = 2.5 * data.statistics["photometry"]["std"][2]
     members = data.detections.take(np.arange(10))
     np.testing.assert_allclose(decoded.error * scale, members.magerr, rtol=1e-3)
-    assert losses["logflux"] == pytest.approx(0.1, rel=1e-4)
+    assert losses["logflux"].value == pytest.approx(0.1, rel=1e-4)
     with pytest.raises(ValueError, match=r"'mae'.*huber and mse"):
         made.losses(decoded, batch, "mae")
 
@@ -130,7 +130,7 @@ def test_extreme_errors_and_outliers_leave_the_loss_finite(data, magerr):
     mean, std = (data.statistics["photometry"][k] for k in ("mean", "std"))
     batch.target.values[..., 3] = (0.4 * magerr - mean[3]) / std[3]
     batch.target.values[0, 0, 2] = 1e4
-    loss = made.losses(made(latents(6), batch), batch, "huber")["reconstruction"]
+    loss = made.losses(made(latents(6), batch), batch, "huber")["reconstruction"].value
     loss.backward()
     assert torch.isfinite(loss)
     assert all(torch.isfinite(p.grad).all() for p in made.parameters())
@@ -142,15 +142,15 @@ def test_future_weight_says_what_counts(data):
     for weight in (0.0, 1.0, 3.0):
         made = decoder(data, future_weight=weight)
         with torch.inference_mode():
-            losses[weight] = made.losses(made(latents(8), batch), batch)["reconstruction"]
+            losses[weight] = made.losses(made(latents(8), batch), batch)["reconstruction"].value
     made = decoder(data)
     with torch.inference_mode():
-        alone = made.losses(made(latents(8), replace(batch, target=None)), batch)["reconstruction"]
+        alone = made.losses(made(latents(8), replace(batch, target=None)), batch)["reconstruction"].value
     torch.testing.assert_close(losses[0.0], alone)
     later = int((batch.target.mask & ~batch.target.shown).sum())
     future = (losses[1.0] * (24 + later) - losses[0.0] * 24) / later
     torch.testing.assert_close(losses[3.0], (losses[0.0] * 24 + 3 * future * later) / (24 + 3 * later))
-    assert made.losses(made(latents(8), batch), batch)["future_logflux"] > 0
+    assert made.losses(made(latents(8), batch), batch)["future_logflux"].value > 0
 
 
 def test_statistics_travel_with_the_weights(data):
@@ -182,7 +182,7 @@ def test_it_learns_a_light_curve_and_its_scatter():
 
     for _ in range(250):
         latent, batch = drawn(32)
-        loss = made.losses(made(latent, batch), batch)["reconstruction"]
+        loss = made.losses(made(latent, batch), batch)["reconstruction"].value
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -7,7 +7,8 @@ import fastavro
 import numpy as np
 import pytest
 
-from rtf.alerts.history import METADATA_FIELDS, SourceHistory, merge
+from rtf.alerts.history import METADATA_FIELDS, SourceHistory
+from rtf.alerts.merge import merge
 from rtf.alerts.readers.ztf_avro import records
 from rtf.alerts.report import ReadReport
 from rtf.alerts.ztf import CUTOUT_FIELDS, HISTORY_METADATA, MJD_ZERO, packet_history

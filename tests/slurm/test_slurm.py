@@ -114,6 +114,16 @@ def test_processes_that_share_a_run_are_requeued_together_into_the_same_tracked_
     assert len(tracked) == 2 and len({*tracked}) == 1
 
 
+def test_a_sweep_ends_when_a_job_died_and_left_no_result(slurm, survey, tmp_path):
+    """This SLURM keeps no accounts, so that only its queue tells."""
+    settings = f"data.store={survey} epochs=100000 sweep=s runs={tmp_path}"
+    with started(f"rtf.train -m hydra/launcher=slurm_cpu {settings}") as sweep:
+        run = until(lambda: next(iter(trained(tmp_path / "s")), None), "an epoch")
+        slurm_says("scancel", "--signal=KILL", record(run)["attempts"][0]["job"])
+        _, err = sweep.communicate(timeout=120)
+    assert sweep.returncode != 0 and "not produced any output" in err, err
+
+
 def test_a_store_is_made_by_the_jobs_of_an_array(slurm, tmp_path):
     """Each job reads its share of the alerts; the last one to finish merges."""
     write_avro(tmp_path / "alerts", [p for k in range(9) for p in packets(f"ZTF20aaaa{k:03d}", n=4, seed=k)])

@@ -5,14 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from rtf.alerts.readers import light_curve_table
 from rtf.alerts.report import NothingReadable
-from rtf.shards import WHOLE, Shard, chosen_shard, locked
+from rtf.jobs import WHOLE, Shard, chosen_shard, locked
 from rtf.store.build import preprocess, preprocess_shard
-from rtf.store.store import StoreError
+from rtf.store.store import StoreError, open_store
 from tests.store.kill_everywhere import tree
 from tests.store.store_fakes import FakeReader
 
@@ -23,7 +25,7 @@ QUIET = {"workers": 0, "progress": False}
 #: It starts when it is told to, and notes every merge.
 PROGRAM = """
 import os, signal, sys
-from rtf.shards import Shard
+from rtf.jobs import Shard
 from rtf.store import build
 from tests.store.store_fakes import FakeReader
 
@@ -124,7 +126,6 @@ def test_a_late_shard_neither_appends_nor_overwrites_again(tmp_path):
     assert not (tmp_path / "b.parts").exists()
     # but a table that was changed since is a reason to begin again
     labels.write_text("object_id,type\nZTF0017,SN Ia\n")
-    os.utime(labels, (2e9, 2e9))
     assert one(tmp_path / "b", 0, of=2, overwrite=True, labels=labels)[1] == [1]
 
 
@@ -140,7 +141,7 @@ def test_shards_with_other_settings_are_refused(tmp_path, whole):
     one(tmp_path / "s", 0)
     with pytest.raises(StoreError, match="shared by shards with other settings"):
         one(tmp_path / "s", 1, seed=1)
-    with pytest.raises(StoreError, match="parts of another input"):
+    with pytest.raises(StoreError, match="shared by shards with other settings"):
         one(tmp_path / "s", 1, reader=FakeReader(seed=1))
     with pytest.raises(StoreError, match="shared by shards with other settings"):
         preprocess(FakeReader(), "in", tmp_path / "s", seed=1, **QUIET)
@@ -153,6 +154,55 @@ def test_shards_with_other_settings_are_refused(tmp_path, whole):
     with pytest.raises(ValueError, match="none of the input's"):
         one(tmp_path / "s", 2, labels=labels)
     assert one(tmp_path / "s", 0) == (whole[1], []) and tree(tmp_path / "s") == whole[0]
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write a light curve of one magnitude for an object, in a file of its own, as if at another time."""
+    (tmp_path / "in").mkdir()
+
+    def write(name: str, mag: float, stamp: int = 1_700_000_000) -> None:
+        path = tmp_path / f"in/{name}.csv"
+        rows = [f"{name},{59000 + k},g,{mag},0.1\n" for k in range(3)]
+        path.write_text("object_id,mjd,band,mag,magerr\n" + "".join(rows))
+        os.utime(path, (stamp, stamp))
+
+    for name in ("A", "B"):
+        write(name, 19.0)
+    return write
+
+
+def magnitudes(store: Path) -> dict:
+    return {h.object_id: float(h.mag[0]) for h in open_store(store).histories()}
+
+
+def test_a_file_that_was_changed_is_read_again(tmp_path, table):
+    reader, out = light_curve_table.LightCurveTable(), tmp_path / "s"
+    shards = [partial(preprocess_shard, reader, tmp_path / "in", out, Shard(k, 2), **QUIET) for k in (0, 1)]
+    assert shards[0]()[1] == [1]
+    table("A", 15.0, stamp=1_700_000_000)  # same name, size and time: only what it holds differs
+    assert shards[1]()[1] == [0]
+    shards[0]()
+    assert magnitudes(out) == {"A": 15.0, "B": 19.0}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_store_of_other_content_is_not_taken_for_what_was_asked(tmp_path, table, overwrite):
+    reader, out = light_curve_table.LightCurveTable(), tmp_path / "s"
+
+    def night() -> None:
+        for k in (0, 1):
+            preprocess_shard(reader, tmp_path / "in", out, Shard(k, 2), overwrite=overwrite, **QUIET)
+
+    night()
+    night()  # the same again leaves it as it is
+    table("A", 15.0)
+    if overwrite:
+        night()
+        assert magnitudes(out)["A"] == 15.0
+    else:
+        with pytest.raises(FileExistsError):
+            night()
 
 
 def test_nothing_readable_only_if_all_shards_have_nothing(tmp_path):

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rtf.alerts.history import NO_CUTOUTS, merge
+from rtf.alerts.history import NO_CUTOUTS
+from rtf.alerts.merge import merge
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.store import build, parts, write
 from rtf.store.build import preprocess
@@ -26,7 +27,7 @@ def small_chunks(monkeypatch):
 
 
 def in_memory(*readers):
-    """Object by object what `rtf.alerts.history.merge` gives, and the repeats it dropped."""
+    """Object by object what `rtf.alerts.merge.merge` gives, and the repeats it dropped."""
     pile = {}
     for reader in readers:
         for unit in reader.units(""):

@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from rtf.store.build import preprocess
 from rtf.training.runs import RunBusy, follow, hold, identity, read_record, record_failure, run_folder, state
 from tests.small_runs import SMALL, config, losses, train
-from tests.sources import MadeUpReader
+from tests.sources import ListReader, MadeUpReader, made_up_sources
 
 
 def test_the_same_settings_and_data_have_the_same_folder_wherever_they_are(store, tmp_path):
@@ -131,6 +132,19 @@ def test_two_processes_train_as_one_does_and_leave_the_same_runs_to_others(store
         assert len(read_record(folder)["attempts"]) == 1
         log = (folder / "train.log").read_text()
         assert log.count("training and 27 validation sources") == 1, "one of the processes keeps the log"
+
+
+def test_processes_wait_for_none_whose_sources_lack_a_modality(tmp_path):
+    """One process may have a batch without any GP features: its parameters must take part all the same."""
+    sources = made_up_sources(60, max_length=4)
+    for history in sources[:50]:
+        history.band[:] = np.arange(len(history)) % 2  # too few detections in a band for a fit
+    preprocess(ListReader(sources), "in", tmp_path / "s.zarr", workers=0, progress=False)
+    line = [sys.executable, "-m", "rtf.train", f"data.store={tmp_path}/s.zarr", f"run={tmp_path}/run", *SMALL]
+    settings = ["modalities=photometry_gp", "batch_size=8", "epochs=2", "devices=2"]
+    done = subprocess.run([*line, *settings], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert state(tmp_path / "run") == "finished"
 
 
 def test_a_sweep_started_again_does_what_is_left(store, tmp_path):

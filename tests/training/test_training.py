@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,19 +11,24 @@ import time
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from omegaconf import OmegaConf
+from safetensors.numpy import load_file, save_file
 
 import rtf
 from rtf.encoding.fingerprinter import RunError
-from rtf.encoding.load import read_config
+from rtf.encoding.load import read_config, trained_on
+from rtf.features.normalisation import feature_columns
 from rtf.features.photometry import Photometry
 from rtf.features.view import view
+from rtf.store.batches import Sources
 from rtf.store.build import preprocess
 from rtf.store.store import open_store
 from rtf.training.data import TrainingBatches, load_training_data
+from rtf.training.runs import read_record
 from rtf.training.task import warmup_cosine
 from tests.small_runs import SMALL, losses, train
-from tests.sources import MadeUpReader, made_up_sources
+from tests.sources import ListReader, MadeUpReader, made_up_sources
 
 
 def test_training_beats_predicting_the_mean(store, tmp_path):
@@ -36,7 +42,7 @@ def test_training_beats_predicting_the_mean(store, tmp_path):
 
 def test_the_best_epoch_is_chosen_without_the_price_of_the_bottleneck(store, tmp_path):
     high = ("bottleneck.commitment=5", "optimizer.lr=1e-2")
-    metrics = train(store, tmp_path / "run", "epochs=8", "bottleneck=vqvae", *high)
+    metrics = train(store, tmp_path / "run", "epochs=12", "bottleneck=vqvae", *high)
     score = [h["val/loss"] - h["val/bottleneck"] for h in _history(tmp_path / "run")]
     total = [h["val/loss"] for h in _history(tmp_path / "run")]
     assert metrics["best_epoch"] == np.argmin(score) + 1 != np.argmin(total) + 1
@@ -139,17 +145,157 @@ def test_damaged_weights_are_named(store, tmp_path):
         rtf.load(tmp_path / "run")
 
 
-def test_a_run_folder_cannot_make_us_run_other_code(store, tmp_path):
+FOREIGN = (
+    "os.system", "rtf.models.elsewhere.Encoder", "rtf.encoding.load.np.load", "rtf.encoding.load.torch.load",
+    "rtf.files.Path.write_text", "rtf.store.publish.clear", "rtf.jobs.remove", "rtf.training.fit.fit",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "place", ["encoder", "modalities.photometry", "encoder.extra", "head", "decoder.list"]
+)
+def test_a_run_folder_cannot_make_us_run_other_code(store, tmp_path, place):
+    """Whatever the configuration names is called: only the parts in conf/ may be."""
     train(store, tmp_path / "run", "epochs=1")
-    hostile = read_config(tmp_path / "run")
-    hostile.encoder._target_ = "os.system"
+    before = read_config(tmp_path / "run")
+    for target in FOREIGN:
+        hostile = before.copy()
+        call = {"_target_": target, "file": str(tmp_path / "called")}
+        OmegaConf.update(hostile, place, [call] if place.endswith("list") else call, force_add=True)
+        OmegaConf.save(hostile, tmp_path / "run/config.yaml")
+        with pytest.raises(RunError, match=f"'{re.escape(target)}' at {place}.*only the targets of conf/"):
+            rtf.load(tmp_path / "run")
+    hostile = before.copy()
+    hostile.encoder.pool = "${oc.env:HOME}"
     OmegaConf.save(hostile, tmp_path / "run/config.yaml")
-    with pytest.raises(RunError, match=r"os\.system"):
+    with pytest.raises(RunError, match="an interpolation in encoder"):
         rtf.load(tmp_path / "run")
-    hostile.encoder._target_ = "rtf.models.elsewhere.Encoder"
-    OmegaConf.save(hostile, tmp_path / "run/config.yaml")
-    with pytest.raises(RunError, match=r"a part that this rtf does not have: .*rtf\.models\.elsewhere"):
-        rtf.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_and_statistics_that_are_not_finite_are_refused(store, tmp_path, value):
+    train(store, tmp_path / "run", "epochs=1")
+    for name, message in (("model", "is not finite"), ("normalisation", "is not finite, or not above 0")):
+        path = tmp_path / f"run/{name}.safetensors"
+        before = path.read_bytes()
+        tensors = load_file(path)
+        key = next(k for k in tensors if k.endswith(("embed.weight", "std")))
+        tensors[key].flat[0] = value
+        save_file(tensors, path)
+        with pytest.raises(RunError, match=message):
+            rtf.load(tmp_path / "run")
+        path.write_bytes(before)
+    assert rtf.load(tmp_path / "run")
+
+
+def test_a_run_that_was_moved_and_continued_keeps_its_best_epoch(store, tmp_path):
+    """The weights saved are those of the epoch whose metrics are saved."""
+    overrides = ("epochs=8", "optimizer.lr=1e-1", "batch_size=16", "seed=3", "warmup=0")
+    whole = train(store, tmp_path / "whole", *overrides)
+    assert whole["best_epoch"] < 7
+    run = tmp_path / "first"
+    stop = [Stop(7)]
+    with pytest.raises(SystemExit):
+        train(store, run, *overrides, callbacks=stop)
+    moved = run.rename(tmp_path / "moved")
+    assert losses(train(store, moved, *overrides)) == losses(whole)
+    a, b = (rtf.load(r).model.state_dict().values() for r in (moved, tmp_path / "whole"))
+    assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+class Stop(Callback):
+    """Stops a training as Ctrl-C does, after so many epochs."""
+
+    def __init__(self, epochs: int):
+        self.epochs = epochs
+
+    def on_train_epoch_start(self, trainer, task) -> None:
+        if trainer.current_epoch == self.epochs:
+            raise KeyboardInterrupt
+
+
+def test_half_a_checkpoint_does_not_end_a_run(store, tmp_path, caplog):
+    whole = train(store, tmp_path / "whole", "epochs=4")
+    for left in ("best.ckpt", None):
+        run = tmp_path / f"run_{left}"
+        with pytest.raises(SystemExit):
+            train(store, run, "epochs=4", callbacks=[Stop(3)])
+        for name in {"last.ckpt", "best.ckpt"} - {left}:
+            path = run / "checkpoints" / name
+            path.write_bytes(path.read_bytes()[:5000])
+        assert losses(train(store, run, "epochs=4")) == losses(whole)
+        assert "last.ckpt cannot be read" in caplog.text
+
+
+def test_a_full_disk_leaves_the_former_checkpoint(store, tmp_path, monkeypatch):
+    run, save = tmp_path / "run", torch.save
+    with pytest.raises(SystemExit):
+        train(store, run, "epochs=4", callbacks=[Stop(2)])
+    before = (run / "checkpoints/last.ckpt").read_bytes()
+
+    def half(value, path) -> None:
+        save(value, path)
+        path.write_bytes(path.read_bytes()[:1000])
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(OSError, match="is the disk full"):
+        train(store, run, "epochs=4")
+    assert (run / "checkpoints/last.ckpt").read_bytes() == before
+    assert {p.name for p in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+
+
+def test_epoch_means_are_those_of_the_split(store, tmp_path):
+    """Terms by source are not weighted by detections: batches hold sources of like length."""
+    metrics = train(store, tmp_path / "run", "epochs=1", "cls_weight=1", "batch_size=8", "bottleneck=vae")
+    model, opened = rtf.load(tmp_path / "run"), open_store(store)
+    seen = model.view(opened.detections("val"))
+    sources = Sources(
+        seen, feature_columns(model.modalities, seen, model.statistics), opened.label[opened.sources("val")]
+    )
+    with torch.inference_mode():
+        batch = sources.batch(np.arange(len(sources)))
+        output = model.model(batch)
+        terms = model.model.decoder.losses(output.decoded, batch, "huber")
+        classes = torch.nn.functional.cross_entropy(output.logits, batch.label)
+    assert metrics["val/classification"] == pytest.approx(float(classes), rel=1e-4)
+    assert metrics["val/reconstruction"] == pytest.approx(float(terms["reconstruction"].value), rel=1e-4)
+    assert metrics["val/score"] == pytest.approx(
+        metrics["val/reconstruction"] + metrics["val/classification"]
+    )
+
+
+def test_a_head_without_labels_is_an_error(tmp_path):
+    sources = made_up_sources(60)
+    for history in sources:
+        history.label = -1
+    preprocess(ListReader(sources), "in", tmp_path / "s.zarr", workers=0, progress=False)
+    with pytest.raises(RunError, match=r"cls_weight=0\.3 .* none of the 42 training sources has a label"):
+        train(tmp_path / "s.zarr", tmp_path / "run", "epochs=1", "cls_weight=0.3")
+    train(tmp_path / "s.zarr", tmp_path / "run", "epochs=1")
+
+
+def test_a_run_knows_the_sources_it_has_seen(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(store.parent)
+    train(store.name, tmp_path / "run", "epochs=1")
+    opened = open_store(store)
+    seen = np.concatenate([opened.object_id[opened.sources(part)] for part in ("train", "val")])
+    assert trained_on(tmp_path / "run") == set(seen.tolist())
+    # and its store, from whatever folder it is looked at
+    assert read_config(tmp_path / "run").data.store == str(store)
+    data = read_record(tmp_path / "run")["data"]
+    assert data == {"store": {"path": str(store), "digest": opened.digest}, "also_train": []}
+
+
+def test_sources_that_are_tested_on_are_not_trained_on_through_another_store(tmp_path, caplog):
+    sources = made_up_sources(80)
+    preprocess(ListReader(sources), "in", tmp_path / "own.zarr", workers=0, progress=False)
+    preprocess(ListReader(sources), "in", tmp_path / "more.zarr", workers=0, progress=False, seed=1)
+    modalities, view_ = {"photometry": Photometry()}, {"max_detections": 257, "max_days": 100.0}
+    data = load_training_data(tmp_path / "own.zarr", modalities, also_train=[tmp_path / "more.zarr"], **view_)
+    own = open_store(tmp_path / "own.zarr")
+    assert not set(own.object_id[own.sources("test")]) & data.seen
+    assert "validates or tests on them" in caplog.text
 
 
 def test_truncation_is_uniform_from_three_and_differs_between_epochs(store):

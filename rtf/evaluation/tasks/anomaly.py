@@ -135,7 +135,7 @@ def fit_scorers(train: np.ndarray, *, neighbours: int, trees: int, seed: int) ->
 def anomaly_scores(found: Fingerprints, scorers: Mapping[str, Callable]) -> dict[str, np.ndarray]:
     """Every score of N sources, (N,) each, by name; NaN where a fingerprint is not finite."""
     n_detections = found.n_detections.astype(float)
-    finite = np.isfinite(found.latent).all(1)
+    finite = found.finite
     fitted = {name: np.full(len(finite), np.nan) for name in scorers}
     if finite.any():
         for name, score in scorers.items():

@@ -17,7 +17,6 @@ from itertools import pairwise
 import numpy as np
 
 from rtf.alerts.history import BANDS, Detections
-from rtf.features.gp.external import LIBRARY_FEATURES, library_features
 from rtf.features.gp.likelihood import fit_kernels
 from rtf.features.gp.posterior import condition
 from rtf.features.gp.shape import FEATURE_TABLE, GP_FEATURES, shape_features
@@ -82,36 +81,22 @@ def gp_features(detections: Detections) -> np.ndarray:
     return features
 
 
-_BACKENDS = {"rtf": (gp_features, GP_FEATURES), "lightcurve_fitting": (library_features, LIBRARY_FEATURES)}
-
-
 @dataclass(frozen=True)
 class GPFeatures:
-    """The GP modality: 114 features of each source, scaled values then masks (1 where missing).
+    """The GP modality: 114 features of each source, scaled values then masks (1 where missing)."""
 
-    Parameters
-    ----------
-    backend : "rtf", or "lightcurve_fitting" for BOOM's library (`rtf.features.gp.external`), which has
-        features of its own
-    """
-
-    backend: str = "rtf"
     width: int = 2 * len(BANDS) * len(GP_FEATURES)
 
     per_source = True
 
-    def __post_init__(self):
-        if self.backend not in _BACKENDS:
-            raise ValueError(f"gp.backend is {self.backend!r}; it must be one of {', '.join(_BACKENDS)}")
-
     @property
     def names(self) -> tuple[str, ...]:
         """The 114 features, band by band, as "g.peak_mag"."""
-        return tuple(f"{band}.{name}" for band in BANDS for name in _BACKENDS[self.backend][1])
+        return tuple(f"{band}.{name}" for band in BANDS for name in GP_FEATURES)
 
     def compute(self, detections: Detections) -> np.ndarray:
         """(N, 114) float32 from exactly the detections given, columns `names`, NaN where missing."""
-        return _BACKENDS[self.backend][0](detections).reshape(len(detections), self.width // 2)
+        return gp_features(detections).reshape(len(detections), self.width // 2)
 
     def present(self, raw: np.ndarray) -> np.ndarray:
         """(N,) bool, whether any band of a source was fitted."""

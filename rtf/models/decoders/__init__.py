@@ -3,7 +3,8 @@
 Each is an `nn.Module` built with `(latent_dim)`, with
 
 - `forward(latent (B, latent_dim), batch) -> decoded`, of a type of its own
-- `losses(decoded, batch, distance) -> {name: scalar}`: `reconstruction` is minimised, the others are logged
+- `losses(decoded, batch, distance) -> {name: rtf.models.losses.Mean}`: `reconstruction` is minimised, the
+  others are logged
 - `error(decoded, batch) -> (B,)`: reconstruction error of each source, over the detections it was shown
 - `rebuilt(decoded, batch, statistics) -> {dt, mag, magerr, band}`: (B, L) each, in physical units, at the
   detections shown

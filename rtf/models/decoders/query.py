@@ -27,6 +27,7 @@ from torch.nn import functional as F
 
 from rtf.alerts.history import BANDS
 from rtf.features.photometry import CHANNELS
+from rtf.models.losses import Mean
 
 #: Where the density of a residual leaves the normal, in standard deviations.
 HUBER_REACH = 2.5
@@ -190,7 +191,7 @@ class QueryDecoder(nn.Module):
         error = error.clamp_min(0.0) / self.std[_LOGFLUX]
         return Queried(mean, log_sigma, values[..., _LOGFLUX][mask], error, source, shown[mask])
 
-    def losses(self, decoded: Queried, batch, distance: str = "huber") -> dict[str, Tensor]:
+    def losses(self, decoded: Queried, batch, distance: str = "huber") -> dict[str, Mean]:
         """Means over the batch's targets.
 
         Returns
@@ -299,6 +300,6 @@ def negative_log_density(pull: Tensor, distance: str) -> Tensor:
     raise ValueError(f"loss is {distance!r}; the query decoder knows huber and mse")
 
 
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
+def _mean(values: Tensor, weight: Tensor) -> Mean:
     weight = weight.to(values.dtype)
-    return (values * weight).sum() / weight.sum().clamp_min(1e-12)
+    return Mean((values * weight).sum() / weight.sum().clamp_min(1e-12), weight.sum())

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from rtf.alerts.history import BANDS
 from rtf.features.photometry import CHANNELS, physical
 from rtf.models.layers import Transformer
-from rtf.models.losses import DISTANCES
+from rtf.models.losses import DISTANCES, Mean
 from rtf.store.batches import Batch
 
 
@@ -71,13 +71,13 @@ class SequenceDecoder(nn.Module):
         tokens = self.transformer(tokens + self.position[:length], batch.mask)
         return Decoded(self.continuous(tokens), self.band(tokens))
 
-    def losses(self, decoded: Decoded, batch: Batch, distance: str) -> dict[str, Tensor]:
+    def losses(self, decoded: Decoded, batch: Batch, distance: str) -> dict[str, Mean]:
         """Mean loss over the batch's detections of each continuous channel, and the bands' cross-entropy."""
         truth = batch.features[batch.mask][:, : len(CHANNELS)]
         channels = DISTANCES[distance](decoded.continuous[batch.mask], truth).mean(0)
         band = F.cross_entropy(decoded.band[batch.mask], batch.band[batch.mask])
-        named = {**dict(zip(CHANNELS, channels)), "band": band}
-        return {"reconstruction": channels.mean() + band, **named}
+        named = {"reconstruction": channels.mean() + band, **dict(zip(CHANNELS, channels)), "band": band}
+        return {name: Mean(value, len(truth)) for name, value in named.items()}
 
     def error(self, decoded: Decoded, batch: Batch) -> Tensor:
         """(B,) mean over detections of the summed squared channel errors plus band cross-entropy."""

@@ -3,9 +3,9 @@
 Source: Walmsley et al. 2023, JOSS 8, 5312.
 
 Notable:
-- the architecture is timm's; the weights come from the Hugging Face hub, from a local file, or, only where
-  `weights=random` says so, from nowhere. What cannot be had is an error, never other weights in their place,
-  and a network that was never given its weights refuses to work
+- the encoder is the package's (`ZoobotEncoder`) around timm's network. The weights come from the Hugging Face
+  hub, from a local file, or, only where `weights=random` says so, from nowhere. What cannot be had is an
+  error, never other weights in their place, and a network that was never given its weights refuses to work
 - Zoobot has seen images between 0 and 1, sky dark but not black, without ImageNet's mean and deviation (those
   in the hub's config.json are timm's defaults). So prepared stamps, in units of the stretch, go linearly from
   `black` to 0 and from `white` to 1 and are clipped there: sky at 0.14, a transient with a peak of twenty
@@ -56,7 +56,7 @@ class Zoobot(nn.Module):
 
     Raises
     ------
-    ImportError : timm is not installed
+    ImportError : the package zoobot is not installed
     ValueError : a model that timm does not know, or an empty range
     """
 
@@ -80,9 +80,10 @@ class Zoobot(nn.Module):
         self.frozen, self.greyscale, self.lr_factor = frozen, greyscale, lr_factor
         self.black, self.white = black, white
         self.encoder = _architecture(model, 1 if greyscale else 3)
-        self.width = self.encoder.num_features * (3 if greyscale else 1)
+        network = self.encoder.encoder
+        self.width = network.num_features * (3 if greyscale else 1)
         if checkpointing and not frozen:
-            self.encoder.set_grad_checkpointing(True)
+            network.set_grad_checkpointing(True)
         if frozen:
             self.encoder.requires_grad_(False)
         self.train()
@@ -99,7 +100,7 @@ class Zoobot(nn.Module):
         """
         if self.weights != RANDOM:
             state = from_hub(self.weights, self.model) if _is_hub(self.weights) else from_file(self.weights)
-            _load(self.encoder, state, self.weights)
+            _load(self.encoder.encoder, state, self.weights)
         self._ready = True
 
     def train(self, mode: bool = True) -> "Zoobot":
@@ -134,12 +135,13 @@ class Zoobot(nn.Module):
 
 def _architecture(model: str, channels: int) -> nn.Module:
     try:
-        import timm  # seconds
+        import timm  # seconds, as zoobot
+        from zoobot.pytorch.training.representations import ZoobotEncoder
     except ImportError as error:
-        raise ImportError("Zoobot needs timm: pip install 'rtf[zoobot]'") from error
+        raise ImportError("Zoobot is not installed: pip install 'rtf-fingerprints[zoobot]'") from error
     if not timm.is_model(model):
         raise ValueError(f"image_backbone.model is {model!r}, which timm does not know")
-    return timm.create_model(model, pretrained=False, num_classes=0, in_chans=channels)
+    return ZoobotEncoder(timm.create_model(model, pretrained=False, num_classes=0, in_chans=channels))
 
 
 def _mark_ready(module: Zoobot, incompatible) -> None:
@@ -216,7 +218,11 @@ def from_file(path: str | Path) -> dict[str, Tensor]:
 
 
 def _load(encoder: nn.Module, state: dict, where: str) -> None:
-    """Load the weights of an encoder, or of a Zoobot checkpoint around it, and nothing but all of them."""
+    """Load the weights of an encoder, or of a Zoobot checkpoint around it, and nothing but all of them.
+
+    Checkpoints of the package (`FinetuneableZoobot...`, `ZoobotEncoder`, `ZoobotTree`) have the network as
+    `encoder`, and a head beside it.
+    """
     state = state.get("state_dict", state)
     if any(name.startswith("encoder.") for name in state):
         state = {n.removeprefix("encoder."): v for n, v in state.items() if n.startswith("encoder.")}
