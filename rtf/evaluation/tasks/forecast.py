@@ -65,11 +65,6 @@ def forecast(given: Inputs, *, counts: list[int]) -> Evaluated:
     Parameters
     ----------
     counts : numbers of detections shown
-
-    Raises
-    ------
-    RunError : the model's decoder cannot be asked for a time
-    ValueError : counts that are no whole numbers above 0, or a test split without detections to ask for
     """
     if not counts or min(counts) < 1:
         raise ValueError(f"counts are {list(counts)}: they must be numbers of detections, 1 or more")

@@ -93,11 +93,6 @@ def gallery(
         of detections of those with cutouts
     objects : ids of the sources to show
     n_neighbours : nearest training sources shown
-
-    Raises
-    ------
-    ValueError : no alerts given, objects that are not among them, a label file without those columns
-    rtf.alerts.report.NothingReadable : no source could be read
     """
     if not alerts:
         raise ValueError("please give the alerts to show as task.alerts=PATH")
@@ -137,12 +132,7 @@ def gallery(
 
 
 def read_types(path: str | Path) -> dict[str, str]:
-    """Object id to type, of a CSV file with the columns object_id and type.
-
-    Raises
-    ------
-    ValueError : it has other columns
-    """
+    """Object id to type, of a CSV file with the columns object_id and type."""
     with Path(path).open(newline="") as file:
         rows = csv.DictReader(file)
         if absent := {"object_id", "type"} - set(rows.fieldnames or ()):
@@ -153,12 +143,7 @@ def read_types(path: str | Path) -> dict[str, str]:
 def choose_sources(
     histories: list[SourceHistory], types: dict[str, str], n: int, objects: Sequence[str], view
 ) -> list[SourceHistory]:
-    """The sources to show; see `gallery`.
-
-    Raises
-    ------
-    ValueError : an object that is not there
-    """
+    """The sources to show; see `gallery`."""
     by_id = {h.object_id: h for h in histories}
     if objects:
         if absent := sorted(set(objects) - set(by_id)):

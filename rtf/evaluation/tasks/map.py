@@ -52,10 +52,6 @@ def maps(
     n_neighbors, min_dist : of UMAP; n_neighbors is lowered to what few sources allow
     perplexity : of t-SNE; lowered to a third of the sources where they are few
     max_sources : of more test sources this many are drawn at random
-
-    Raises
-    ------
-    ValueError : fewer than 10 test sources, settings out of range
     """
     if n_neighbors < 2 or perplexity <= 0 or min_dist < 0 or max_sources < FEWEST:
         raise ValueError(
