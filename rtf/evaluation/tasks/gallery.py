@@ -12,8 +12,8 @@ Notable:
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -48,8 +48,7 @@ _SHOWN = 5  # most probable classes
 _READ_BY = {"head": "classification head", "probe": "linear probe", "none": "no classifier"}
 
 
-@dataclass(frozen=True)
-class Neighbour:
+class Neighbour(NamedTuple):
     """A training source near in fingerprint: days since first detection, magnitudes and bands (L,)."""
 
     object_id: str
@@ -60,18 +59,8 @@ class Neighbour:
     band: np.ndarray
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A source of the gallery.
-
-    Attributes
-    ----------
-    type : of a catalogue
-    curve : observed and rebuilt
-    cutouts : science, template and difference image (h, w) as sent, or None
-    neighbours : nearest first
-    probability : (15,) of `FINE`, NaN unknown
-    """
+class Entry(NamedTuple):
+    """A source: type in a catalogue, light curve, cutouts as sent or None, nearest first, p (15,) or NaN."""
 
     type: str
     curve: LightCurve
