@@ -8,18 +8,18 @@ Notable:
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from rtf.evaluation.tasks.early import draw_early
 from rtf.evaluation.tasks.map import draw_map, map_legend
 from rtf.figures import (
     COLOURS,
     MARKERS,
-    count_axis,
     count_places,
-    draw_band,
     grid_of,
     legend,
     literal,
@@ -167,7 +167,7 @@ def _log_axis(axes, ticks: Sequence[float], name: str) -> None:
 
 
 def early_figure(data: DataSet) -> Figure | None:
-    """Accuracy and balanced accuracy by number of detections, coarse and fine; None if nobody asked."""
+    """Accuracy and balanced accuracy by number of detections, coarse and fine; None where no run has it."""
     chosen = evaluated(data)
     steps = counts_of(chosen)
     if len(steps) < 2:
@@ -180,32 +180,24 @@ def early_figure(data: DataSet) -> Figure | None:
     pairs = pairs[:COLOURED]
     beside = {n for c, _ in pairs for n in published_early(c.settings)}
     steps = sorted({*steps, *beside}, key=lambda n: (n is None, n))
+
+    def line(c: Configuration, method: str, level: str, score: str) -> dict:
+        found = {n: measure(early_score(level, method, n, score), c).estimate for n in steps}
+        return {n: e for n, e in found.items() if e is not None}
+
+    names = {n: "all" if n is None else str(n) for n in steps}
+    title = f"Classification from the first detections: {data.title}{left_out}"
+    figure, panels = draw_early({f"{called(c)}, {m}": partial(line, c, m) for c, m in pairs}, names, title)
     at = dict(zip(steps, count_places(steps)))
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    grid = figure.subplots(2, 2, sharex=True, sharey="row")
-    for column, level in enumerate(("coarse", "fine")):
-        for row, score in enumerate(("balanced accuracy", "accuracy")):
-            axes = grid[row, column]
-            for k, (c, method) in enumerate(pairs):
-                found = {n: measure(early_score(level, method, n, score), c).estimate for n in steps}
-                found = {n: e for n, e in found.items() if e is not None}
-                name = f"{called(c)}, {method}"
-                draw_band(axes, [at[n] for n in found], [*found.values()], COLOURS[k], MARKERS[k], name)
-                known = published_early(c.settings) if level == "coarse" else {}
-                if known and (c, method) == next(p for p in pairs if p[0] is c):
-                    values = [v[CLASS_SCORES.index(score)] for v in known.values()]
-                    axes.plot(
-                        [at[n] for n in known], values, color=COLOURS[k], marker=MARKERS[k], zorder=1,
-                        label=literal(f"{called(c)}, {HEADING}"), **_PUBLISHED,
-                    )  # fmt: skip
-            axes.set_ylabel("" if column else score)
-            axes.set_title("" if row else f"{level} classes", fontsize=11)
-    for axes in grid[-1]:
-        count_axis(axes, steps, ["all" if n is None else str(n) for n in steps])
-        axes.set_xlabel("detections used")
-    tidy(*grid.flat)
-    legend(figure, grid.flat)
-    figure.suptitle(literal(f"Classification from the first detections: {data.title}{left_out}"), fontsize=12)
+    for k, (c, _) in enumerate(pairs):
+        known = {} if k and pairs[k - 1][0] is c else published_early(c.settings)
+        for score, place in zip(CLASS_SCORES, range(2)):
+            if known:
+                panels["coarse", score].plot(
+                    [at[n] for n in known], [v[place] for v in known.values()], color=COLOURS[k],
+                    marker=MARKERS[k], zorder=1, label=literal(f"{called(c)}, {HEADING}"), **_PUBLISHED,
+                )  # fmt: skip
+    legend(figure, panels.values())
     return figure
 
 

@@ -56,7 +56,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Content:
-    """What there is to show of a data set: tables that compare, other tables, figures with their captions."""
+    """Tables of a data set that compare, its other tables, and its figures with their captions."""
 
     main: dict[str, Table]
     rest: dict[str, Table]
@@ -197,7 +197,7 @@ def _confusions(data: DataSet, made: Content) -> None:
 
 
 def _shared(data: DataSet, part: list[Configuration]) -> str:
-    """What the configurations of a part have in common and others of the data set have not."""
+    """The settings that tell the configurations of a part from others of the data set."""
     names = [n for n in varying(data.configurations) if len({str(c.settings.get(n)) for c in part}) == 1]
     words = labels(data.configurations, names)(part[0])
     # The usual setting needs a label here.
@@ -205,7 +205,7 @@ def _shared(data: DataSet, part: list[Configuration]) -> str:
 
 
 def _prefixes(data: Sequence[DataSet]) -> list[str]:
-    """What the names of files of each data set begin with; nothing where there is one data set."""
+    """The prefix of each data set's file names; empty for a single data set."""
     if len(data) == 1:
         return [""]
     made: list[str] = []
