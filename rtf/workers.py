@@ -3,12 +3,14 @@
 Notable:
 - workers are forked from a server that has imported little, so that threads of this process do no harm
 - a worker ends when this process is killed; by itself it would wait for ever
+- no worker is given a job before its last one is done: when one dies, few jobs can be to blame
 """
 
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 
 
@@ -17,13 +19,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def in_processes(function: Callable, jobs: list[tuple], workers: int | None = None) -> Iterator[tuple]:
+def in_processes(
+    function: Callable, jobs: list[tuple], workers: int | None = None, died: Callable | None = None
+) -> Iterator[tuple]:
     """Call `function(*job)` for every job, in any order.
 
     Parameters
     ----------
     function, jobs : picklable
-    workers : processes; 0 or 1, or a single job, stays in this one; None is one for each core
+    workers : processes; 0 stays in this one, and so do 1 and a single job unless `died` is given; None is one
+        for each core
+    died : called as `died(*job)` in this process when the process of a job ends, and ends again when the job
+        has a process of its own: its result is the job's. By default that is an error
 
     Yields
     ------
@@ -32,24 +39,54 @@ def in_processes(function: Callable, jobs: list[tuple], workers: int | None = No
     Raises
     ------
     Whatever the function raises, with a note that names the job; jobs not begun are dropped
+    BrokenProcessPool : a process was killed or crashed
     """
     workers = min(cores() if workers is None else workers, len(jobs))
-    if workers <= 1:
+    if workers <= (1 if died is None else 0):
         for k, job in enumerate(jobs):
             yield k, function(*job)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=_die_with_parent)
+    waiting = dict(enumerate(jobs))
+    while waiting:
+        suspects = yield from _pool(function, waiting, workers)
+        if suspects and died is None:
+            raise BrokenProcessPool("a worker was killed or crashed")
+        for k in suspects:
+            with _executor(1) as pool:
+                try:
+                    result = pool.submit(function, *jobs[k]).result()
+                except BrokenProcessPool:
+                    result = died(*jobs[k])
+            yield k, result
+
+
+def _pool(function: Callable, waiting: dict[int, tuple], workers: int) -> Iterator[tuple]:
+    """Do the jobs, which leave `waiting` as they begin; returns those under way when a worker died."""
+    pool, running = _executor(workers), {}
     try:
-        futures = {pool.submit(function, *job): k for k, job in enumerate(jobs)}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        while waiting or running:
+            while waiting and len(running) < workers:
+                k = next(iter(waiting))
+                running[pool.submit(function, *waiting[k])] = k
+                del waiting[k]
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                result = future.result()
+                yield running.pop(future), result
+    except BrokenProcessPool:
+        if not running:  # no job is to blame
+            raise
     finally:
         pool.shutdown(cancel_futures=True)
+    return list(running.values())
+
+
+def _executor(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=_die_with_parent)
 
 
 def _die_with_parent() -> None:
-    def wait() -> None:
+    def wait_for_it() -> None:
         parent_process().join()
         os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+    threading.Thread(target=wait_for_it, daemon=True).start()

@@ -8,11 +8,14 @@ Notable:
 """
 
 import math
+import re
 import zlib
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+
+from rtf.alerts.report import BadItem
 
 SIZE = 63
 
@@ -22,10 +25,15 @@ _GZIP = 31  # zlib's number for "a gzip header and trailer"
 #: A few real templates mark missing pixels by the largest float, negative, in place of NaN.
 _NO_PIXEL = 1e30
 _LARGEST = 1 << 24  # bytes; a ZTF stamp has 20,160, and a small file can unpack to any size
+_HEADER = 32 * _BLOCK  # bytes; a ZTF stamp has 2 blocks
 _PIXEL = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+#: The BZERO by which FITS writes unsigned integers (signed ones for bytes), by BITPIX.
+_UNSIGNED = {8: -128, 16: 2**15, 32: 2**31, 64: 2**63}
+_KEYWORDS = ("SIMPLE", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "BSCALE", "BZERO", "BLANK")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([DE][+-]?\d+)?")
 
 
-class BadCutout(ValueError):
+class BadCutout(BadItem):
     """A stamp that is not an image this module understands."""
 
 
@@ -56,19 +64,21 @@ def decode_cutout(stamp: bytes) -> np.ndarray:
     raw, start, layout = _unpack(stamp)
     count = layout.shape[0] * layout.shape[1]
     image = np.frombuffer(raw, layout.dtype, count, start).reshape(layout.shape)
-    if layout.scale == 1 and layout.zero == 0 and layout.blank is None:
-        with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        if layout.scale == 1 and layout.zero == 0:
             pixels = image.astype(np.float32)
+        else:
+            pixels = (image * layout.scale + layout.zero).astype(np.float32)
         pixels[np.abs(pixels) > _NO_PIXEL] = np.nan
-        return pixels
-    scaled = image * layout.scale + layout.zero
     if layout.blank is not None:
-        scaled[image == layout.blank] = np.nan
-    return scaled.astype(np.float32)
+        pixels[image == layout.blank] = np.nan
+    return pixels
 
 
 def check_cutout(stamp: bytes) -> None:
     """Make sure that a stamp decodes and is at most 63 pixels a side, without making its pixels.
+
+    Whatever `decode_cutout` could refuse is refused here: after this it cannot fail.
 
     Raises
     ------
@@ -129,6 +139,8 @@ def _unpack(stamp: bytes) -> tuple[bytes, int, _Layout]:
     while True:
         if start > len(raw):
             raise BadCutout("FITS header is cut short")
+        if start > _HEADER:
+            raise BadCutout("FITS header does not end")
         layout = _layout(raw[:start])
         if layout is not None:
             break
@@ -141,35 +153,47 @@ def _unpack(stamp: bytes) -> tuple[bytes, int, _Layout]:
 @lru_cache(maxsize=256)
 def _layout(header: bytes) -> _Layout | None:
     """What a FITS header says of its image, or None where the header goes on in the next block."""
-    values = {}
+    values: dict[str, str] = {}
     for k in range(0, len(header), _CARD):
         card = header[k : k + _CARD].decode("latin-1")
         if card.rstrip() == "END":
             break
-        if card[8:10] == "= ":
-            values[card[:8].rstrip()] = card[10:].split("/")[0].strip()
+        keyword, equals, value = card.partition("=")
+        keyword = keyword.strip().upper()
+        if equals and keyword in _KEYWORDS:
+            if card[:10] != f"{keyword:8}= " or keyword in values:
+                raise BadCutout(f"FITS header has an irregular card {keyword}, or two of them")
+            values[keyword] = value.partition("/")[0].strip()
     else:
         return None
-    if int(_number(values, "NAXIS", 0)) != 2:
-        raise BadCutout(f"no two-dimensional image in the primary HDU (NAXIS {values.get('NAXIS')})")
-    bits = _number(values, "BITPIX")
+    if values.get("SIMPLE") != "T":
+        raise BadCutout("not standard FITS (SIMPLE is not T)")
+    if _integer(values, "NAXIS") != 2:
+        raise BadCutout(f"no two-dimensional image in the primary HDU (NAXIS {values['NAXIS']})")
+    bits = _integer(values, "BITPIX")
     if bits not in _PIXEL:
         raise BadCutout(f"unknown BITPIX {values['BITPIX']}")
-    shape = (int(_number(values, "NAXIS2")), int(_number(values, "NAXIS1")))
+    shape = (_integer(values, "NAXIS2"), _integer(values, "NAXIS1"))
     if min(shape) < 1:
         raise BadCutout(f"empty image, {shape[0]} x {shape[1]} pixels")
-    blank = int(_number(values, "BLANK")) if "BLANK" in values and bits > 0 else None
+    blank = _integer(values, "BLANK") if "BLANK" in values and bits > 0 else None
     scale, zero = _number(values, "BSCALE", 1), _number(values, "BZERO", 0)
+    if blank == 0 or (blank is not None and scale == 1 and zero == _UNSIGNED[bits]):
+        raise BadCutout("BLANK is 0 or of unsigned integers, which readers understand differently")
     return _Layout(shape, np.dtype(_PIXEL[bits]), scale, zero, blank)
 
 
 def _number(values: dict[str, str], name: str, default: float | None = None) -> float:
     if name not in values and default is not None:
         return default
-    try:
-        number = float(values[name].replace("D", "E"))
-    except (KeyError, ValueError):
-        raise BadCutout(f"FITS header has no readable {name}") from None
-    if not math.isfinite(number):
+    text = values.get(name, "").upper()
+    if not _NUMBER.fullmatch(text) or not abs(number := float(text.replace("D", "E"))) <= _NO_PIXEL:
         raise BadCutout(f"FITS header has no readable {name}")
     return number
+
+
+def _integer(values: dict[str, str], name: str) -> int:
+    number = _number(values, name)
+    if number != int(number):
+        raise BadCutout(f"FITS header has no readable {name}")
+    return int(number)

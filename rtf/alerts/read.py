@@ -1,7 +1,8 @@
 """From a path to source histories: which reader understands it, and one history for each object in it.
 
 A reader is a module of `rtf.alerts.readers` with a function `recognises(path)` and one dataclass with the
-methods `units(path)`, what can be read independently, and `read(unit, report)`, the histories in one unit.
+methods `units(path)`, what can be read independently, and `read(unit, report)`, the histories in one unit. It
+may have a function `explain(path)`: what is wrong with an input that no reader recognises.
 A new format is one new module there; nothing else needs to know of it.
 """
 
@@ -37,7 +38,9 @@ def auto_reader(path, **settings):
     modules = readers()
     found = [name for name, module in modules.items() if module.recognises(path)]
     if not found:
-        raise NothingReadable(f"{path}: nothing here that can be read; understood are {', '.join(modules)}")
+        reasons = [m.explain(path) for m in modules.values() if hasattr(m, "explain")]
+        understood = f"{path}: nothing here that can be read; understood are {', '.join(modules)}"
+        raise NothingReadable("\n  ".join([understood, *filter(None, reasons)]))
     if len(found) > 1:
         raise ValueError(
             f"{path}: {' and '.join(found)} could both read this; name one, as reader={found[0]}"
@@ -55,8 +58,11 @@ def existing(path) -> Path:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: not there")
-    if path.is_dir() and next(path.iterdir(), None) is None:
-        raise NothingReadable(f"{path}: the folder is empty")
+    try:
+        if path.is_dir() and next(path.iterdir(), None) is None:
+            raise NothingReadable(f"{path}: the folder is empty")
+    except OSError as error:
+        raise NothingReadable(f"{path}: the folder cannot be listed ({error.strerror})") from error
     return path
 
 
@@ -109,9 +115,10 @@ def read_histories(
     report = ReadReport() if report is None else report
     units = reader.units(path)
     if progress:
+        from rich.markup import escape
         from rich.progress import track
 
-        units = track(units, description=f"reading {path.name}")
+        units = track(units, description=escape(f"reading {path.name}"))
     histories = merge_objects((history for unit in units for history in reader.read(unit, report)), report)
     if not histories:
         raise NothingReadable(nothing_message(path, report))

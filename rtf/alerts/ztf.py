@@ -9,17 +9,38 @@ Notable:
 - fields: https://zwickytransientfacility.github.io/ztf-avro-alert/schema.html
 """
 
+import re
 from operator import itemgetter
 
 import numpy as np
 
-from rtf.alerts.cutouts import BadCutout, check_cutout
+from rtf.alerts.cutouts import check_cutout
 from rtf.alerts.history import METADATA_FIELDS, NO_CANDID, NO_CUTOUTS, SourceHistory, from_columns
-from rtf.alerts.report import ReadReport
+from rtf.alerts.limits import NAME
+from rtf.alerts.report import BadItem, ReadReport, printable
 
 MJD_ZERO = 2400000.5
 MISSING = -999.0
 FAINTEST, BRIGHTEST = 35.0, -5.0
+#: Modified Julian Dates of the years 1899 and 2269: a Julian Date, a year or a Unix time is outside.
+EARLIEST, LATEST = 15_000.0, 150_000.0
+LARGEST_ERROR = 100.0
+#: Metadata beyond it measure nothing; their squares and sums stay finite in float32 up to here.
+LARGEST_METADATA = 1e12
+
+#: What can be wrong with a detection: which column, and how. A code of 0 is nothing.
+FAULTS = (
+    ("", ""),
+    ("time", "missing or not finite"),
+    ("time", f"outside {EARLIEST:g} to {LATEST:g} days: no Modified Julian Date"),
+    ("band", "unknown band"),
+    ("mag", "missing or NaN"),
+    ("mag", f"outside {BRIGHTEST:g} to {FAINTEST:g}"),
+    ("magerr", "missing or not finite"),
+    ("magerr", "negative"),
+    ("magerr", f"greater than {LARGEST_ERROR:g}"),
+    ("isdiffpos", "none of t, 1, f, 0, -1"),
+)
 
 CUTOUT_FIELDS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 
@@ -34,24 +55,25 @@ _COLUMNS = _LEADING + METADATA_FIELDS
 _ERROR = _COLUMNS.index("sigmapsf")
 _HISTORY_COLUMNS = _LEADING + HISTORY_METADATA
 _HISTORY_INDEX = np.array([_COLUMNS.index(name) for name in _HISTORY_COLUMNS])
-_LARGEST = float(np.finfo(np.float32).max)
+
+_PACKET_FIELDS = {"time": "jd", "band": "fid", "mag": "magpsf", "magerr": "sigmapsf"}
 
 #: Every field of `candidate` that is read, and of an entry of `prv_candidates`.
 CANDIDATE_FIELDS = (*_COLUMNS, "isdiffpos", "candid", "ra", "dec")
 HISTORY_FIELDS = (*_HISTORY_COLUMNS, "isdiffpos", "candid")
 
+# An integer that a program wrote as a double.
+_DOUBLE = re.compile(r"\d+\.0|\d(\.\d+)?[eE]\+\d\d\d?")
+
+_TEXTS = {True: ("t", "true", "1", "1.0", "+1"), False: ("f", "false", "0", "0.0", "-1", "-1.0")}
 # 1, 1.0 and True are one key, and so are 0, 0.0 and False.
-_POSITIVE = dict.fromkeys(("t", "1", "T", "true", "True", b"t", b"1", True), True) | dict.fromkeys(
-    ("f", "0", "F", "false", "False", b"f", b"0", False), False
-)
-
-
-class BadPacket(ValueError):
-    """A packet or a history entry that cannot be used: `field` is what is wrong with it, `reason` how."""
-
-    def __init__(self, field: str, reason: str):
-        super().__init__(f"{field}: {reason}")
-        self.field, self.reason = field, reason
+_POSITIVE = {True: True, False: False, -1: False} | {
+    spelling: sign
+    for sign, texts in _TEXTS.items()
+    for text in texts
+    for case in (text, text.upper(), text.capitalize())
+    for spelling in (case, case.encode())
+}
 
 
 def packet_history(
@@ -70,9 +92,9 @@ def packet_history(
     packet : `objectId`, `candidate`, `prv_candidates` and the three cutouts, as ZTF's Avro schema nests them
     report : gains `packets` (always), `detections`, `non_detections`, `negative` (subtractions left out),
         `imprecise_candid` (ids that a reader before us rounded, and which are therefore not used),
-        `unreadable_numbers`, and what was skipped
+        `unreadable_numbers`, `wild NAME` (metadata beyond any measurement, left out) and what was skipped
     file : where the packet came from, for the report
-    negative : keep negative subtractions (`isdiffpos` f or 0)
+    negative : keep negative subtractions (`isdiffpos` f, 0 or -1)
     cutouts : keep the cutouts of the packet's own candidate, after making sure that they decode
     object_id : name to use in place of `objectId`
 
@@ -84,13 +106,42 @@ def packet_history(
     report.count("packets")
     try:
         return _read(packet, report, file, negative, cutouts, object_id)
-    except BadPacket as bad:
-        report.skip(file, bad.reason, item=_name(packet, object_id), field=bad.field)
+    except Exception as error:
+        report.fail(error, file, item=_name(packet, object_id))
         return None
 
 
+def object_name(value) -> str:
+    """The name of an object, given as text or as an integer of any type.
+
+    Raises
+    ------
+    BadItem : it is neither, is too long or cannot be printed
+    """
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "surrogateescape")  # what does not decode is not printable
+    if isinstance(value, str) and _DOUBLE.fullmatch(value):
+        value = float(value)
+    if isinstance(value, float) and value == value:
+        if not abs(value) < 2**53 or value != int(value):
+            reason = "doubles cannot hold these ids exactly; write them as integers or text"
+            raise BadItem(reason, "objectId")
+        value = int(value)
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        value = str(value) if abs(value) < 10**NAME else "9" * (NAME + 1)
+    if value is None or value == "" or value != value:
+        raise BadItem("missing", "objectId")
+    if not isinstance(value, str):
+        raise BadItem(f"{type(value).__name__} instead of text", "objectId")
+    if len(value) > NAME:
+        raise BadItem(f"longer than {NAME} characters: {value[:40]}…", "objectId")
+    if not value.isprintable():
+        raise BadItem("holds characters that cannot be printed", "objectId")
+    return value
+
+
 def positive(isdiffpos) -> bool | None:
-    """Whether a subtraction is positive; None where `isdiffpos` is none of t, 1, f, 0."""
+    """Whether a subtraction is positive: t, true, 1 or f, false, 0, -1 of any type; else None."""
     try:
         return _POSITIVE.get(isdiffpos)
     except TypeError:  # something that cannot be a dict key, such as a list
@@ -106,42 +157,36 @@ def exact_candid(value) -> int | None:
         return value if 0 <= value < 2**63 else NO_CANDID
     if isinstance(value, np.integer):
         return exact_candid(int(value))
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) < 20:
         return exact_candid(int(value))
     if not isinstance(value, float) or not value >= 0:
         return NO_CANDID
     return int(value) if value < 2**53 and value == int(value) else None
 
 
-def fault(mjd: float, band_known: bool, mag: float, magerr: float) -> tuple[str, str] | None:
-    """What is wrong with a detection: which of time, band, mag, magerr, and how; None where nothing."""
-    if not np.isfinite(mjd):
-        return "time", "missing or not finite"
-    if not band_known:
-        return "band", "unknown band"
-    if np.isnan(mag):
-        return "mag", "missing or NaN"
-    if not BRIGHTEST <= mag <= FAINTEST:
-        return "mag", f"outside {BRIGHTEST:g} to {FAINTEST:g}"
-    if not np.isfinite(magerr):
-        return "magerr", "missing or not finite"
-    if magerr < 0:
-        return "magerr", "negative"
-    return None
+def faults(mjd, band_known, mag, magerr, earliest: float = EARLIEST) -> np.ndarray:
+    """(L,) int: what is wrong with each detection, as an index into `FAULTS`.
 
-
-def usable(mjd, mag, magerr) -> np.ndarray:
-    """(L,) bool: where time, magnitude and error of detections are sound; `fault` says what is wrong."""
-    return np.isfinite(mjd) & (mag >= BRIGHTEST) & (mag <= FAINTEST) & (magerr >= 0) & (magerr < np.inf)
+    Magnitudes and errors are looked at as the float32 that they become.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mag, magerr = np.asarray(mag, np.float32), np.asarray(magerr, np.float32)
+    dated, bright = (mjd >= earliest) & (mjd <= LATEST), (mag >= BRIGHTEST) & (mag <= FAINTEST)
+    sound = dated & band_known & bright & (magerr >= 0) & (magerr <= LARGEST_ERROR)
+    if sound.all():
+        return np.zeros(len(sound), int)
+    wrong = (
+        ~np.isfinite(mjd), ~dated, ~band_known, np.isnan(mag), ~bright,
+        ~np.isfinite(magerr), magerr < 0, ~sound,
+    )  # fmt: skip
+    return np.select(wrong, range(1, 9), 0)
 
 
 def _read(packet, report, file, negative, cutouts, object_id) -> SourceHistory:
     candidate = packet.get("candidate") if isinstance(packet, dict) else None
     if not isinstance(candidate, dict):
-        raise BadPacket("candidate", "missing")
-    object_id = object_id or packet.get("objectId")
-    if not isinstance(object_id, str) or not object_id:
-        raise BadPacket("objectId", "missing")
+        raise BadItem("missing", "candidate")
+    object_id = object_name(object_id or packet.get("objectId"))
     past, absent = _past_detections(packet.get("prv_candidates"), report, file, packet, object_id)
 
     values = np.full((1 + len(past), len(_COLUMNS)), np.nan)
@@ -152,17 +197,19 @@ def _read(packet, report, file, negative, cutouts, object_id) -> SourceHistory:
     time, filter_id, mag, magerr = values[:, 0], values[:, 1], values[:, 2], values[:, _ERROR]
     known = (filter_id == 1) | (filter_id == 2) | (filter_id == 3)
     signs = [positive(candidate.get("isdiffpos")), *(positive(entry.get("isdiffpos")) for entry in past)]
-    keep = known & usable(time, mag, magerr)
-    if not keep.all() or None in signs:
-        for k in range(len(values)):
-            wrong = _wrong(signs[k], time[k], known[k], mag[k], magerr[k])
-            if wrong is None:
-                continue
-            if k == 0:
-                raise BadPacket(*wrong)
-            keep[k] = False
-            item = f"{_name(packet, object_id)} history entry at jd {past[k - 1].get('jd')}"
-            report.skip(file, wrong[1], item=item, field=f"prv_candidates.{wrong[0]}")
+    code = faults(time - MJD_ZERO, known, mag, magerr)
+    if None in signs:
+        code[(code == 0) & np.array([sign is None for sign in signs])] = len(FAULTS) - 1
+    keep = code == 0
+    if not keep.all():
+        named = [(_PACKET_FIELDS.get(field, field), reason) for field, reason in FAULTS]
+        if code[0]:
+            raise BadItem(named[code[0]][1], named[code[0]][0])
+        name = _name(packet, object_id)
+        entries = [(f"prv_candidates.{field}", reason) for field, reason in named]
+        report.skip_rows(
+            file, entries, code, lambda k: f"{name} history entry at jd {printable(past[k - 1].get('jd'))}"
+        )
     if not negative:
         is_negative = np.array([sign is False for sign in signs]) & keep
         keep &= ~is_negative
@@ -173,27 +220,35 @@ def _read(packet, report, file, negative, cutouts, object_id) -> SourceHistory:
         if stamps[0] == NO_CUTOUTS:
             stamps = None
 
+    candid = _candids(candidate, packet, past, report)
+    index = np.flatnonzero(keep)
+    metadata = values[index, len(_LEADING) :]
+    with np.errstate(invalid="ignore"):
+        wild = np.abs(metadata) > LARGEST_METADATA
+    if wild.any():
+        metadata[wild] = np.nan
+        for k in np.flatnonzero(wild.any(0)):
+            report.count(f"wild {METADATA_FIELDS[k]}", int(wild[:, k].sum()))
+    history = from_columns(
+        object_id, time[index] - MJD_ZERO, filter_id[index] - 1, mag[index], magerr[index],
+        metadata=metadata, candid=candid[index],
+        cutouts=None if stamps is None else [stamps[k] for k in index],
+        ra=_coordinate(candidate.get("ra"), 360), dec=_coordinate(candidate.get("dec"), 90),
+    )  # fmt: skip
     # Everything that can make the whole packet bad is behind us: from here on it counts.
     report.count("non_detections", absent)
     if not negative:
         report.count("negative", int(is_negative.sum()))
-    candid = _candids(candidate, packet, past, report)
-    index = np.flatnonzero(keep)
     report.count("detections", len(index))
-    metadata = values[:, len(_LEADING) :]
-    metadata[~(np.abs(metadata) <= _LARGEST)] = np.nan
-    return from_columns(
-        object_id, time[index] - MJD_ZERO, filter_id[index] - 1, mag[index], magerr[index],
-        metadata=metadata[index], candid=candid[index],
-        cutouts=None if stamps is None else [stamps[k] for k in index],
-        ra=_coordinate(candidate.get("ra")), dec=_coordinate(candidate.get("dec")),
-    )  # fmt: skip
+    return history
 
 
 def _past_detections(entries, report, file, packet, object_id) -> tuple[list[dict], int]:
     """The entries of `prv_candidates` that have a magnitude, and how many have none."""
     if entries is None:
         return [], 0
+    if not isinstance(entries, (list, tuple)):
+        raise BadItem(f"{type(entries).__name__} instead of a list", "prv_candidates")
     past, absent = [], 0
     for entry in entries:
         if not isinstance(entry, dict):
@@ -229,13 +284,6 @@ def _float(value, report: ReadReport) -> float:
         return float("nan")
 
 
-def _wrong(sign, time, band_known, mag, magerr) -> tuple[str, str] | None:
-    wrong = fault(time, band_known, mag, magerr)
-    if wrong is not None:
-        return {"time": "jd", "band": "fid", "mag": "magpsf", "magerr": "sigmapsf"}[wrong[0]], wrong[1]
-    return ("isdiffpos", "none of t, 1, f, 0") if sign is None else None
-
-
 def _candids(candidate: dict, packet: dict, past: list[dict], report: ReadReport) -> np.ndarray:
     own = exact_candid(candidate.get("candid"))
     if own is None or own == NO_CANDID:
@@ -256,18 +304,18 @@ def _cutouts(packet: dict) -> tuple[bytes | None, bytes | None, bytes | None]:
         if stamp is not None:
             try:
                 check_cutout(stamp)
-            except BadCutout as bad:
-                raise BadPacket(name, str(bad)) from bad
+            except Exception as error:
+                raise BadItem(str(error), name) from error
         stamps.append(stamp)
     return tuple(stamps)
 
 
-def _coordinate(value) -> float:
+def _coordinate(value, largest: float) -> float:
     try:
         degrees = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return float("nan")
-    return degrees if np.isfinite(degrees) and degrees != MISSING else float("nan")
+    return degrees if abs(degrees) <= largest else float("nan")
 
 
 def _name(packet, object_id: str) -> str:
@@ -277,5 +325,5 @@ def _name(packet, object_id: str) -> str:
     candidate = packet.get("candidate")
     inner = candidate.get("candid") if isinstance(candidate, dict) else None
     candid = packet.get("candid", inner)
-    name = object_id or packet.get("objectId") or ""
-    return f"{name} candid {candid}" if candid is not None else str(name)
+    name = printable(object_id or packet.get("objectId") or "")
+    return f"{name} candid {printable(candid)}" if candid is not None else name

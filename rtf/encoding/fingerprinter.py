@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig
 
 from rtf.alerts.history import BANDS, Detections, SourceHistory, concatenate
-from rtf.alerts.ztf import usable
+from rtf.alerts.ztf import FAULTS, faults
 from rtf.features.normalisation import Statistics, feature_columns
 from rtf.features.snapshots import needs_cutouts, source_features
 from rtf.features.view import view
@@ -137,7 +137,7 @@ class Fingerprinter:
 
         Raises
         ------
-        ValueError : histories that `faults` finds fault with; the message names the first
+        ValueError : histories that `unsound` finds fault with; the message names the first
         """
         seen, outputs = self._outputs(histories, first, batch_size, progress)
         n, bottleneck = len(seen), self.model.bottleneck
@@ -232,7 +232,7 @@ class Fingerprinter:
 
     def _outputs(self, histories, first, batch_size: int, progress=None):
         detections = histories if isinstance(histories, Detections) else concatenate(histories)
-        if wrong := faults(detections):
+        if wrong := unsound(detections):
             first = min(wrong)
             raise ValueError(
                 f"{len(wrong)} of {len(detections)} sources cannot be encoded, the first is "
@@ -257,7 +257,7 @@ class Fingerprinter:
         return seen, outputs()
 
 
-def faults(detections: Detections) -> dict[int, str]:
+def unsound(detections: Detections) -> dict[int, str]:
     """What is wrong with sources that cannot be encoded, by their number.
 
     Readers and stores yield sound sources; those made by hand may not be.
@@ -266,14 +266,13 @@ def faults(detections: Detections) -> dict[int, str]:
     before = np.zeros(len(source), bool)
     before[1:] = (np.diff(detections.mjd) < 0) & (np.diff(source) == 0)
     known = (detections.band >= 0) & (detections.band < len(BANDS))
-    sound = usable(detections.mjd, detections.mag, detections.magerr)
-    rows = {
-        "detections are not sorted by time": before,
-        "a band that is none of the survey's": ~known,
-        "a time, magnitude or error that no survey measures": ~sound,
-    }
+    # some surveys count time from the first detection
+    code = faults(detections.mjd, known, detections.mag, detections.magerr, earliest=-np.inf)
     wrong = {int(k): "no detection" for k in np.flatnonzero(detections.length == 0)}
-    return wrong | {int(k): reason for reason, bad in rows.items() for k in np.unique(source[bad])}
+    wrong |= {int(k): "detections are not sorted by time" for k in np.unique(source[before])}
+    for row in np.flatnonzero(code)[::-1]:
+        wrong[int(source[row])] = ": ".join(FAULTS[code[row]])
+    return wrong
 
 
 def _name(histories, number: int) -> str:

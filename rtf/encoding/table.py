@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from rtf.alerts.history import NO_CANDID, SourceHistory, concatenate
 from rtf.alerts.report import ReadReport
 from rtf.classes import FINE
-from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints, faults
+from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints, unsound
 from rtf.encoding.load import PROBE
 from rtf.files import whole
 from rtf.models.probe import LinearProbe
@@ -62,7 +62,7 @@ def fingerprint_table(
     reconstruction_error : float, dimensionless
     """
     report = ReadReport() if report is None else report
-    wrong = faults(concatenate(histories))
+    wrong = unsound(concatenate(histories))
     for k, reason in wrong.items():
         report.skip(where, reason, item=histories[k].object_id)
     histories = [h for k, h in enumerate(histories) if k not in wrong]

@@ -88,7 +88,8 @@ def preprocess_shard(
     path : the input, in whatever form the reader takes it
     out : folder of the store
     shard : reads the units k with k % shard.of == shard.index. One that has nothing left to do does nothing
-    workers : processes that read; 0 reads in this process; None is one for each core
+    workers : processes that read; None is one for each core. 0 reads in this process, which an input that
+        ends its process then ends
     seed, fractions : of the stratified split, drawn when input and `splits` give no new object its split;
         `fractions` None draws none
     labels : CSV of `object_id` and `type` or `label`; it replaces the labels of the input
@@ -116,8 +117,9 @@ def preprocess_shard(
     if append and overwrite:
         raise ValueError("append and overwrite exclude each other")
     fractions = None if fractions is None else tuple(check_fractions(fractions).tolist())
+    nameless: dict[str, str] = {}  # object: type that is no class
     tables = {
-        "labels": None if labels is None else read_labels(labels),
+        "labels": None if labels is None else read_labels(labels, nameless),
         "splits": None if splits is None else read_splits(splits),
     }
     run = {
@@ -156,7 +158,7 @@ def preprocess_shard(
                 if missing:
                     return _report(work, names, mine), sorted({k % shard.of for k in missing})
                 try:
-                    _merge(path, out, work, workers, tables, before, run, names, bars)
+                    _merge(path, out, work, workers, tables, nameless, before, run, names, bars)
                 except Exception:
                     forget_shards(out)  # the mistake may be mended without reading again
                     raise
@@ -205,7 +207,7 @@ def _report(work: Path, names: list[str], units: range) -> ReadReport:
     return report
 
 
-def _merge(path, out, work, workers, tables, before, run, names, bars: Progress) -> None:
+def _merge(path, out, work, workers, tables, nameless, before, run, names, bars: Progress) -> None:
     """Merge all parts, and leave the whole store at OUT.new."""
     units = range(len(names))
     report = _report(work, names, units)
@@ -223,6 +225,8 @@ def _merge(path, out, work, workers, tables, before, run, names, bars: Progress)
         pieces, labels=tables["labels"], splits=tables["splits"], kept=kept,
         seed=run["seed"], fractions=run["fractions"],
     )  # fmt: skip
+    for object_id in nameless.keys() & set(merged.object_id):
+        report.unknown_type(nameless[object_id])
     report = _whole_report(former, report, merged)
 
     new = beside(out, ".new")

@@ -7,15 +7,21 @@ Notable:
   stay on disk until they are copied to their place
 """
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, NUMBERS, SPLITS, SourceHistory
+from rtf.alerts.limits import SILENCE
 from rtf.alerts.merge import content, richness
 from rtf.alerts.report import ReadReport
 from rtf.files import whole
@@ -43,15 +49,37 @@ def part_path(folder: Path, index: int) -> Path:
 def read_unit(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
     """Read one unit, given with the name of its content, into its part and its report."""
     unit, made_from = named
-    path, report = part_path(folder, index), ReadReport()
+    report = ReadReport()
+    with _part(part_path(folder, index), made_from, report) as writer:
+        for histories in _groups(_timed(reader.read(unit, report))):
+            writer.write_batch(_batch(histories))
+
+
+@contextmanager
+def _part(path: Path, made_from: str, report: ReadReport) -> Iterator[pa.ipc.RecordBatchFileWriter]:
+    """Where a part is written to; its report is written after it."""
     with (
         whole(path) as temporary,
         pa.OSFile(str(temporary), "wb") as file,
         pa.ipc.new_file(file, _SCHEMA) as writer,
     ):
-        for histories in _groups(reader.read(unit, report)):
-            writer.write_batch(_batch(histories))
+        yield writer
     finish_part(path, made_from, report.as_dict())
+
+
+def _timed(histories: Iterable[SourceHistory]) -> Iterator[SourceHistory]:
+    """The same; a worker that waits too long for the next one is ended, whatever it is doing."""
+    if parent_process() is None:
+        yield from histories
+        return
+    histories = iter(histories)
+    while True:
+        signal.alarm(SILENCE)
+        history = next(histories, None)
+        signal.alarm(0)
+        if history is None:
+            return
+        yield history
 
 
 def part_report(folder: Path, index: int, made_from: str) -> ReadReport | None:
@@ -68,12 +96,15 @@ def missing_units(names: list[str], folder: Path) -> list[int]:
 def read_units(
     reader, units: list, names: list[str], mine: range, folder: Path, workers: int, done: Callable[[], None]
 ) -> None:
-    """Read the units `mine` whose parts are not there yet; `done` is called once for each, read or there."""
+    """Read the units `mine` whose parts are not there yet; `done` is called once for each, read or there.
+
+    A file that ends the process that reads it is skipped by name; with 0 workers it ends this process.
+    """
     todo = [k for k in missing_units(names, folder) if k in mine]
     for _ in range(len(mine) - len(todo)):
         done()
     jobs = [(reader, (units[k], names[k]), folder, k) for k in todo]
-    for _ in in_processes(_read_unit, jobs, workers):
+    for _ in in_processes(_read_unit, jobs, workers, died=_read_apart):
         done()
 
 
@@ -83,6 +114,28 @@ def _read_unit(reader, named: tuple[Any, str], folder: Path, index: int) -> None
     except Exception as error:
         error.add_note(f"while reading {named[0]}")
         raise
+
+
+def _read_apart(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
+    """Read a unit that ends its process file by file; the file to blame is skipped."""
+    unit, made_from = named
+    if not hasattr(unit, "apart"):
+        raise BrokenProcessPool(f"a worker was killed or crashed, twice, while it read {unit}")
+    report = ReadReport()
+
+    def skip(_, item: tuple[Any, str], *__) -> None:
+        report.skip(item[0], "reading it crashed, hung or ran out of memory")
+
+    path = part_path(folder, index)
+    with TemporaryDirectory(dir=folder, prefix=".apart") as parts, _part(path, made_from, report) as writer:
+        jobs = [(reader, (item, ""), Path(parts), k) for k, item in enumerate(unit.apart())]
+        list(in_processes(read_unit, jobs, 1, died=skip))
+        for k in range(len(jobs)):
+            if (read := part_report(parts, k, "")) is not None:
+                content = open_part(part_path(parts, k))
+                for number in range(content.num_record_batches):
+                    writer.write_batch(content.get_batch(number))
+                report.add(read)
 
 
 def _groups(histories: Iterable[SourceHistory]) -> Iterator[list[SourceHistory]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtf.alerts.cutouts import BadCutout, check_cutout, decode_cutout, pad_cutout
@@ -67,6 +67,86 @@ def test_scale_and_blank():
     np.testing.assert_array_equal(decode_cutout(gzip.compress(raw)), [[12, 14], [16, np.nan]])
     with fits.open(io.BytesIO(raw.ljust(5760, b"\0"))) as hdus:
         np.testing.assert_array_equal(hdus[0].data, [[12, 14], [16, np.nan]])
+
+
+NUMBERS = {
+    "BSCALE": ["1", "1.0", "2.0", "-0.5D0", "1.5d1", "1E-3", "0.0", "1E300", "", "'2.0'", "T", "1_0", "nan"],
+    "BZERO": [
+        "0",
+        "0.0",
+        "32768",
+        "2147483648",
+        "9223372036854775808",
+        "-128",
+        "10.0 / a / b",
+        "1.0D1",
+        ".5",
+    ],
+    "BLANK": ["-7", "0", "3", "1.5", "-32768"],
+}
+REST = [
+    "BUNIT   = 'DN / s  '           / with a slash",
+    "OBJECT  = 'it''s BSCALE = 3'   / quoted",
+    "LONG    = 'a string that goes on &'".ljust(80) + "CONTINUE  '= 2 / here'",
+    "COMMENT   BZERO   = 5",
+    "HISTORY BSCALE  = 5",
+    "HIERARCH BSCALE X = 5",
+    "",
+    "BSCALE  = 4.0",
+    "BZERO   =                    2 / again",
+    "BSCALE  =3.0",
+    "bscale  = 3.0",
+    "NAXIS3  = 1",
+    "EXTEND  =                    T",
+]
+
+
+@st.composite
+def fits_files(draw):
+    bits = draw(st.sampled_from([8, 16, 32, 64, -32, -64]))
+    height, width = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    cards = [f"SIMPLE  = {'T':>20} / standard", f"BITPIX  = {bits:>20}", f"NAXIS   = {2:>20}"]
+    cards += [f"NAXIS1  = {width:>20} / of a row", f"NAXIS2  = {height:>20}"]
+    rest = [f"{n:8}= {draw(st.sampled_from(v)):>20}" for n, v in NUMBERS.items() if draw(st.booleans())]
+    rest += draw(st.lists(st.sampled_from(REST), max_size=4))
+    cards += draw(st.permutations(rest))
+    cards += ["COMMENT filler"] * draw(st.sampled_from([0, 40]))
+    header = "".join(card.ljust(-(-len(card) // 80) * 80) for card in [*cards, "END".ljust(80)])
+    kind = np.dtype({8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}[bits])
+    data = draw(st.binary(min_size=height * width * kind.itemsize, max_size=height * width * kind.itemsize))
+    if draw(st.booleans()):
+        data = np.random.default_rng(len(data)).integers(-9, 9, height * width).astype(kind).tobytes()
+    raw = header.encode().ljust(-(-len(header) // 2880) * 2880) + data.ljust(
+        -(-len(data) // 2880) * 2880, b"\0"
+    )
+    more = b"XTENSION= 'IMAGE   '".ljust(80) + b"END"
+    return raw + draw(st.sampled_from([b"", more.ljust(2880), bytes(2880)]))
+
+
+@given(raw=fits_files())
+@settings(max_examples=300, deadline=None)
+@pytest.mark.filterwarnings("ignore")
+def test_any_stamp_is_read_as_astropy_reads_it_or_refused_at_once(raw):
+    data = gzip.compress(raw, 0)
+    try:
+        check_cutout(data)
+    except BadCutout:
+        with pytest.raises(BadCutout):
+            decode_cutout(data)
+        return
+    image = decode_cutout(data)
+    with fits.open(io.BytesIO(raw)) as hdus, np.errstate(all="ignore"):
+        expected = np.asarray(hdus[0].data, np.float64)
+        offset = abs(float(hdus[0].header.get("BZERO", 0)))
+    expected[~(np.abs(expected) <= 1e30)] = np.nan
+    # astropy adds the offset to integers in float32
+    np.testing.assert_allclose(image, expected, rtol=1e-6, atol=1e-6 * offset + 1e-37)
+
+
+def test_a_header_without_an_end_is_refused_quickly():
+    endless = RAW[:80] + b"COMMENT".ljust(80) * (1 << 17)
+    with pytest.raises(BadCutout, match="does not end"):
+        check_cutout(gzip.compress(endless))
 
 
 GOOD = stamp(np.ones((63, 63), np.float32))

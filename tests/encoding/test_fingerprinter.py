@@ -37,10 +37,12 @@ def with_value(name: str, value: float):
 FAULTS = {
     "not sorted by time": reversed_in_time,
     "no detection": lambda h: h.select(np.arange(0)),
-    "none of the survey's": with_value("band", 5),
-    "no survey measures": with_value("mag", np.nan),
-    "that no survey measures": with_value("mjd", np.inf),
-    "error that no survey measures": with_value("magerr", -0.1),
+    "band: unknown": with_value("band", 5),
+    "mag: missing": with_value("mag", np.nan),
+    "mag: outside": with_value("mag", 1e20),
+    "time: missing": with_value("mjd", np.inf),
+    "magerr: negative": with_value("magerr", -0.1),
+    "magerr: greater": with_value("magerr", 1e20),
 }
 
 

@@ -184,3 +184,15 @@ def test_a_fault_of_the_reader_names_the_unit(tmp_path):
     with pytest.raises(TypeError) as caught:
         preprocess(FakeReader(objects=None), "in", tmp_path / "s", workers=2, progress=False)
     assert any("while reading" in note for note in caught.value.__notes__)
+
+
+def test_types_that_are_no_class_are_counted_and_named(tmp_path):
+    labels = tmp_path / "types.csv"
+    types = ["SNIa", "Ia", "II P", "Blob", "Blob", "Oddity"] * 3
+    rows = [f"ZTF{k:04d},{name}" for k, name in enumerate(types)]
+    labels.write_text("\n".join(["object_id,type", *rows, "elsewhere,Blob"]) + "\n")
+    report = preprocess(FakeReader(), "in", tmp_path / "s.zarr", labels=labels, **QUIET)
+    names = set(open_store(tmp_path / "s.zarr").object_id)
+    blobs = sum(f"ZTF{k:04d}" in names for k in range(18) if k % 6 in (3, 4))
+    assert report.unknown_types["Blob"] == blobs > 0 and set(report.unknown_types) == {"Blob", "Oddity"}
+    assert f"a type that is no class: Blob ({blobs})" in report.summary()

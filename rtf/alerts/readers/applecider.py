@@ -3,35 +3,132 @@
 Notable:
 - a pickle can run any code when it is loaded. These are loaded by an unpickler that knows NumPy arrays and
   plain containers and refuses everything else by name; nothing is imported on a file's word
+- a pickle can also crash or fill the process by itself. Its instructions are looked at before any is obeyed,
+  and NumPy's types are made by functions of this module that check what they are told
 - splits come from a table, labels from files of their own
 """
 
-import collections
 import csv
+import io
+import math
+import os
 import pickle
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rtf.alerts.history import SourceHistory
-from rtf.alerts.readers.photometry_events import SPLITS, UNREADABLE, fine_index
-from rtf.alerts.report import ReadReport
+from rtf.alerts.folders import Unit, units
+from rtf.alerts.history import SPLITS, SourceHistory
+from rtf.alerts.limits import PACKET, guarded
+from rtf.alerts.readers.photometry_events import fine_index, read_npy_header, read_npz
+from rtf.alerts.report import BadItem, ReadReport
 from rtf.alerts.ztf import packet_history
 from rtf.classes import UNKNOWN
 
 FOLDERS_PER_UNIT = 64
 
-_NUMPY = {
-    "_reconstruct": np._core.multiarray._reconstruct,
-    "scalar": np._core.multiarray.scalar,
-    "_frombuffer": np._core.numeric._frombuffer,
-}
+_FILE = 4 * PACKET  # bytes of an alerts.npy: 4000 alerts
+_INSTRUCTIONS = PACKET // 2  # bytes of it that are not text or stamps; each may become 16 bytes in memory
+_CONTAINERS = 1 << 20  # lists and dicts in it; an alert has 40
+_TUPLES = 24  # in it, but for those that only carry arguments: nested, they take ages to compare
+
+# Instructions of a pickle that need no second look: numbers, short text, references to earlier values (by a
+# number below 2^24), and putting them together. A tuple holds one or two numbers, or arguments.
+_INTEGER = r"(?:K.|M..|J.{4})"
+_TEXT = "|".join(rf"\x{n:02x}.{{{n}}}" for n in range(1, 33))
+_HARMLESS = re.compile(
+    rf"(?s:h.|G.{{8}}|N\x85?|[\x94(aesuRb\x88\x89\x90\x91\x93]|{_INTEGER}(?:\x85|{_INTEGER}\x86)?"
+    rf"|\x8c(?:{_TEXT})|\x8a\x08.{{8}}|[t\x85-\x87](?:\x94|q.|r...\x00)?[Rb]|q.|[jr]...\x00){{0,4000}}".encode(
+        "latin-1"
+    )
+)
+#: Bytes of the length that precedes text, bytes and long integers.
+_LENGTH = dict(zip(b"UTXB\x8c\x8d\x8e\x8aC\x8b\x96", (1, 4, 4, 4, 1, 8, 8, 1, 1, 4, 8)))
 
 
-class RefusedPickle(pickle.UnpicklingError):
+class RefusedPickle(BadItem):
     """A pickle that asks for something that is neither a NumPy array nor a plain container."""
+
+
+def _check(content: bytes, place: int) -> None:
+    """Look at every instruction of the pickle at `place`, without obeying any.
+
+    Raises
+    ------
+    RefusedPickle : an instruction that plain data do not need, or more of them than data need
+    BadItem : the pickle is cut short
+    """
+    instructions = containers = tuples = 0
+    while True:
+        end = _HARMLESS.match(content, place).end()
+        instructions += end - place
+        code = content[end : end + 1]
+        place = end + 1
+        if code == b".":
+            return
+        if code in (b"\x80", b"\x95"):  # version, frame
+            place += 1 if code == b"\x80" else 8
+        elif code == b"c":
+            place = content.find(b"\n", content.find(b"\n", place) + 1) + 1 or len(content)
+        elif code and code[0] in _LENGTH:
+            width = _LENGTH[code[0]]
+            place += width + int.from_bytes(content[place : place + width], "little")
+        elif code in (b"]", b"}", b")", b"\x8f"):
+            containers += 1
+        elif code in (b"t", b"\x85", b"\x86", b"\x87"):
+            tuples += 1
+        elif code:
+            raise RefusedPickle(f"refused: the pickle has an instruction {code!r} that data do not need")
+        if place > len(content) or not code:
+            raise BadItem("the pickle is cut short")
+        if instructions > _INSTRUCTIONS or containers > _CONTAINERS or tuples > _TUPLES:
+            raise RefusedPickle("refused: the pickle holds more values or tuples than alerts do")
+
+
+class _Type:
+    """A `numpy.dtype` of numbers, text or objects: what a pickle says of it, checked."""
+
+    def __init__(self, text, *_):
+        if isinstance(text, bytes):
+            text = text.decode("latin-1")
+        if not isinstance(text, str) or not re.fullmatch(r"[biufcSUO]\d{0,5}", text):
+            raise RefusedPickle(f"refused: the pickle asks for an array of {text!r}"[:200])
+        self.dtype = np.dtype(text)
+
+    def __setstate__(self, state):
+        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", b"<", b">"):
+            order = state[1] if isinstance(state[1], str) else state[1].decode()
+            self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array(np.ndarray):
+    """An array whose contents are checked before NumPy takes them: a wrong state can crash the process."""
+
+    def __setstate__(self, state):
+        shape, kind, fortran, data = state[-4:]
+        if not all(type(n) is int and n >= 0 for n in shape) or not isinstance(kind, _Type):
+            raise RefusedPickle("refused: the pickle holds an array without shape or type")
+        items = isinstance(data, list) if kind.dtype.hasobject else isinstance(data, bytes)
+        if not items or len(data) != math.prod(shape) * (1 if type(data) is list else kind.dtype.itemsize):
+            raise RefusedPickle("refused: the pickle holds an array that does not fit its shape")
+        super().__setstate__((1, tuple(shape), kind.dtype, bool(fortran), data))
+
+
+def _reconstruct(*_) -> _Array:
+    return np.ndarray.__new__(_Array, (0,), "u1")
+
+
+def _scalar(kind: _Type, data: bytes | str):
+    data = data.encode("latin-1") if isinstance(data, str) else data
+    (value,) = np.frombuffer(data, kind.dtype)
+    return value
+
+
+def _frombuffer(data: bytes, kind: _Type, shape: tuple, order: str) -> np.ndarray:
+    return np.frombuffer(data, kind.dtype).reshape(shape, order=order)
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -41,49 +138,54 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin-1")
 
 
+def _plain_items(items) -> list:
+    """Members of a set or pairs of a dict, of which a dict needs no more than the values a set may have."""
+    if not isinstance(items, (list, set)) or any(isinstance(x, (tuple, frozenset)) for x in items):
+        raise RefusedPickle("refused: the pickle holds a set of containers")
+    return items
+
+
 # The names a pickle may use, each with what it means here: NumPy 1 and 2 keep theirs in different places.
 _ALLOWED = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("numpy", "ndarray"): _reconstruct,
+    ("numpy", "dtype"): _Type,
+    ("collections", "OrderedDict"): lambda pairs=(): {str(key): value for key, value in pairs},
     ("_codecs", "encode"): _encode,
-    ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
-    ("builtins", "frozenset"): frozenset,
-    ("builtins", "bytearray"): bytearray,
+    ("builtins", "set"): lambda items=(): set(_plain_items(items)) if items else set(),
+    ("builtins", "frozenset"): lambda items=(): frozenset(_plain_items(items)) if items else frozenset(),
+    ("builtins", "bytearray"): lambda data=b"": bytearray(memoryview(data)),
     **{
-        (f"numpy.{core}.{module}", name): _NUMPY[name]
+        (f"numpy.{core}.{module}", name): function
         for core in ("core", "_core")
-        for module, name in (
-            ("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"),
+        for module, name, function in (
+            ("multiarray", "_reconstruct", _reconstruct),
+            ("multiarray", "scalar", _scalar),
+            ("numeric", "_frombuffer", _frombuffer),
         )
     },
-}  # fmt: skip
-
-# What unpickling bytes that are no pickle, or a damaged one, raises.
-_DAMAGED = (
-    pickle.UnpicklingError, EOFError, OSError, AttributeError, IndexError, KeyError, MemoryError,
-    OverflowError, TypeError, ValueError,
-)  # fmt: skip
+}
 
 
 class _DataOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str):
+        module = "builtins" if module == "__builtin__" else module
         if (module, name) not in _ALLOWED:
-            raise RefusedPickle(f"refused: the pickle asks for {module}.{name}")
-        return _ALLOWED[module, name]
+            raise RefusedPickle(f"refused: the pickle asks for {module}.{name}"[:200])
+        meaning = _ALLOWED[module, name]
+        # a function of its own for each pickle, which may write into what it is given
+        return lambda *arguments: meaning(*arguments)
 
 
 @dataclass(frozen=True)
-class Objects:
-    """Some object folders with the split of each, the unit of parallel work."""
+class Folder:
+    """The folder of one object, the split it is in and where labels are."""
 
-    folders: tuple[Path, ...]
-    splits: tuple[str, ...]
+    path: Path
+    split: str
     labels: Path | None
 
     def __str__(self) -> str:
-        return f"{self.folders[0]} … {self.folders[-1].name} ({len(self.folders)})"
+        return str(self.path)
 
 
 def recognises(path: Path) -> bool:
@@ -108,7 +210,7 @@ class AppleCider:
     splits: str | None = None
     labels: str | None = None
 
-    def units(self, path: Path) -> list[Objects]:
+    def units(self, path: Path) -> list[Unit]:
         """64 object folders at a time.
 
         Raises
@@ -121,34 +223,32 @@ class AppleCider:
         labels = _beside(path, "labels", self.labels)
         splits = read_splits(table) if table else {}
         folders = [
-            f for f in sorted(path.iterdir()) if f.is_dir() and not f.name.startswith(".") and f != labels
+            Folder(folder, splits.get(folder.name, ""), labels)
+            for folder in sorted(path.iterdir())
+            if folder.is_dir() and not folder.name.startswith(".") and folder != labels
         ]
-        parts = [folders[k : k + FOLDERS_PER_UNIT] for k in range(0, len(folders), FOLDERS_PER_UNIT)]
-        return [Objects(tuple(part), tuple(splits.get(f.name, "") for f in part), labels) for part in parts]
+        return units(folders, FOLDERS_PER_UNIT)
 
-    def read(self, unit: Objects, report: ReadReport) -> Iterator[SourceHistory]:
+    def read(self, unit: Unit, report: ReadReport) -> Iterator[SourceHistory]:
         """One history for each alert."""
-        for folder, split in zip(unit.folders, unit.splits):
-            file = folder / "alerts.npy"
-            try:
-                alerts = load_alerts(file)
-            except FileNotFoundError:
-                report.skip(folder, "no alerts.npy in this folder")
-                continue
-            except _DAMAGED as error:
-                refused = isinstance(error, RefusedPickle)
-                report.skip(
-                    file, str(error) if refused else f"unreadable ({type(error).__name__}: {error})"[:300]
-                )
-                continue
-            label = _label(unit.labels, split, folder.name, report)
-            for alert in alerts:
-                history = packet_history(
-                    alert, report, file, negative=self.negative, cutouts=self.cutouts, object_id=folder.name
-                )
-                if history is not None:
-                    history.label, history.split = label, split
-                    yield history
+        for item in unit.items:
+            file = item.path / "alerts.npy"
+            if os.path.lexists(file):
+                yield from guarded(self._alerts(item, file, report), report, file)
+            else:
+                report.skip(item.path, "no alerts.npy in this folder")
+
+    def _alerts(self, item: Folder, file: Path, report: ReadReport) -> Iterator[SourceHistory]:
+        name = item.path.name
+        alerts = load_alerts(file)
+        label = _label(item.labels, item.split, name, report)
+        for alert in alerts:
+            history = packet_history(
+                alert, report, file, negative=self.negative, cutouts=self.cutouts, object_id=name
+            )
+            if history is not None:
+                history.label, history.split = label, item.split
+                yield history
 
 
 def load_alerts(path: Path) -> np.ndarray:
@@ -161,21 +261,19 @@ def load_alerts(path: Path) -> np.ndarray:
     Raises
     ------
     RefusedPickle : it asks for anything but NumPy arrays and plain containers; the message names it
-    ValueError : not a pickled one-dimensional array; unpickling damaged bytes raises other errors too
+    BadItem : not a pickled one-dimensional array; unpickling damaged bytes raises other errors too
     """
-    with path.open("rb") as stream:
-        version = np.lib.format.read_magic(stream)
-        if version not in ((1, 0), (2, 0)):
-            raise ValueError(f"unknown version {version} of the NPY format")
-        header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = header(stream)
-        if not dtype.hasobject:
-            raise ValueError(f"an array of {dtype} instead of alerts")
-        alerts = _DataOnly(stream).load()
+    if path.stat().st_size > _FILE:
+        raise BadItem(f"larger than {_FILE:,} bytes")
+    content = path.read_bytes()
+    stream = io.BytesIO(content)
+    shape, _, dtype = read_npy_header(stream)
+    if not dtype.hasobject:
+        raise BadItem(f"an array of {dtype} instead of alerts")
+    _check(content, stream.tell())
+    alerts = _DataOnly(stream).load()
     if not isinstance(alerts, np.ndarray) or alerts.ndim != 1 or alerts.shape != shape:
-        raise ValueError("not a one-dimensional array of alerts")
+        raise BadItem("not a one-dimensional array of alerts")
     return alerts
 
 
@@ -215,8 +313,7 @@ def _label(labels: Path | None, split: str, object_id: str, report: ReadReport) 
         report.count("unlabelled")
         return UNKNOWN
     try:
-        with np.load(file, allow_pickle=False) as content:
-            return fine_index(content["label"], file, report)
-    except UNREADABLE as error:
-        report.skip(file, f"unreadable ({type(error).__name__}: {str(error)[:200]})", field="label")
+        return fine_index(read_npz(file, ("label",))["label"], file, report)
+    except Exception as error:
+        report.fail(error, file, field="label")
         return UNKNOWN

@@ -17,29 +17,17 @@ import pyarrow.parquet as pq
 
 from rtf.alerts.folders import files
 from rtf.alerts.history import SourceHistory
-from rtf.alerts.report import ReadReport
+from rtf.alerts.limits import guarded
+from rtf.alerts.parquet import SUFFIXES, RowGroup, batches, row_groups, schema
+from rtf.alerts.report import BadItem, ReadReport
 from rtf.alerts.ztf import CANDIDATE_FIELDS, CUTOUT_FIELDS, HISTORY_FIELDS, packet_history
 
-_ROWS = 512  # unpacked together
-
-
-@dataclass(frozen=True)
-class RowGroup:
-    """One row group of a file, the unit of parallel work; `index` -1 for a file that does not open."""
-
-    path: Path
-    index: int
-
-    def __str__(self) -> str:
-        return f"{self.path} row group {self.index}"
+_ROWS = 128  # unpacked together
+_REQUIRED = ("candidate", "objectId")
 
 
 def recognises(path: Path) -> bool:
-    first = next(files(path, ".parquet"), None)
-    try:
-        return first is not None and {"objectId", "candidate"} <= set(pq.read_schema(first).names)
-    except (pa.ArrowInvalid, OSError):
-        return False
+    return any(set(_REQUIRED) <= set(schema(file).names) for file in files(path, *SUFFIXES))
 
 
 @dataclass
@@ -56,32 +44,18 @@ class FinkParquet:
     cutouts: bool = True
 
     def units(self, path: Path) -> list[RowGroup]:
-        """One row group at a time. A file that does not open is a unit too, so that `read` reports it."""
-        units = []
-        for file in files(path, ".parquet"):
-            try:
-                units += [RowGroup(file, k) for k in range(pq.read_metadata(file).num_row_groups)]
-            except (pa.ArrowInvalid, OSError):
-                units.append(RowGroup(file, -1))
-        return units
+        """One row group at a time."""
+        return row_groups(files(path, *SUFFIXES))
 
     def read(self, unit: RowGroup, report: ReadReport) -> Iterator[SourceHistory]:
         """One history for each alert."""
-        try:
-            file = pq.ParquetFile(unit.path)
-            columns = _leaves(file.schema, self.cutouts)
-            missing = {"objectId", "candidate"} - {leaf.split(".")[0] for leaf in columns}
-            if missing:
-                report.skip(unit.path, "column missing", field=min(missing))
-                return
-            batches = list(file.iter_batches(_ROWS, [unit.index], columns))
-        except (pa.ArrowInvalid, OSError) as error:
-            report.skip(unit.path, f"unreadable parquet ({str(error)[:200]})", item=f"row group {unit.index}")
-            return
-        for batch in batches:
+        return guarded(self._alerts(unit, report), report, unit.path, unit.item)
+
+    def _alerts(self, group: RowGroup, report: ReadReport) -> Iterator[SourceHistory]:
+        for batch in batches(group, lambda file: _leaves(file.schema, self.cutouts), _ROWS):
             for packet in _packets(batch):
                 history = packet_history(
-                    packet, report, unit.path, negative=self.negative, cutouts=self.cutouts
+                    packet, report, group.path, negative=self.negative, cutouts=self.cutouts
                 )
                 if history is not None:
                     yield history
@@ -94,6 +68,9 @@ def _leaves(schema: pq.ParquetSchema, cutouts: bool) -> list[str]:
     if cutouts:
         wanted |= {name: {"stampData", name} for name in CUTOUT_FIELDS}
     paths = [schema.column(k).path.split(".") for k in range(len(schema))]
+    for name in _REQUIRED:
+        if not any(path[0] == name for path in paths):
+            raise BadItem("column missing", name)
     return [".".join(path) for path in paths if path[-1] in wanted.get(path[0], ())]
 
 

@@ -1,4 +1,4 @@
-"""Light-curve tables, parquet or CSV: one detection a row.
+"""Light-curve tables, parquet or CSV: one detection a row, or one object a row with lists in its columns.
 
 Notable:
 - everything is done on whole columns; one source costs a few slices
@@ -6,54 +6,83 @@ Notable:
 - rows of one object may lie anywhere in a file and in several files
 """
 
+import gzip
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.parquet as pq
 
-from rtf.alerts.folders import files
-from rtf.alerts.history import BANDS, METADATA_FIELDS, NO_CANDID, SourceHistory, from_columns
-from rtf.alerts.report import NAMED, ReadReport
-from rtf.alerts.ztf import exact_candid, fault, positive, usable
+from rtf.alerts.folders import Unit, files, units
+from rtf.alerts.history import BANDS, METADATA_FIELDS, NO_CANDID, SPLITS, SourceHistory, from_columns
+from rtf.alerts.limits import HEADER, RATIO, TABLE, guarded
+from rtf.alerts.parquet import SUFFIXES, RowGroup, batches, row_groups, schema
+from rtf.alerts.report import BadItem, ReadReport, printable
+from rtf.alerts.ztf import FAULTS, exact_candid, faults, object_name, positive
 from rtf.classes import UNKNOWN, fine_label
 
 REQUIRED = ("object_id", "mjd", "band", "mag", "magerr")
 OPTIONAL = ("type", "isdiffpos", "ra", "dec", "candid", "split")
-SPLITS = ("train", "val", "test")
+WANTED = REQUIRED + OPTIONAL
+CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
-_TEXT = ("object_id", "band", "type", "isdiffpos", "split")
-_LOOKED_AT = 16  # files of a folder, before deciding that it holds no tables
-
-
-@dataclass(frozen=True)
-class Part:
-    """A row group of a parquet file or a whole CSV file, the unit of parallel work."""
-
-    path: Path
-    group: int | None
-    first_row: int
-
-    def __str__(self) -> str:
-        return str(self.path) if self.group is None else f"{self.path} row group {self.group}"
+_ROWS = 1 << 17  # of a parquet file, decoded together
+_LOOKED_AT = 4096  # files of a folder, before deciding that it holds no tables
+_BLOCK = 4 << 20  # bytes of a CSV file, decoded together
+_FAULTS = [
+    *(({"time": "mjd"}.get(field, field), reason) for field, reason in FAULTS),
+    ("split", f"none of {', '.join(SPLITS)}"),
+]
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def recognises(path: Path) -> bool:
-    """At least three of the five columns: the reader then names what is missing."""
-    candidates = list(files(path, ".parquet", ".csv"))[:_LOOKED_AT]
-    return any(len(set(REQUIRED) & set(_names(file))) >= 3 for file in candidates)
+    """At least three of the five columns in one of the files: the reader then names what is missing."""
+    return any(len(set(REQUIRED) & set(names)) >= 3 for _, names in _headers(path))
+
+
+def explain(path: Path) -> str:
+    """Which columns the first table has, where there is one that no reader understands."""
+    file, names = next(((file, names) for file, names in _headers(path) if names), (None, []))
+    if file is None:
+        return ""
+    has = printable(", ".join(names))
+    return f"{file} has the columns {has}; a light-curve table needs {', '.join(REQUIRED)}"
+
+
+def _headers(path: Path) -> Iterator[tuple[Path, list[str]]]:
+    for file in islice(files(path, *SUFFIXES, *CSV), _LOOKED_AT):
+        if file.name.lower().endswith(SUFFIXES):
+            yield file, _leaves(schema(file))
+            continue
+        try:
+            yield file, _csv_header(file)[0]
+        except Exception:  # its turn to be reported comes when it is read
+            yield file, []
+
+
+def _leaves(columns: pa.Schema) -> list[str]:
+    """Names of columns, and of those inside a record or a list of records."""
+    names = []
+    for field in columns:
+        kind = field.type.value_type if _is_list(field.type) else field.type
+        names += [inner.name for inner in kind] if pa.types.is_struct(kind) else [field.name]
+    return names
 
 
 @dataclass
 class LightCurveTable:
     """Columns object_id, mjd, band (g, r, i), mag, magerr[, type][, isdiffpos][, ra, dec][, candid][, split].
 
-    `type` is a class name (`rtf.classes.fine_label`); rows of other types have no label and are counted as
-    `unknown_type`.
+    `type` is a class name (`rtf.classes.fine_label`); rows of other types have no label, are counted as
+    `unknown_type` and named. `isdiffpos` is t, true, 1 or f, false, 0, -1. A CSV file may be compressed
+    (.csv.gz), separated by commas, semicolons or tabs, and have comment lines that begin with #.
 
     Attributes
     ----------
@@ -64,99 +93,171 @@ class LightCurveTable:
     negative: bool = False
     cutouts: bool = True
 
-    def units(self, path: Path) -> list[Part]:
+    def units(self, path: Path) -> list[RowGroup | Unit]:
         """One row group of a parquet file, or one CSV file, at a time."""
-        units = []
-        for file in files(path, ".parquet", ".csv"):
-            if file.suffix == ".csv":
-                units.append(Part(file, None, 0))
-                continue
-            try:
-                metadata = pq.read_metadata(file)
-            except (pa.ArrowInvalid, OSError):
-                units.append(Part(file, 0, 0))  # for `read` to report
-                continue
-            row = 0
-            for k in range(metadata.num_row_groups):
-                units.append(Part(file, k, row))
-                row += metadata.row_group(k).num_rows
-        return units
+        return row_groups(files(path, *SUFFIXES)) + units(list(files(path, *CSV)))
 
-    def read(self, unit: Part, report: ReadReport) -> Iterator[SourceHistory]:
-        """One history for each object of the part."""
-        try:
-            table = _table(unit)
-        except (pa.ArrowException, OSError) as error:
-            report.skip(unit.path, f"unreadable table ({str(error)[:200]})")
-            return
-        for column in REQUIRED:
-            if column not in table.column_names:
-                report.skip(unit.path, "column missing", field=column)
-                return
-        report.count("rows", table.num_rows)
-        yield from _sources(table, unit, report, self.negative)
+    def read(self, unit: RowGroup | Unit, report: ReadReport) -> Iterator[SourceHistory]:
+        """One history for each object, of every batch of rows."""
+        group = unit if isinstance(unit, RowGroup) else None
+        path, part = (group.path, group.item) if group else (unit.items[0], "")
+        for histories in guarded(self._batches(group, path, report), report, path, part):
+            yield from histories
+
+    def _batches(
+        self, group: RowGroup | None, path: Path, report: ReadReport
+    ) -> Iterator[list[SourceHistory]]:
+        row, tables = 0, _csv_batches(path, report)
+        if group:
+            row, tables = group.first_row, batches(group, lambda file: _columns(file.schema_arrow), _ROWS)
+        for batch in tables:
+            report.count("rows", batch.num_rows)
+            columns, rows = _flat(batch, row, path, report)
+            yield list(_sources(columns, rows, path, report, self.negative))
+            row += batch.num_rows
+        if not row:
+            raise BadItem("no rows")
 
 
-def _names(file: Path) -> list[str]:
-    try:
-        if file.suffix == ".parquet":
-            return pq.read_schema(file).names
-        with file.open(encoding="utf-8") as stream:
-            return [name.strip(' "\n\r') for name in stream.readline(10_000).split(",")]
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError):
-        return []
+def _columns(columns: pa.Schema) -> list[str]:
+    """The columns to read.
+
+    Raises
+    ------
+    BadItem : one that is needed is missing, or there twice
+    """
+    _check_names(_leaves(columns))
+    return [field.name for field in columns if set(_leaves(pa.schema([field]))) & set(WANTED)]
 
 
-def _table(unit: Part) -> pa.Table:
-    if unit.group is None:
-        options = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(_TEXT, pa.string()), strings_can_be_null=True
+def _check_names(names: list[str]) -> None:
+    for name in WANTED:
+        if names.count(name) > 1:
+            raise BadItem("column is there twice", name)
+        if name in REQUIRED and name not in names:
+            raise BadItem(f"column missing; there are {printable(', '.join(names))}", name)
+
+
+class _Gunzipped(gzip.GzipFile):
+    """What is in a compressed table, unless it is much more than the file."""
+
+    def read(self, size=-1):
+        content = super().read(size)
+        if self.tell() > TABLE + RATIO * os.path.getsize(self.name):
+            raise BadItem(f"decompresses to more than {RATIO} times its size")
+        return content
+
+
+def _open(path: Path):
+    return _Gunzipped(path) if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _csv_header(path: Path) -> tuple[list[str], str, int, str]:
+    """Column names, separator, lines before the first row, and encoding of a CSV file."""
+    with _open(path) as file:
+        head = file.read(HEADER)
+    encoding = "utf16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf8"
+    text = head.decode(encoding, "replace").removeprefix("\ufeff")
+    lines = re.split("\r\n|\n|\r", text)
+    first = next((k for k, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
+    if first is None:
+        raise BadItem("no header line")
+    splits = [(mark, [name.strip(" \"'") for name in lines[first].split(mark)]) for mark in ",;\t"]
+    mark, names = max(splits, key=lambda split: (len(set(split[1]) & set(WANTED)), len(split[1])))
+    return names, mark, first + 1, encoding
+
+
+def _csv_batches(path: Path, report: ReadReport) -> Iterator[pa.RecordBatch]:
+    names, mark, skip, encoding = _csv_header(path)
+    _check_names(names)
+
+    def bad_row(row) -> str:
+        if not row.text.startswith("#"):
+            reason = f"{row.actual_columns} fields instead of {row.expected_columns}"
+            report.skip(path, reason, item=f"line {row.number}")
+        return "skip"
+
+    wanted = [name for name in names if name in WANTED]
+    # unique stand-ins for columns that nobody asks for
+    names = [name if name in wanted else f"{k} {name}" for k, name in enumerate(names)]
+    with _open(path) as stream:
+        yield from pa.csv.open_csv(
+            stream,
+            pa.csv.ReadOptions(
+                use_threads=False, block_size=_BLOCK, skip_rows=skip, column_names=names, encoding=encoding
+            ),
+            pa.csv.ParseOptions(delimiter=mark, invalid_row_handler=bad_row),
+            pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(wanted, pa.binary()),
+                include_columns=wanted,
+                strings_can_be_null=True,
+            ),
         )
-        return pa.csv.read_csv(unit.path, convert_options=options)
-    file = pq.ParquetFile(unit.path)
-    columns = [name for name in REQUIRED + OPTIONAL if name in file.schema_arrow.names]
-    return file.read_row_group(unit.group, columns)
 
 
-def _sources(table: pa.Table, unit: Part, report: ReadReport, negative: bool) -> Iterator[SourceHistory]:
-    columns = set(table.column_names)
-    names, source = _categories(table["object_id"])
-    time, mag, magerr = (_numbers(table[name]) for name in ("mjd", "mag", "magerr"))
-    band = _look_up(table["band"], lambda name: BANDS.index(name) if name in BANDS else -1)
-    sign = np.ones(table.num_rows, int)
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _flat(batch: pa.RecordBatch, first: int, path, report) -> tuple[dict[str, pa.Array], np.ndarray]:
+    """Columns by name with one detection a row, and the number in the file of the row it comes from."""
+    rows = np.arange(first, first + batch.num_rows)
+    columns = _without_records(dict(zip(batch.schema.names, batch.columns)))
+    lists = [name for name, column in columns.items() if _is_list(column.type)]
+    if lists:
+        lengths = [pc.fill_null(pc.list_value_length(columns[n]), 0).to_numpy() for n in lists]
+        same = np.all([length == lengths[0] for length in lengths], axis=0)
+        report.skip_rows(
+            path, [("", ""), ("", "lists of different lengths")], 1 - same, lambda k: f"row {rows[k]}"
+        )
+        index = np.repeat(np.flatnonzero(same), lengths[0][same])
+        rows = rows[index]
+        for name, column in columns.items():
+            columns[name] = column.filter(pa.array(same)).flatten() if name in lists else column.take(index)
+    return _without_records(columns), rows
+
+
+def _without_records(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
+    """The same, with the columns inside a record in its place."""
+    flat = {}
+    for name, column in columns.items():
+        inside = pa.types.is_struct(column.type)
+        flat |= zip([field.name for field in column.type], column.flatten()) if inside else {name: column}
+    return flat
+
+
+def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterator[SourceHistory]:
+    names, source, known = _names(columns["object_id"])
+    time, mag, magerr = (_numbers(columns, name) for name in ("mjd", "mag", "magerr"))
+    band = _look_up(columns, "band", lambda name: BANDS.index(name) if name in BANDS else -1)
+    sign, split = np.ones(len(rows), int), np.zeros(len(rows), int)
     if "isdiffpos" in columns:
-        sign = _look_up(table["isdiffpos"], lambda value: {True: 1, False: 0, None: -1}[positive(value)])
-    split = np.zeros(table.num_rows, int)
+        sign = _look_up(columns, "isdiffpos", lambda value: {True: 1, False: 0, None: -1}[positive(value)])
     if "split" in columns:
-        split = _look_up(table["split"], _split_index, 0)
+        split = _look_up(columns, "split", _split_index, 0)
 
-    with np.errstate(over="ignore"):
-        keep = (source >= 0) & (band >= 0) & (sign >= 0) & (split >= 0) & usable(time, mag, magerr)
-    for number, k in enumerate(np.flatnonzero(~keep)):
-        if source[k] < 0:
-            field, reason = "object_id", "missing"
-        elif sign[k] < 0:
-            field, reason = "isdiffpos", "none of t, 1, f, 0"
-        elif split[k] < 0:
-            field, reason = "split", f"none of {', '.join(SPLITS)}"
-        else:
-            field, reason = fault(time[k], band[k] >= 0, mag[k], magerr[k])
-            field = {"time": "mjd"}.get(field, field)
-        item = f"row {unit.first_row + k}" if number < NAMED else ""
-        report.skip(unit.path, reason, item=item, field=field)
+    # Reasons of this table's own follow those that all share.
+    reasons = [*_FAULTS, *((("object_id", reason)) for reason in known)]
+    code = faults(time, band >= 0, mag, magerr)
+    code[split < 0] = len(_FAULTS) - 1
+    code[sign < 0] = len(FAULTS) - 1
+    code[source < 0] = len(_FAULTS) - 1 - source[source < 0]
+    report.skip_rows(path, reasons, code, lambda k: f"row {rows[k]}")
+    keep = code == 0
     if not negative:
         report.count("negative", int((keep & (sign == 0)).sum()))
         keep &= sign != 0
     report.count("detections", int(keep.sum()))
 
-    label = np.full(table.num_rows, UNKNOWN)
+    label = np.full(len(rows), UNKNOWN)
     if "type" in columns:
-        label = _look_up(table["type"], fine_label, UNKNOWN)
-        named = table["type"].is_valid().to_numpy()
-        report.count("unknown_type", int((keep & named & (label == UNKNOWN)).sum()))
-    candid = _candids(table["candid"], report) if "candid" in columns else np.full(table.num_rows, NO_CANDID)
-    nowhere = np.full(table.num_rows, np.nan)
-    ra, dec = (_numbers(table[x]) for x in ("ra", "dec")) if {"ra", "dec"} <= columns else (nowhere, nowhere)
+        label = _labels(columns, keep, source, report)
+    candid = _candids(columns["candid"], report) if "candid" in columns else np.full(len(rows), NO_CANDID)
+    ra, dec = np.full((2, len(rows)), np.nan)
+    if "ra" in columns and "dec" in columns:
+        ra, dec = (_numbers(columns, name) for name in ("ra", "dec"))
+        ra[~((np.abs(ra) <= 360) & (np.abs(dec) <= 90))] = np.nan
+        dec[np.isnan(ra)] = np.nan
 
     rows = np.flatnonzero(keep)
     rows = rows[np.lexsort((candid[rows], band[rows], time[rows], source[rows]))]
@@ -182,46 +283,106 @@ def _sources(table: pa.Table, unit: Part, report: ReadReport, negative: bool) ->
         )  # fmt: skip
 
 
+def _names(column: pa.Array) -> tuple[list[str], np.ndarray, list[str]]:
+    """Names of objects, each row's index in them, or -1, -2, ... for the reasons why it has no name."""
+    values, index = _categories(column, "object_id")
+    names, reasons, meaning = [], ["missing"], []
+    for value in values:
+        try:
+            names.append(object_name(value))
+            meaning.append(len(names) - 1)
+        except BadItem as bad:
+            if str(bad) not in reasons[:20]:
+                reasons.append(str(bad))
+            meaning.append(-1 - reasons.index(str(bad)))
+    return names, np.array([*meaning, -1])[index], reasons
+
+
+def _labels(columns, keep: np.ndarray, source: np.ndarray, report: ReadReport) -> np.ndarray:
+    values, index = _categories(columns["type"], "type")
+    label = np.array([*(fine_label(_text(value)) for value in values), UNKNOWN])[index]
+    unknown = keep & (index >= 0) & (label == UNKNOWN)
+    report.count("unknown_type", int(unknown.sum()))
+    pairs = np.unique(np.stack([source[unknown], index[unknown]]), axis=1)
+    for k, number in zip(*np.unique(pairs[1], return_counts=True)):
+        report.unknown_type(_text(values[k]), int(number))
+    return label
+
+
 def _split_index(name: str) -> int:
     """1, 2, 3 for train, val, test; 0 for none, -1 for something else."""
     return SPLITS.index(name) + 1 if name in SPLITS else -1 if name else 0
 
 
-def _categories(column: pa.ChunkedArray) -> tuple[list, np.ndarray]:
+def _text(value):
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _categories(column: pa.Array, name: str) -> tuple[list, np.ndarray]:
     """The distinct values of a column, and (rows,) the index of each row's value in them, -1 for null."""
-    text = column.cast(pa.string()).combine_chunks()
-    encoded = text.dictionary_encode() if not isinstance(text, pa.ChunkedArray) else text.chunk(0)
+    try:
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        encoded = column.dictionary_encode()
+    except pa.ArrowException:
+        raise BadItem(f"{column.type}, not text", name) from None
     return encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
 
 
-def _look_up(column: pa.ChunkedArray, meaning, absent: int = -1) -> np.ndarray:
-    """(rows,) int: what each row's text means."""
-    names, index = _categories(column)
-    return np.array([*(meaning(name) for name in names), absent])[index]
+def _look_up(columns: dict[str, pa.Array], name: str, meaning, absent: int = -1) -> np.ndarray:
+    """(rows,) int: what each row's value means."""
+    values, index = _categories(columns[name], name)
+    return np.array([*(meaning(_text(value)) for value in values), absent])[index]
 
 
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """(rows,) float64, NaN for null and for text that is no number."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        names, index = _categories(column)
-        return np.array([*(_number(name) for name in names), np.nan])[index]
-    numbers = column.cast(pa.float64()).to_numpy().copy()
-    numbers[numbers == -999] = np.nan
-    return numbers
+def _numbers(columns: dict[str, pa.Array], name: str) -> np.ndarray:
+    """(rows,) float64, NaN for null, -999 and text that is no number.
+
+    Raises
+    ------
+    BadItem : a column of something else
+    """
+    column, kinds = columns[name], pa.types
+    if kinds.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if kinds.is_temporal(kind):
+        raise BadItem("dates, not numbers", name)
+    if (
+        kinds.is_string(kind)
+        or kinds.is_large_string(kind)
+        or kinds.is_binary(kind)
+        or kinds.is_large_binary(kind)
+    ):
+        try:
+            numbers = column.cast(pa.string()).cast(pa.float64())
+        except pa.ArrowInvalid:
+            values, index = _categories(column, name)
+            if any(_DATE.match(_text(value)) for value in values):
+                raise BadItem("dates, not numbers", name) from None
+            numbers = np.array([*(_number(value) for value in values), np.nan])[index]
+    elif kinds.is_integer(kind) or kinds.is_floating(kind) or kinds.is_decimal(kind) or kinds.is_null(kind):
+        numbers = column.cast(pa.float64(), safe=False)
+    else:
+        raise BadItem(f"{kind}, not numbers", name)
+    if isinstance(numbers, pa.Array):
+        numbers = numbers.to_numpy(zero_copy_only=False).astype(np.float64)
+    return np.where(numbers == -999, np.nan, numbers)
 
 
-def _number(text: str) -> float:
+def _number(text) -> float:
     try:
         return float(text)
     except ValueError:
         return float("nan")
 
 
-def _candids(column: pa.ChunkedArray, report: ReadReport) -> np.ndarray:
+def _candids(column: pa.Array, report: ReadReport) -> np.ndarray:
     if pa.types.is_integer(column.type):
-        ids = pc.fill_null(column, NO_CANDID).to_numpy().astype(np.int64)
+        ids = pc.fill_null(column.cast(pa.int64(), safe=False), NO_CANDID).to_numpy()
         return np.where(ids >= 0, ids, NO_CANDID)
-    ids = [exact_candid(value) for value in column.to_pylist()]
-    if None in ids:
-        report.count("imprecise_candid", ids.count(None))
-    return np.array([NO_CANDID if value is None else value for value in ids], np.int64)
+    values, index = _categories(column, "candid")
+    ids = [exact_candid(_text(value)) for value in values]
+    imprecise = np.array([*(value is None for value in ids), False])[index].sum()
+    report.count("imprecise_candid", int(imprecise))
+    return np.array([*(NO_CANDID if value is None else value for value in ids), NO_CANDID], np.int64)[index]

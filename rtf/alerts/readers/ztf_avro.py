@@ -9,19 +9,20 @@ Notable:
 
 import io
 import json
-import struct
 import tarfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 import fastavro
 
-from rtf.alerts.folders import Parcel, files, parcels
+from rtf.alerts.folders import Unit, files, units
 from rtf.alerts.history import SourceHistory
-from rtf.alerts.report import ReadReport
+from rtf.alerts.limits import DEPTH, HEADER, OBJECTS, PACKET, guarded
+from rtf.alerts.report import BadItem, ReadReport, printable
 from rtf.alerts.ztf import packet_history
 
 MAGIC = b"Obj\x01"
@@ -30,21 +31,11 @@ FILES_PER_UNIT = 128
 
 _META = fastavro.parse_schema({"type": "map", "values": "bytes"})
 _SYNC = 16
-
-# What fastavro raises on bytes that do not follow the schema.
-_UNDECODABLE = (
-    EOFError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    StopIteration,
-    ValueError,
-    struct.error,
-)
+_UNUSED = ("default", "logicalType")
+_ARCHIVE_HEADER = 1 << 16  # bytes of a member's name and attributes
 
 
-class BadAvro(ValueError):
+class BadAvro(BadItem):
     """A file that is not an Avro object container, or not a whole one."""
 
 
@@ -65,15 +56,15 @@ class ZtfAvro:
     negative: bool = False
     cutouts: bool = True
 
-    def units(self, path: Path) -> list[Parcel]:
+    def units(self, path: Path) -> list[Unit]:
         """128 Avro files, or one archive, at a time."""
-        return parcels(list(files(path, ".avro")), FILES_PER_UNIT) + parcels(list(files(path, *TARS)), 1)
+        return units(list(files(path, ".avro")), FILES_PER_UNIT) + units(list(files(path, *TARS)))
 
-    def read(self, unit: Parcel, report: ReadReport) -> Iterator[SourceHistory]:
+    def read(self, unit: Unit, report: ReadReport) -> Iterator[SourceHistory]:
         """One history for each packet."""
-        for path in unit.paths:
-            contents = _members(path, report) if path.name.endswith(TARS) else [(path, path.read_bytes())]
-            for name, content in contents:
+        for path in unit.items:
+            archive = path.name.lower().endswith(TARS)
+            for name, content in _members(path, report) if archive else [(path, path)]:
                 for packet in _packets(name, content, report):
                     history = packet_history(
                         packet, report, name, negative=self.negative, cutouts=self.cutouts
@@ -82,71 +73,158 @@ class ZtfAvro:
                         yield history
 
 
-def _packets(name, content: bytes, report: ReadReport) -> Iterator[dict]:
+def _packets(name, content: bytes | Path, report: ReadReport) -> Iterator[dict]:
     """The records of one object container; a damaged end is reported, what comes before it is kept."""
-    try:
-        yield from records(content)
-    except BadAvro as bad:
-        report.skip(name, str(bad))
+    return guarded(records(content), report, name)
 
 
-def records(content: bytes) -> Iterator[dict]:
-    """The records of an Avro object container.
+def records(content: bytes | Path) -> Iterator[dict]:
+    """The records of an Avro object container, a file or its content.
 
     Raises
     ------
     BadAvro : after the last readable record, where the container is cut short or damaged
     """
-    if content[:4] != MAGIC:
+    if isinstance(content, Path) and content.stat().st_size <= PACKET:
+        content = content.read_bytes()  # which is faster
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as stream:
+        yield from _blocks(stream)
+
+
+def _blocks(stream: BinaryIO) -> Iterator[dict]:
+    head = io.BytesIO(stream.read(HEADER))
+    if head.read(4) != MAGIC:
         raise BadAvro("not an Avro object container file")
-    stream = io.BytesIO(content)
-    stream.seek(4)
     try:
-        meta = fastavro.schemaless_reader(stream, _META, None)
-        schema = _schema(meta["avro.schema"])
-    except (*_UNDECODABLE, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
+        meta = fastavro.schemaless_reader(head, _META, None)
+        text = meta["avro.schema"]
+    except Exception as error:
         raise BadAvro(f"Avro header is cut short or damaged ({_why(error)})") from error
+    schema = _schema(text)
     codec = meta.get("avro.codec", b"null").decode("latin-1")
     if codec not in ("null", "deflate"):
-        raise BadAvro(f"Avro codec {codec} is not supported (null and deflate are)")
-    sync = stream.read(_SYNC)
-    while stream.tell() < len(content):
-        yield from _block(stream, schema, codec, sync)
+        raise BadAvro(f"Avro codec {codec[:20]} is not supported (null and deflate are)")
+    sync = head.read(_SYNC)
+    stream.seek(head.tell())
+    if not stream.read(1):
+        raise BadAvro("Avro file holds no alerts")
+    stream.seek(head.tell())
+    while start := stream.read(2 * 10):
+        lengths = io.BytesIO(start)
+        try:
+            count, size = (fastavro.schemaless_reader(lengths, "long", None) for _ in range(2))
+        except Exception as error:
+            raise BadAvro("Avro file is cut short between two blocks") from error
+        stream.seek(lengths.tell() - len(start), io.SEEK_CUR)
+        yield from _block(stream, schema, codec, sync, count, size)
 
 
-def _block(stream: io.BytesIO, schema, codec: str, sync: bytes) -> Iterator[dict]:
-    try:
-        count, size = (fastavro.schemaless_reader(stream, "long", None) for _ in range(2))
-    except _UNDECODABLE as error:
-        raise BadAvro("Avro file is cut short between two blocks") from error
+def _block(stream: BinaryIO, schema: "_Schema", codec: str, sync: bytes, count: int, size: int):
     if count < 0 or size < 0:
         raise BadAvro("Avro block has a negative size")
+    if size > schema.largest:
+        raise BadAvro(f"Avro block is larger than {schema.largest:,} bytes, {count} alerts lost")
     data = stream.read(size)
     cut = len(data) < size
     if codec == "deflate":
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data)
+            data = inflate.decompress(data, schema.largest)
         except zlib.error as error:
             raise BadAvro(f"Avro block does not decompress, {count} alerts lost ({error})") from error
+        if inflate.unconsumed_tail:
+            raise BadAvro(f"Avro block is larger than {schema.largest:,} bytes, {count} alerts lost")
     block = io.BytesIO(data)
     for k in range(count):
         try:
-            record = fastavro.schemaless_reader(block, schema, None)
-        except _UNDECODABLE as error:
+            record = fastavro.schemaless_reader(block, schema.parsed, None)
+        except Exception as error:
             how = "cut short" if cut else "damaged"
             raise BadAvro(f"Avro block is {how}, {count - k} of its {count} alerts lost") from error
         yield record
+    if block.read(1):
+        raise BadAvro(f"Avro block holds more than the {count} alerts that it claims")
     if cut or stream.read(_SYNC) != sync:
         raise BadAvro("Avro block does not end with the file's sync marker")
 
 
+class _Schema(NamedTuple):
+    """A schema as fastavro understands it, and the most bytes of data that it may be given."""
+
+    parsed: dict
+    largest: int
+
+
 @lru_cache(maxsize=64)
-def _schema(text: bytes):
-    return fastavro.parse_schema(json.loads(text))
+def _schema(text: bytes) -> _Schema:
+    try:
+        # A reader has no use for defaults and logical types, and writers get defaults wrong.
+        values = json.loads(text, object_hook=lambda x: {k: x[k] for k in x if k not in _UNUSED})
+        parsed = fastavro.parse_schema(values)
+        least, own, each = _cost(parsed, {})
+    except BadAvro:
+        raise
+    except Exception as error:
+        raise BadAvro(f"the schema in the Avro header is not valid ({_why(error)})") from error
+    if least == 0 or own > OBJECTS:
+        raise BadAvro("the schema in the Avro header describes no alerts (empty or endless records)")
+    return _Schema(parsed, min(PACKET, int((OBJECTS - own) / max(each, 1))))
+
+
+_LEAST = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}
+
+
+def _cost(schema, known: dict, depth: int = 0) -> tuple[int, float, float]:
+    """What data of a parsed schema cost: the least bytes of one, and the bytes of Python objects made of it.
+
+    The objects made of n bytes take at most `own + each * n` bytes. A few bytes can be a large record, or
+    many small ones.
+
+    Parameters
+    ----------
+    known : costs of named types; None for those that we are in the middle of
+
+    Returns
+    -------
+    least, own, each
+    """
+    if depth > DEPTH:
+        raise BadAvro(f"the schema in the Avro header is nested deeper than {DEPTH} levels")
+    if isinstance(schema, list):
+        branches = [_cost(branch, known, depth + 1) for branch in schema]
+        least, own, each = (max(values) for values in zip(*branches))
+        return 1, own, each
+    if isinstance(schema, str):
+        if schema in _LEAST:
+            return _LEAST[schema], 64, 4
+        if known[schema] is None:
+            raise BadAvro("the schema in the Avro header is recursive, which alerts are not")
+        return known[schema]
+    kind = schema["type"]
+    if kind in ("array", "map"):
+        least, own, each = _cost(schema["items" if kind == "array" else "values"], known, depth + 1)
+        least, own = (least, own + 16) if kind == "array" else (least + 1, own + 256)
+        if least == 0:
+            raise BadAvro("the schema in the Avro header has an array of nothing")
+        return 1, 256, each + own / least
+    name = schema.get("name")
+    if kind in ("record", "error"):
+        known[name] = None
+        fields = [_cost(field["type"], known, depth + 1) for field in schema["fields"]]
+        own = 256 + sum(field[1] + 40 for field in fields)
+        result = sum(field[0] for field in fields), own, max((field[2] for field in fields), default=0)
+    elif kind == "enum":
+        result = 1, 64, 0
+    elif kind == "fixed":
+        result = schema["size"], 64 + schema["size"], 1
+    else:
+        return _cost(kind, known, depth + 1)
+    known[name] = result
+    return result
 
 
 def _why(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:200]
+    return printable(f"{type(error).__name__}: {error}")[:200]
 
 
 class _Member(tarfile.TarInfo):
@@ -160,23 +238,37 @@ class _Member(tarfile.TarInfo):
             archive.last_error = error
             raise
 
+    def _proc_member(self, archive):
+        if self.type in b"LKxgX" and self.size > _ARCHIVE_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        return super()._proc_member(archive)
+
 
 def _members(path: Path, report: ReadReport) -> Iterator[tuple[str, bytes]]:
     """Name and content of each Avro file of a tar archive, read from front to back."""
     name = "the beginning"
     try:
-        with tarfile.open(path, "r|*", tarinfo=_Member) as archive:
+        with path.open("rb") as file:
+            mode = "r|gz" if file.read(2) == b"\x1f\x8b" else "r|"
+        with tarfile.open(path, mode, tarinfo=_Member) as archive:
             for member in archive:
                 archive.members.clear()  # a night has 10^5 entries, and none is needed again
                 if member.isdir():
                     continue
-                name = member.name
-                if not member.isfile() or not name.endswith(".avro"):
+                name = printable(member.name)
+                if not member.isfile() or member.issparse() or not name.endswith(".avro"):
                     report.skip(path, "not an Avro file", item=name)
-                    continue
-                yield f"{path}:{name}", archive.extractfile(member).read()
-            if not isinstance(getattr(archive, "last_error", None), tarfile.EOFHeaderError):
+                elif member.size > PACKET:
+                    report.skip(path, f"larger than {PACKET:,} bytes", item=name)
+                else:
+                    yield f"{path}:{name}", archive.extractfile(member).read()
+                if member.size > 64 * PACKET:
+                    raise BadItem(f"member of {member.size:,} bytes")
+            last = getattr(archive, "last_error", None)
+            if isinstance(last, tarfile.EmptyHeaderError):
+                report.skip(path, f"archive is cut short after {name}, or lacks only its end mark")
+            elif not isinstance(last, tarfile.EOFHeaderError):
                 report.skip(path, f"archive is cut short or damaged, what follows {name} is lost")
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except Exception as error:
         reason = f"archive is cut short or damaged at {name}, the rest is lost ({_why(error)})"
         report.skip(path, reason, item=name)
