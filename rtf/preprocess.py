@@ -25,7 +25,7 @@ def main(config: DictConfig) -> None:
     if missing:
         print(f"{shard} has read {report.summary()}; {config.out} still waits for {named(missing)}")
         return
-    print(report.summary())
+    print(report.summary(), *report.first_items(), sep="\n")
     print(f"what was skipped and why: {config.out}/report.json")
     print(open_store(config.out).summary())
 
