@@ -277,6 +277,18 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: s
     return figure
 
 
+def draw_bars(axes, estimates: Sequence, names: Sequence[str], label: str | None = None) -> None:
+    """Horizontal bars with their intervals, the first on top, named at the side."""
+    y, values = np.arange(len(names)), [e.value for e in estimates]
+    axes.barh(y, values, height=0.62, color="#c9d6ea", edgecolor=COLOURS[0], linewidth=0.8, label=label)
+    axes.errorbar(values, y, xerr=whiskers(estimates), fmt="none", ecolor="0.2", elinewidth=1.3, capsize=3)
+    axes.set_yticks(y, names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    tidy(axes)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+
+
 def draw_band(axes, x: Sequence[float], estimates: Sequence, colour: str, marker: str, label: str) -> None:
     """A line of values with their intervals as a band about it."""
     axes.fill_between(

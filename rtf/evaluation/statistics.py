@@ -14,7 +14,7 @@ Reference: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import erf
@@ -26,15 +26,8 @@ LEVEL = 0.95  # probability that an interval should hold
 _CELLS = 2_000_000
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its interval; NaN where it does not exist.
-
-    Attributes
-    ----------
-    value : the statistic of the sample itself
-    low, high : ends of its interval
-    """
+class Estimate(NamedTuple):
+    """A number and the ends of its interval; NaN where it does not exist."""
 
     value: float
     low: float

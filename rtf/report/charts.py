@@ -8,30 +8,21 @@ Notable:
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from rtf.evaluation.record import MAJORITY
 from rtf.evaluation.tasks.early import draw_early
 from rtf.evaluation.tasks.map import draw_map, map_legend
-from rtf.figures import (
-    COLOURS,
-    MARKERS,
-    count_places,
-    grid_of,
-    legend,
-    literal,
-    rim_labels,
-    tidy,
-    whiskers,
-)  # fmt: skip
+from rtf.figures import COLOURS, MARKERS, draw_bars, grid_of, legend, literal, rim_labels, tidy, whiskers
 from rtf.report.compare import Configuration, DataSet, is_trained, labels, varying
 from rtf.report.published import HEADING, published, published_early, published_sizes, rebuilds_times
 from rtf.report.read import Run
-from rtf.report.scores import SCORES, measure
-from rtf.report.tables import CLASS_SCORES, MAPS, counts_of, early_score, evaluated, mapped, methods_of
+from rtf.report.scores import SCORES, measure, measure_all
+from rtf.report.settings import order
 
 _PUBLISHED = {"linestyle": (0, (4, 2.5)), "linewidth": 1.2, "markerfacecolor": "white", "markersize": 5.5}
 _PANELS = ("coarse_accuracy", "fine_accuracy", "coarse_balanced", "mag", "dt", "band")
@@ -39,13 +30,11 @@ _PANELS = ("coarse_accuracy", "fine_accuracy", "coarse_balanced", "mag", "dt", "
 COLOURED = 8
 #: Columns of maps that a page has room for.
 SHOWN = 5
-_CHANNELS = (
-    "loss", "reconstruction", "logflux", "logflux_err", "log1p_dt", "log1p_dt_prev", "band", "bottleneck",
-    "classification",
-)  # fmt: skip
-_TITLES = {
-    "loss": "loss (all terms)", "logflux": "magnitude (logflux)", "logflux_err": "its error (logflux_err)",
-    "log1p_dt": "time since first detection", "log1p_dt_prev": "time since previous one",
+_CHANNELS = {
+    "loss": "loss (all terms)", "reconstruction": "reconstruction", "logflux": "magnitude (logflux)",
+    "logflux_err": "its error (logflux_err)", "log1p_dt": "time since first detection",
+    "log1p_dt_prev": "time since previous one", "band": "band", "bottleneck": "bottleneck",
+    "classification": "classification",
 }  # fmt: skip
 
 
@@ -56,100 +45,43 @@ def size_figure(block: Sequence[Configuration], title: str, by: str = "latent_di
     ----------
     by : latent_dim, with the published curves where they hold, or bytes
     """
-    size = {
-        id(c): c.settings.get(by) if by == "latent_dim" else measure(SCORES[by], c).whole.value for c in block
-    }
+    in_floats = by == "latent_dim"
+    size = {id(c): c.settings.get(by) if in_floats else measure(SCORES[by], c).value for c in block}
     block = [c for c in block if size[id(c)] is not None and np.isfinite(size[id(c)])]
     sizes = sorted({size[id(c)] for c in block})
     panels = [n for n in _PANELS if any(measure(SCORES[n], c).n for c in block)]
     if len(sizes) < 2 or not panels:
         return None
     same = all(c.settings.get("modalities") == "photometry" and rebuilds_times(c.settings) for c in block)
-    curves = published_sizes() if same and by == "latent_dim" else {}
+    curves = published_sizes() if same and in_floats else {}
+    called = labels(block, [n for n in varying(block) if n != "latent_dim"] or ["bottleneck"])
+    lines: dict[str, list] = {}
+    for c in sorted(block, key=lambda c: size[id(c)]):
+        lines.setdefault(called(c), []).append(c)
     figure, axes_of = grid_of(len(panels), 4.2, 3.3)
     for axes, name in zip(axes_of, panels):
-        published_kinds = set()
-        for k, (line, members) in enumerate(_lines(block).items()):
-            members = [c for c in members if measure(SCORES[name], c).n]
-            members.sort(key=lambda c: size[id(c)])
-            drawn = [measure(SCORES[name], c).whole for c in members]
+        left = dict(curves.get(name, {}))
+        for k, (line, members) in enumerate(sorted(lines.items())):
+            found = [(size[id(c)], m) for c in members if (m := measure(SCORES[name], c)).n]
             style = {"color": COLOURS[k % 8], "marker": MARKERS[k % 8]}
             # side by side, on a logarithmic axis
-            x = np.array([size[id(c)] for c in members], float) * 1.025 ** (k - (len(_lines(block)) - 1) / 2)
+            x = np.array([s for s, _ in found], float) * 1.025 ** (k - (len(lines) - 1) / 2)
             axes.errorbar(
-                x, [e.value for e in drawn], yerr=whiskers(drawn), markersize=6, markeredgecolor="white",
-                markeredgewidth=0.6, linewidth=1.6, elinewidth=1.2, capsize=2.5, label=literal(line),
+                x, [m.value for _, m in found], yerr=whiskers([m for _, m in found]), markersize=6,
+                markeredgecolor="white", linewidth=1.6, elinewidth=1.2, capsize=2.5, label=literal(line),
                 zorder=3, **style,
             )  # fmt: skip
-            kind = members[0].settings.get("bottleneck") if members else None
-            known = {} if kind in published_kinds else curves.get(name, {}).get(kind, {})
-            published_kinds.add(kind)
-            if known:
+            kind = members[0].settings.get("bottleneck")
+            if found and (known := left.pop(kind, None)):
                 label = f"{kind}, {HEADING}"
                 axes.plot([*known], [*known.values()], label=label, zorder=1, **style, **_PUBLISHED)
         seen = sorted({*sizes, *(s for of in curves.get(name, {}).values() for s in of)})
-        _log_axis(
-            axes, seen, "floats in the latent vector (latent_dim)" if by == "latent_dim" else "bytes sent"
-        )
-        axes.set_ylabel(SCORES[name].heading)
+        _log_axis(axes, seen, "floats in the latent vector (latent_dim)" if in_floats else "bytes sent")
+        axes.set_ylabel(SCORES[name].kind.heading)
         tidy(axes)
     figure.suptitle(literal(title), fontsize=12)
     legend(figure, axes_of)
     return figure
-
-
-def bars_figure(rows: Sequence[Configuration], published_as: str, title: str) -> Figure | None:
-    """Scores by configuration, one panel a score, with the published figures as open diamonds."""
-    panels = [n for n in (*_PANELS[:4], "dt", "band") if any(measure(SCORES[n], c).n for c in rows)]
-    if not panels:
-        return None
-    called = labels(rows)
-    height = 0.34 * len(rows) + 1.5
-    figure, grid = grid_of(len(panels), 3.9, height, margin=0.5, sharey=True)
-    y = np.arange(len(rows))
-    for axes, name in zip(grid, panels):
-        found = [measure(SCORES[name], c) for c in rows]
-        values = [m.whole.value for m in found]
-        axes.barh(y, values, height=0.62, color="#c9d6ea", edgecolor=COLOURS[0], linewidth=0.8, zorder=2)
-        axes.errorbar(
-            values,
-            y,
-            xerr=whiskers([m.whole for m in found]),
-            fmt="none",
-            ecolor="0.2",
-            elinewidth=1.3,
-            capsize=3,
-            zorder=3,
-        )
-        beside = [published(published_as, c.settings).get(name, np.nan) for c in rows]
-        if np.isfinite(beside).any():
-            axes.plot(
-                beside, y, marker="D", linestyle="none", markerfacecolor="white", markersize=6.5, zorder=4,
-                markeredgecolor=COLOURS[3], label="published (other data)",
-            )  # fmt: skip
-        for k, value in enumerate(values):
-            shown = f" {value:.{SCORES[name].digits}f}" if np.isfinite(value) else " no value yet"
-            axes.text(0, k, shown, va="center", fontsize=8, color="0.3")
-        axes.set_xlim(left=0)
-        axes.set_title(SCORES[name].heading, fontsize=10.5)
-        tidy(axes)
-        axes.grid(visible=False, axis="y")
-        axes.tick_params(axis="y", length=0)
-    grid[0].set_yticks(y, [literal(called(c)) for c in rows])
-    grid[0].invert_yaxis()
-    legend(figure, grid)
-    figure.suptitle(literal(title), fontsize=12)
-    return figure
-
-
-def _lines(block: Sequence[Configuration]) -> dict[str, list[Configuration]]:
-    """Configurations that differ in size alone, by what they are otherwise."""
-    names = [n for n in varying(block) if n != "latent_dim"]
-    called = labels(block, names or ["bottleneck"])
-    found: dict[str, list] = {}
-    for c in sorted(block, key=lambda c: c.settings.get("latent_dim") or 0):
-        found.setdefault(called(c), []).append(c)
-    return found
 
 
 def _log_axis(axes, ticks: Sequence[float], name: str) -> None:
@@ -159,62 +91,87 @@ def _log_axis(axes, ticks: Sequence[float], name: str) -> None:
     for tick in sorted(ticks, reverse=True):
         if not kept or tick * room <= kept[-1]:
             kept.append(tick)
-    ticks = kept[::-1]
     axes.set_xscale("log")
-    axes.set_xticks(ticks, [f"{t:,.0f}" for t in ticks])
+    axes.set_xticks(kept, [f"{t:,.0f}" for t in kept])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(name)
 
 
+def bars_figure(rows: Sequence[Configuration], published_as: str, title: str) -> Figure | None:
+    """Scores by configuration, one panel a score, with the published figures as open diamonds."""
+    panels = [n for n in _PANELS if any(measure(SCORES[n], c).n for c in rows)]
+    if not panels:
+        return None
+    called = labels(rows)
+    figure, grid = grid_of(len(panels), 3.9, 0.34 * len(rows) + 1.5, margin=0.5, sharey=True)
+    for axes, name in zip(grid, panels):
+        found = [measure(SCORES[name], c) for c in rows]
+        draw_bars(axes, found, [literal(called(c)) for c in rows])
+        beside = [published(published_as, c.settings).get(name, np.nan) for c in rows]
+        if np.isfinite(beside).any():
+            axes.plot(
+                beside, range(len(rows)), marker="D", linestyle="none", markerfacecolor="white", zorder=4,
+                markeredgecolor=COLOURS[3], label="published (other data)",
+            )  # fmt: skip
+        for k, m in enumerate(found):
+            shown = f" {m.value:.{SCORES[name].kind.digits}f}" if m.n else " no value yet"
+            axes.text(0, k, shown, va="center", fontsize=8, color="0.3")
+        axes.set_xlim(left=0)
+        axes.set_title(SCORES[name].kind.heading, fontsize=10.5)
+    legend(figure, grid)
+    figure.suptitle(literal(title), fontsize=12)
+    return figure
+
+
 def early_figure(data: DataSet) -> Figure | None:
     """Accuracy and balanced accuracy by number of detections, coarse and fine; None where no run has it."""
-    chosen = evaluated(data)
-    steps = counts_of(chosen)
-    if len(steps) < 2:
+    lines, whose, called = {}, {}, labels(data.configurations)
+    for c in data.configurations:
+        for r, m in measure_all(c, "early"):
+            if r.group == "all" and r.method != MAJORITY:
+                name = f"{called(c)}, {r.method}"
+                lines.setdefault(name, []).append(replace(r, value=m.value, low=m.low, high=m.high))
+                whose[name] = c
+    if len(lines) > COLOURED:
+        lines = {name: found for name, found in lines.items() if found[0].method == "probe"}
+    left_out = f", {COLOURED} of {len(lines)} configurations" if len(lines) > COLOURED else ""
+    lines = dict(list(lines.items())[:COLOURED])
+    if len({r.shown for found in lines.values() for r in found}) < 2:
         return None
-    called = labels(chosen)
-    pairs = [(c, m) for c in chosen for m in methods_of(c)]
-    if len(pairs) > COLOURED:
-        pairs = [pair for pair in pairs if pair[1] == "probe"]
-    left_out = f", {COLOURED} of {len(pairs)} configurations" if len(pairs) > COLOURED else ""
-    pairs = pairs[:COLOURED]
-    beside = {n for c, _ in pairs for n in published_early(c.settings)}
-    steps = sorted({*steps, *beside}, key=lambda n: (n is None, n))
-
-    def line(c: Configuration, method: str, level: str, score: str) -> dict:
-        found = {n: measure(early_score(level, method, n, score), c).estimate for n in steps}
-        return {n: e for n, e in found.items() if e is not None}
-
-    names = {n: "all" if n is None else str(n) for n in steps}
+    beside = {}  # the published curve of a configuration, in the colour of its first line
+    for k, name in enumerate(lines):
+        if not any(whose[name] is c for c, *_ in beside.values()):
+            beside[k] = whose[name], published_early(whose[name].settings)
+    counts = {r.shown for found in lines.values() for r in found}.union(
+        *(known for _, known in beside.values())
+    )
+    steps = {n: "all" if n is None else str(n) for n in sorted(counts, key=lambda n: (n is None, n))}
     title = f"Classification from the first detections: {data.title}{left_out}"
-    figure, panels = draw_early({f"{called(c)}, {m}": partial(line, c, m) for c, m in pairs}, names, title)
-    at = dict(zip(steps, count_places(steps)))
-    for k, (c, _) in enumerate(pairs):
-        known = {} if k and pairs[k - 1][0] is c else published_early(c.settings)
-        for score, place in zip(CLASS_SCORES, range(2)):
-            if known:
-                panels["coarse", score].plot(
-                    [at[n] for n in known], [v[place] for v in known.values()], color=COLOURS[k],
-                    marker=MARKERS[k], zorder=1, label=literal(f"{called(c)}, {HEADING}"), **_PUBLISHED,
-                )  # fmt: skip
+    figure, panels, at = draw_early(lines, steps, title)
+    for k, (c, known) in beside.items():
+        for place, score in enumerate(("accuracy", "balanced accuracy") if known else ()):
+            panels["coarse", score].plot(
+                [at[n] for n in known], [v[place] for v in known.values()], color=COLOURS[k],
+                marker=MARKERS[k], zorder=1, label=literal(f"{called(c)}, {HEADING}"), **_PUBLISHED,
+            )  # fmt: skip
     legend(figure, panels.values())
     return figure
 
 
 def maps_figure(data: DataSet) -> Figure | None:
     """UMAP above t-SNE, a column a configuration (the first of its seeds), in the order of the settings."""
-    rows = mapped(data)
+    rows = [c for c in data.configurations if any("map" in run.results for run in c.trained)]
     if not rows:
         return None
+    rows.sort(key=lambda c: order(c.settings))
     drawn, called = rows[:SHOWN], labels(rows)
     figure, panels = grid_of(2 * len(drawn), 3.4, 3.8, len(drawn))
     for column, c in enumerate(drawn):
         arrays = next(run for run in c.trained if "map" in run.results).results["map"].arrays
         label = np.array(arrays["label"])
-        for axes, kind in zip((panels[column], panels[column + len(drawn)]), MAPS):
-            draw_map(
-                axes, np.array(arrays[f"places/{kind}"]), label, float(np.clip(5000 / len(label), 3, 30))
-            )
+        for axes, kind in zip((panels[column], panels[column + len(drawn)]), ("UMAP", "t-SNE")):
+            places = np.array(arrays[f"places/{kind}"])
+            draw_map(axes, places, label, float(np.clip(5000 / len(label), 3, 30)))
             axes.set_ylabel("" if column else kind, fontsize=11)
         name = called(c)
         panels[column].set_title(f"latent_dim {name}" if name.isdigit() else literal(name), fontsize=10)
@@ -228,73 +185,43 @@ def learning_figure(data: DataSet) -> Figure | None:
     """Validation losses of every run by epoch, one panel a channel; training losses dotted."""
     called = labels(data.configurations)
     runs = [(c, run) for c in data.configurations for run in c.runs if run.history]
-    if not runs:
+    channels = [n for n in _CHANNELS if any(any(_curve(run, f"val/{n}")[1]) for _, run in runs)]
+    if not channels:
         return None
-    channels = [n for n in _CHANNELS if any(_any(run, f"val/{n}") for _, run in runs)]
-    coloured = sorted(runs, key=lambda pair: _lowest(pair[1]))[:COLOURED]
-    coloured = [run for _, run in sorted(coloured, key=lambda pair: runs.index(pair))]
-    best = f"; in colour: the {COLOURED} lowest" if len(runs) > COLOURED else ""
+    lowest = sorted(runs, key=lambda pair: min(_curve(pair[1], "val/loss")[1], default=np.inf))[:COLOURED]
+    coloured = [id(run) for _, run in runs if any(run is other for _, other in lowest)]
     several = any(len(c.runs) > 1 for c in data.configurations)
     figure, grid = grid_of(len(channels), 4.1, 2.7, margin=1.1)
     for axes, channel in zip(grid, channels):
         for c, run in runs:
-            k = next((k for k, other in enumerate(coloured) if other is run), None)
-            style = {"color": "0.78", "linewidth": 0.8, "zorder": 1}
-            name = f"other runs ({len(runs) - len(coloured)})"
-            if k is not None:
-                seed = f", seed {run.config.get('seed')}" if several else ""
-                unfinished = "" if is_trained(run) else f" ({run.state})"
-                style = {"color": COLOURS[k], "linewidth": 1.6, "zorder": 3, "marker": MARKERS[k]}
-                style |= {"markersize": 5, "markevery": max(1, len(run.history) // 6)}
-                style |= {"markeredgecolor": "white", "markeredgewidth": 0.5}
-                name = called(c) + seed + unfinished
-            axes.plot(*_curve(run, f"val/{channel}"), label=literal(name), **style)
-            if k is not None:
-                x, y = _curve(run, f"train/{channel}")
-                axes.plot(x, y, color=COLOURS[k], linewidth=0.9, linestyle=":", alpha=0.8, zorder=2)
+            curve, name = _curve(run, f"val/{channel}"), f"other runs ({len(runs) - len(coloured)})"
+            if id(run) not in coloured:
+                axes.plot(*curve, label=name, color="0.78", linewidth=0.8, zorder=1)
+                continue
+            k = coloured.index(id(run))
+            seed = f", seed {run.config.get('seed')}" if several else ""
+            name = called(c) + seed + ("" if is_trained(run) else f" ({run.state})")
+            axes.plot(
+                *curve, label=literal(name), color=COLOURS[k], marker=MARKERS[k], linewidth=1.6, markersize=5,
+                markeredgecolor="white", markevery=max(1, len(run.history) // 6), zorder=3,
+            )  # fmt: skip
+            axes.plot(
+                *_curve(run, f"train/{channel}"), color=COLOURS[k], linewidth=0.9, linestyle=":", zorder=2
+            )
         tidy(axes)
-        axes.set_title(_TITLES.get(channel, channel), fontsize=10)
+        axes.set_title(_CHANNELS[channel], fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         _focus(axes, [_curve(run, f"val/{channel}")[1] for _, run in runs])
     rim_labels(grid, "epoch")
     legend(figure, grid)
+    best = f"; in colour: the {COLOURED} lowest" if len(runs) > COLOURED else ""
     figure.suptitle(literal(f"Validation losses (dotted: training): {data.title}{best}"), fontsize=12)
     return figure
-
-
-def best_run(data: DataSet) -> tuple[Run, str] | None:
-    """The run of lowest validation loss whose probe has a confusion matrix, and by what it was chosen.
-
-    Where the loss has other terms in some runs, the reconstruction alone is compared, which all of them have;
-    and where that is measured otherwise, the runs that measure it as most do.
-    """
-    pairs = [(c, run) for c in data.configurations for run in c.trained if "probe" in run.results]
-    measured = [tuple(c.settings.get(n) for n in ("loss", "decoder")) for c, _ in pairs]
-    if pairs:
-        usual = Counter(measured).most_common(1)[0][0]
-        pairs = [pair for pair, own in zip(pairs, measured) if own == usual]
-    terms = {tuple(c.settings.get(n) for n in ("cls_weight", "bottleneck")) for c, _ in pairs}
-    key = "val/loss" if len(terms) == 1 else "val/reconstruction"
-    found = [run for _, run in pairs if key in run.metrics]
-    if not found:
-        return None
-    how = "lowest validation loss" if key == "val/loss" else "lowest reconstruction loss in validation"
-    how += " of the evaluated runs" if len(set(measured)) == 1 else f" of the evaluated runs with {usual[0]}"
-    how += "" if len(set(measured)) == 1 else f" loss and decoder {usual[1]}"
-    return min(found, key=lambda run: run.metrics[key]), how
-
-
-def _any(run: Run, key: str) -> bool:
-    return any(epoch.get(key) for epoch in run.history)
 
 
 def _curve(run: Run, key: str) -> tuple[list[int], list[float]]:
     points = [(epoch["epoch"] + 1, epoch[key]) for epoch in run.history if epoch.get(key) is not None]
     return [x for x, _ in points], [y for _, y in points]
-
-
-def _lowest(run: Run) -> float:
-    return min((epoch["val/loss"] for epoch in run.history if "val/loss" in epoch), default=float("inf"))
 
 
 def _focus(axes, curves: Sequence[list[float]]) -> None:
@@ -304,3 +231,23 @@ def _focus(axes, curves: Sequence[list[float]]) -> None:
         low, high = min(late), float(np.quantile(late, 0.995))
         margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
         axes.set_ylim(low - margin, high + 2 * margin)
+
+
+def best_run(data: DataSet) -> tuple[Run, str] | None:
+    """The run whose confusion matrix is shown, and by what it was chosen: the reconstruction in validation.
+
+    The whole loss has other terms in some runs; the reconstruction all of them have. Where that is measured
+    in several ways, the runs that measure it as most do are compared.
+    """
+    pairs = [(c, run) for c in data.configurations for run in c.trained if "probe" in run.results]
+    pairs = [(c, run) for c, run in pairs if "val/reconstruction" in run.metrics]
+    if not pairs:
+        return None
+    measured = [tuple(c.settings.get(n) for n in ("loss", "decoder")) for c, _ in pairs]
+    (loss, decoder), n = Counter(measured).most_common(1)[0]
+    best = min(
+        (run for (_, run), own in zip(pairs, measured) if own == (loss, decoder)),
+        key=lambda run: run.metrics["val/reconstruction"],
+    )
+    among = f" with {loss} loss and decoder {decoder}" if n < len(pairs) else ""
+    return best, f"lowest reconstruction loss in validation of the evaluated runs{among}"

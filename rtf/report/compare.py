@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from rtf.report.read import Run
 from rtf.report.settings import MAIN, order, settings_of, show
@@ -42,21 +43,10 @@ class Configuration:
         return tuple(run for run in self.runs if is_trained(run))
 
 
-#: From a configuration to what it is called.
-Labels = Callable[[Configuration], str]
+class DataSet(NamedTuple):
+    """Configurations with the same test sources and number of epochs, in the order of their settings."""
 
-
-@dataclass(frozen=True)
-class DataSet:
-    """Configurations with the same test sources and number of epochs.
-
-    Attributes
-    ----------
-    title : store and epochs
-    configurations : in the order of their settings
-    """
-
-    title: str
+    title: str  # store and epochs
     configurations: tuple[Configuration, ...]
 
 
@@ -169,14 +159,12 @@ def blocks(
     return [p for p in parts.values() if len({value(c, lambda k: inside(k, needed)) for c in p}) > 1]
 
 
-def labels(configurations: Sequence[Configuration], names: Sequence[str] | None = None) -> Labels:
-    """Name each of these configurations in a few words.
+def labels(
+    configurations: Sequence[Configuration], names: Sequence[str] | None = None
+) -> Callable[[Configuration], str]:
+    """What each of these configurations is called, by the settings `names` (default: those that differ).
 
     The main settings by their values, others by name and value where they are not those of most.
-
-    Parameters
-    ----------
-    names : settings to go by (default: those that differ)
     """
     names = varying(configurations) if names is None else names
     usual = {}

@@ -6,15 +6,15 @@ Notable:
 - numbers.csv has every score of every configuration, one a line, for whoever wants to go on with numbers
 """
 
-import math
 import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -27,7 +27,7 @@ from rtf.report import charts, tables
 from rtf.report.compare import Configuration, DataSet, data_sets, labels, varying
 from rtf.report.published import HEADING, NOTE
 from rtf.report.read import Run
-from rtf.report.scores import HOW, SCORES, measure
+from rtf.report.scores import HOW, TRAINING, measure_all
 from rtf.report.settings import show
 
 MARK = "report.json"
@@ -37,25 +37,15 @@ _APART = (
 )
 
 
-@dataclass(frozen=True)
-class Report:
-    """What was written.
-
-    Attributes
-    ----------
-    out : the folder
-    summary : how many runs, and how far they are
-    main : the tables that compare, or, where nothing is to be compared, the table of everything; for a
-        terminal, without published figures
-    """
+class Report(NamedTuple):
+    """What was written: the folder, how far the runs are, and the tables that compare, for a terminal."""
 
     out: Path
     summary: str
     main: tuple[Table, ...]
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(NamedTuple):
     """Tables of a data set that compare, its other tables, and its figures with their captions."""
 
     main: dict[str, Table]
@@ -136,11 +126,7 @@ def refuse_other(out: str | os.PathLike) -> None:
 
 def content(data: DataSet, prefix: str = "") -> Content:
     """Everything there is to show of a data set; names of files begin with `prefix`."""
-    made = Content({}, tables.early_tables(data), {})
-    if (mapped := tables.maps_table(data)) is not None:
-        made.rest["maps"] = mapped
-    made.rest.update(tables.record_tables(data))
-    made.rest["cost"] = tables.cost_table(data)
+    made = Content({}, tables.record_tables(data) | {"cost": tables.cost_table(data)}, {})
     for comparison in tables.COMPARISONS:
         _compare(data, comparison, made)
     for name, what, figure in (
@@ -151,7 +137,7 @@ def content(data: DataSet, prefix: str = "") -> Content:
         if figure:
             made.figures[name] = f"{what}: {data.title}", figure
     _confusions(data, made)
-    return Content(*({prefix + k: v for k, v in d.items()} for d in (made.main, made.rest, made.figures)))
+    return Content(*({prefix + k: v for k, v in d.items()} for d in made))
 
 
 def _compare(data: DataSet, comparison: tables.Comparison, made: Content) -> None:
@@ -164,24 +150,18 @@ def _compare(data: DataSet, comparison: tables.Comparison, made: Content) -> Non
         made.main.update(tables.gains_tables(data, comparison))
     parts = comparison.parts(data)
     for k, part in enumerate(parts, 1):
-        name = comparison.name + (f"_{k}" if len(parts) > 1 else "")
-        where = _shared(data, part) if len(parts) > 1 else ""
-        title = f"{comparison.title}: {data.title}" + (f", {where}" if where else "")
+        name, title = comparison.name, f"{comparison.title}: {data.title}"
+        if len(parts) > 1:
+            name, title = f"{name}_{k}", f"{title}, {_shared(data, part)}"
         figures = {}
         if comparison.name == "bottlenecks":
-            for score in ("coarse_accuracy", "mag"):
-                if sizes := tables.size_table(data, part, score, where):
-                    made.main[f"{name}_{score}"] = sizes
-            figures = {
-                "by_size": charts.size_figure(part, title),
-                "by_bytes": charts.size_figure(part, title, "bytes"),
-            }
+            figures = {f"by_{x}": charts.size_figure(part, title, y)
+                       for x, y in (("size", "latent_dim"), ("bytes", "bytes"))}  # fmt: skip
         if not any(figures.values()):
             figures = {"bars": charts.bars_figure(part, comparison.name, title)}
         for kind, figure in figures.items():
             if figure:
-                caption = f"{title} ({kind.replace('_', ' ')})"
-                made.figures[f"{name}_{kind}"] = caption, figure
+                made.figures[f"{name}_{kind}"] = f"{title} ({kind.replace('_', ' ')})", figure
 
 
 def _confusions(data: DataSet, made: Content) -> None:
@@ -241,21 +221,20 @@ def _for_terminal(table: Table) -> Table:
 def numbers(data: Sequence[DataSet]) -> Table:
     """Every score of every configuration: what training measured, then every record of every task."""
     names = varying([c for d in data for c in d.configurations])
+    keys = ("level", "method", "group", "shown", "score")
     rows = []
     for d in data:
         for c in d.configurations:
-            settings = ["" if (v := c.settings.get(n)) is None else str(v) for n in names]
-            found = {("training", "", "", "", "", k): s for k, s in SCORES.items() if not s.task}
-            for task in sorted({t for run in c.trained for t in run.results}):
-                found |= {(task, *key): s for key, s in tables.recorded_scores(c, task).items()}
-            for key, score in found.items():
-                measured = measure(score, c)
-                if (e := measured.estimate) is not None:
-                    ends = ["" if math.isnan(x) else repr(x) for x in (e.value, e.low, e.high)]
-                    key = ["" if x is None else str(x) for x in key]
-                    rows.append((d.title, *settings, *key, *ends, str(measured.n)))
-    keys = ("task", "level", "method", "group", "shown", "score")
-    return Table("", ("data_set", *names, *keys, "value", "low", "high", "seeds"), rows)
+            settings = [_cell(c.settings.get(n)) for n in names]
+            for task in (TRAINING, *sorted({t for run in c.trained for t in run.results})):
+                for r, m in measure_all(c, task):
+                    key = [_cell(getattr(r, k)) for k in keys] if task != TRAINING else [*[""] * 4, r.score]
+                    rows.append((d.title, *settings, task, *key, *map(_cell, m)))
+    return Table("", ("data_set", *names, "task", *keys, "value", "low", "high", "seeds"), rows)
+
+
+def _cell(value) -> str:
+    return "" if value is None or value != value else str(value)
 
 
 def _take_place(folder: Path, out: Path) -> None:

@@ -10,14 +10,14 @@ Notable:
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t as student_t
 
-from rtf.evaluation.record import CONSTANTS, MAJORITY, Record, kind_of, pick
+from rtf.evaluation.record import CONSTANTS, MAJORITY, Record, ScoreKind, kind_of, pick
 from rtf.evaluation.statistics import LEVEL, Estimate, format_estimate
 from rtf.report.compare import Configuration
 from rtf.report.read import Run
@@ -27,70 +27,88 @@ HOW = (
     "with s the standard deviation over S seeds, t Student's quantile, b the root mean square of the seeds' "
     "bootstrap half-intervals over test sources. † one seed: the interval is that of the test sources alone."
 )
+#: The task whose records are what training measured.
+TRAINING = "training"
+_TRAINING = {
+    "mse": ScoreKind("MSE of channels, validation", 3), "bytes": ScoreKind("bytes", 0),
+    "minutes": ScoreKind("minutes", 1), "parameters": ScoreKind("parameters", 0),
+    "epochs": ScoreKind("epochs", 0), "best_epoch": ScoreKind("best epoch", 1),
+    "speed": ScoreKind("sources/s, median epoch", 0), "val_loss": ScoreKind("validation loss", 4),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Score:
-    """A measured quantity.
+    """Which record of a run a column shows; attributes as those of `Record`.
 
     Attributes
     ----------
-    heading : with its unit
-    get : its value in a run, None where there is none
-    digits : after the point
-    limits : what it can be
-    task : the evaluation it comes from; empty: training
-    baseline : the same of a trivial baseline, on the same test sources
+    name : heading, if it is not that of the score
+    trivial : method whose record, on the same test sources, is the baseline
     """
 
-    heading: str
-    get: Callable[[Run], Estimate | Record | None]
-    digits: int = 3
-    limits: tuple[float, float] = (-math.inf, math.inf)
-    task: str = ""
-    baseline: Callable[[Run], Estimate | Record | None] | None = None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A score of a configuration.
-
-    Attributes
-    ----------
-    estimate : over its seeds; None where no seed has it
-    n : seeds that have it
-    seeds : seeds whose training is finished
-    """
-
-    estimate: Estimate | None
-    n: int
-    seeds: int
+    task: str
+    score: str
+    level: str = ""
+    method: str = "model"
+    shown: int | None = None
+    name: str = ""
+    trivial: str = ""
 
     @property
-    def whole(self) -> Estimate:
-        """The estimate, of NaN where there is none."""
-        return self.estimate or Estimate(math.nan, math.nan, math.nan)
+    def kind(self) -> ScoreKind:
+        kind = _TRAINING.get(self.score) or kind_of(self.score)
+        return replace(kind, heading=self.name or kind.heading)
+
+    def get(self, run: Run) -> Record | None:
+        """The record of a run, None where it has none."""
+        keys = {k: getattr(self, k) for k in ("score", "level", "method", "shown")}
+        return pick(records_of(run, self.task), group="all", **keys)
+
+    def baseline(self, run: Run) -> Record | None:
+        """The record of the trivial baseline."""
+        return replace(self, method=self.trivial, shown=None).get(run) if self.trivial else None
 
 
-def recorded(task: str, score: str, heading: str = "", baseline: str = "", **keys) -> Score:
-    """The score that the records of a task with these attributes have; `baseline` is a trivial method."""
-    kind = kind_of(score)
+class Measured(NamedTuple):
+    """A score over the n seeds of a configuration that have it; NaN where none has."""
 
-    def get(run: Run, **keys) -> Record | None:
-        found = pick(run.results[task].records, score=score, **keys) if task in run.results else None
-        return None if found is None or math.isnan(found.value) else found
+    value: float
+    low: float
+    high: float
+    n: int
 
-    trivial = partial(get, **{**keys, "method": baseline, "shown": None}) if baseline else None
-    return Score(
-        heading or kind.heading, partial(get, **keys), kind.digits, kind.limits, task, trivial
-    )  # fmt: skip
+
+def records_of(run: Run, task: str) -> list[Record]:
+    """The records of a task, or of the training, that have a value."""
+    if task != TRAINING:
+        return [r for r in run.results[task].records if r.value == r.value] if task in run.results else []
+    # the error of the four normalised channels, where that was the loss
+    squared = [run.metrics.get(f"val/{c}") for c in ("log1p_dt", "log1p_dt_prev", "logflux", "logflux_err")]
+    squared = squared if run.config.get("loss") == "mse" else [None]
+    speed = [h["train/sources_per_second"] for h in run.history if "train/sources_per_second" in h]
+    found = {
+        "mse": None if None in squared else np.mean(squared), "bytes": run.metrics.get("fingerprint_bytes"),
+        **{k: run.metrics.get(k) for k in ("minutes", "parameters", "best_epoch")},
+        "epochs": len(run.history) or None, "speed": np.median(speed) if speed else None,
+        "val_loss": run.metrics.get("val/loss"),
+    }  # fmt: skip
+    return [Record(k, float(found[k])) for k in _TRAINING if found[k] is not None]
 
 
 def measure(score: Score, configuration: Configuration) -> Measured:
     """The score over the seeds of a configuration whose training is finished."""
-    trained = configuration.trained
-    found = [e for run in trained if (e := score.get(run)) is not None]
-    return Measured(combine(found, score.limits) if found else None, len(found), len(trained))
+    found = [r for run in configuration.trained if (r := score.get(run)) is not None]
+    return Measured(*combine(found, score.kind.limits), len(found))
+
+
+def measure_all(configuration: Configuration, task: str) -> list[tuple[Record, Measured]]:
+    """Every score that a configuration has of a task: a record that says which, and the score over seeds."""
+    by_key: dict[tuple, list[Record]] = {}
+    for run in configuration.trained:
+        for r in records_of(run, task):
+            by_key.setdefault((r.level, r.method, r.group, r.shown, r.score), []).append(r)
+    return [(f[0], Measured(*combine(f, kind_of(f[0].score).limits), len(f))) for f in by_key.values()]
 
 
 def combine(estimates: Sequence, limits: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
@@ -101,6 +119,8 @@ def combine(estimates: Sequence, limits: tuple[float, float] = (-np.inf, np.inf)
     estimates : one a seed, scored on the same test sources; an interval may be missing (NaN)
     limits : the interval is cut to these
     """
+    if not estimates:
+        return Estimate(math.nan, math.nan, math.nan)
     value, low, high = np.array([(e.value, e.low, e.high) for e in estimates], float).T
     if len(estimates) == 1:
         return Estimate(float(value[0]), float(low[0]), float(high[0]))
@@ -116,59 +136,17 @@ def _root_mean_square(half: np.ndarray) -> float:
     return float(np.sqrt(np.mean(half**2))) if len(half) else 0.0
 
 
-def text(measured: Measured, score: Score) -> str:
+def text(measured: Measured, digits: int, seeds: int) -> str:
     """`0.874 [0.861, 0.886]`, with how many of the seeds have it if not all do; whole numbers bare."""
-    e = measured.whole
-    shown = format_estimate(e if score.digits else replace(e, low=math.nan), score.digits)
-    if 0 < measured.n < measured.seeds:
-        shown += f" ({measured.n} of {measured.seeds} seeds)"
-    return shown
+    shown = format_estimate(measured if digits else measured._replace(low=math.nan), digits)
+    return shown + (f" ({measured.n} of {seeds} seeds)" if 0 < measured.n < seeds else "")
 
-
-def plain(value: float | None) -> Estimate | None:
-    """A number that has no interval."""
-    return None if value is None else Estimate(float(value), math.nan, math.nan)
-
-
-def _metric(name: str, heading: str, digits: int = 3) -> Score:
-    return Score(heading, lambda run: plain(run.metrics.get(name)), digits)
-
-
-def _mse(run: Run) -> Estimate | None:
-    """Mean squared error of the four normalised channels on the validation split, where that is the loss."""
-    channels = [run.metrics.get(f"val/{c}") for c in ("log1p_dt", "log1p_dt_prev", "logflux", "logflux_err")]
-    if run.config.get("loss") != "mse" or None in channels:
-        return None
-    return plain(float(np.mean(channels)))
-
-
-def _speed(run: Run) -> Estimate | None:
-    speeds = [h["train/sources_per_second"] for h in run.history if "train/sources_per_second" in h]
-    return plain(float(np.median(speeds))) if speeds else None
-
-
-def _probe(level: str, score: str) -> Score:
-    where = {"level": level, "method": "probe", "group": "all"}
-    return recorded("probe", score, f"{level} {score}", MAJORITY, **where)
-
-
-_PHYSICAL = {"level": "all", "method": "model", "baseline": CONSTANTS}
 
 #: Every score by the name that tables, figures and published figures know it by.
 SCORES: dict[str, Score] = {
-    "coarse_accuracy": _probe("coarse", "accuracy"),
-    "coarse_balanced": _probe("coarse", "balanced accuracy"),
-    "fine_accuracy": _probe("fine", "accuracy"),
-    "fine_balanced": _probe("fine", "balanced accuracy"),
-    "mag": recorded("physical", "mag", **_PHYSICAL),
-    "dt": recorded("physical", "dt", **_PHYSICAL),
-    "band": recorded("physical", "band", **_PHYSICAL),
-    "mse": Score("MSE of channels, validation", _mse, 3, (0.0, math.inf)),
-    "bytes": _metric("fingerprint_bytes", "bytes", 0),
-    "minutes": _metric("minutes", "minutes", 1),
-    "parameters": _metric("parameters", "parameters", 0),
-    "epochs": Score("epochs", lambda run: plain(len(run.history) or None), 0),
-    "best_epoch": _metric("best_epoch", "best epoch", 1),
-    "speed": Score("sources/s, median epoch", _speed, 0),
-    "val_loss": _metric("val/loss", "validation loss", 4),
-}  # fmt: skip
+    f"{level}_{short}": Score("probe", score, level, "probe", name=f"{level} {score}", trivial=MAJORITY)
+    for level in ("coarse", "fine")
+    for short, score in (("accuracy", "accuracy"), ("balanced", "balanced accuracy"))
+}
+SCORES |= {score: Score("physical", score, "all", trivial=CONSTANTS) for score in ("mag", "dt", "band")}
+SCORES |= {name: Score(TRAINING, name) for name in _TRAINING}

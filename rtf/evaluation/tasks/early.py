@@ -9,8 +9,7 @@ Notable:
   test sources really have N; the test sources of every row are thus the same, and rows compare in pairs
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -84,47 +83,41 @@ def early_figure(records: Sequence[Record]) -> Figure:
 
     Under each number: the share of test sources that have it.
     """
-
-    def line(method: str, level: str, score: str) -> dict:
-        own = select(records, level=level, score=score, method=method, group="all")
-        return {r.shown: r for r in own}
-
     have = select(records, score=HAVE, level="fine", method="probe")
     total = pick(records, score="accuracy", level="fine", method=MAJORITY).n
     steps = {r.shown: f"{shown_text(r)}\n{100 * r.value / total:.0f}%" for r in have}
-    methods = dict.fromkeys(r.method for r in records if r.method != MAJORITY)
+    lines = {m: select(records, method=m) for m in dict.fromkeys(r.method for r in records) if m != MAJORITY}
     title = "Classification from the first detections, test split, 95 % intervals"
-    figure, panels = draw_early({m: partial(line, m) for m in methods}, steps, title)
-    for axes in figure.axes[2:]:
-        axes.set_xlabel("detections used (below: test sources that have as many)")
+    figure, panels, _ = draw_early(lines, steps, title)
     for (level, score), axes in panels.items():
-        base = line(MAJORITY, level, score)[None].value
+        base = pick(records, level=level, score=score, method=MAJORITY, group="all").value
         axes.axhline(base, color="0.45", linestyle="--", linewidth=1.2, label=MAJORITY)
+        if axes.get_xlabel():
+            axes.set_xlabel("detections used (below: test sources that have as many)")
     legend(figure, panels.values())
     return figure
 
 
-def draw_early(lines: Mapping[str, Callable], steps: Mapping[int | None, str], title: str):
+def draw_early(lines: Mapping[str, Sequence[Record]], steps: Mapping[int | None, str], title: str):
     """Draw lines by number of detections, with 95 % bands; all detections stand right of the largest number.
 
     Parameters
     ----------
-    lines : label -> function of level and score that gives {number of detections: estimate}
+    lines : label -> records of all levels and scores
     steps : numbers of detections -> how they are called
 
     Returns
     -------
-    the figure, without a legend, and its axes by level and score
+    the figure, without a legend; its axes by level and score; the places of the numbers of detections
     """
     figure, grid = grid_of(4, 5.6, 3.7, 2, sharex=True, sharey="row")
     scores = ("balanced accuracy", "accuracy")
     panels = dict(zip([(level, score) for score in scores for level in LEVELS], grid))
     at = dict(zip(steps, count_places(list(steps))))
     for (level, score), axes in panels.items():
-        for k, (label, line) in enumerate(lines.items()):
-            found = line(level, score)
-            places = [at[n] for n in found]
-            draw_band(axes, places, [*found.values()], COLOURS[k], MARKERS[k], label)
+        for k, (label, records) in enumerate(lines.items()):
+            own = select(records, level=level, score=score, group="all")
+            draw_band(axes, [at[r.shown] for r in own], own, COLOURS[k], MARKERS[k], label)
         axes.set_ylabel(score if level == "coarse" else "")
         axes.set_title(f"{level} classes" if score == scores[0] else "", fontsize=11)
         tidy(axes)
@@ -132,4 +125,4 @@ def draw_early(lines: Mapping[str, Callable], steps: Mapping[int | None, str], t
         count_axis(axes, list(steps), list(steps.values()))
         axes.set_xlabel("detections used")
     figure.suptitle(literal(title), fontsize=12)
-    return figure, panels
+    return figure, panels, at
