@@ -10,37 +10,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-SCALINGS = ("standardise", "centre", "none")
-
 #: Cosines closer than this are equal: sums over the dimensions are rounded at about 1e-7 in float32.
 _TIE = 1e-6
 _BLOCK = 512
 
 
-def scaler(train: np.ndarray, scaling: str) -> Callable[[np.ndarray], np.ndarray]:
-    """The map from fingerprints to unit vectors whose product is the similarity.
+def scaler(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The map from fingerprints (N, F) to unit vectors (N, F) whose product is the similarity.
 
-    Parameters
-    ----------
-    train : (M, F) training fingerprints, for the statistics
-    scaling : "standardise", "centre" or "none"
-
-    Returns
-    -------
-    (N, F) fingerprints to (N, F) of length 1, or 0 where a fingerprint is the training mean itself
-
-    Raises
-    ------
-    ValueError : another scaling, or no training source to take statistics from
+    Fingerprints are standardised by the training ones (M, F) first; the training mean itself becomes 0.
     """
-    if scaling not in SCALINGS:
-        raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}, not {scaling!r}")
-    if scaling != "none" and not len(train):
-        raise ValueError(f"scaling={scaling} needs training fingerprints, and the train split is empty")
+    if not len(train):
+        raise ValueError("scaling needs training fingerprints, and the train split is empty")
     train = np.asarray(train, float)
-    mean = 0.0 if scaling == "none" else train.mean(0)
-    std = train.std(0) if scaling == "standardise" else 1.0
-    std = np.where(std > 0, std, 1.0)
+    mean, std = train.mean(0), np.where(train.std(0) > 0, train.std(0), 1.0)
 
     def apply(fingerprints: np.ndarray) -> np.ndarray:
         x = (np.asarray(fingerprints, float) - mean) / std

@@ -57,7 +57,7 @@ def test_real_alerts_with_cutouts_and_types(real_data):
     )
     first, second = made.arrays["sources"]
     pictures = [axes.images[0].get_array() for axes in made.figures["gallery.png"].axes if axes.images]
-    assert len(pictures) == 2 * 6 and all(np.ptp(np.ma.compressed(p)) > 0 for p in pictures)
+    assert len(pictures) == 2 * 3 and all(np.ptp(np.ma.compressed(p)) > 0 for p in pictures)
     assert (first["object_id"], first["type"]) == ("ZTF21acoshvy", "SN Ia")
     assert (second["type"], first["has_cutouts"], second["has_cutouts"]) == ("SN II", True, True)
 

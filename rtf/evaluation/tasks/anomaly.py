@@ -23,12 +23,11 @@ from rtf.encoding.fingerprinter import Fingerprints
 from rtf.evaluation import statistics
 from rtf.evaluation.record import CHANCE, Record, record, record_table, select
 from rtf.evaluation.run import Evaluated, Inputs
-from rtf.figures import COLOURS, MARKERS, legend, literal, tidy, whiskers
+from rtf.figures import COLOURS, MARKERS, grid_of, legend, literal, tidy, whiskers
 from rtf.store.store import Store, open_store
 
-#: Scores that need no model, one the negative of the other, and how they are drawn.
+#: Scores that need no model, one the negative of the other.
 TRIVIAL = ("few detections", "many detections")
-_TRIVIAL_STYLE = dict(zip(TRIVIAL, (("0.4", "<"), ("0.65", ">"))))
 BEST = "best possible"
 
 
@@ -55,20 +54,18 @@ def anomaly(
     if own := [path for path, other in zip(paths, others) if other.digest == given.store.digest]:
         raise ValueError(f"outliers: {own[0]} is the store of the inliers, and the model trained on it")
     train, test = given.split("train"), given.split("test")
-    trained = {FINE[c] for c in np.unique(train.label["fine"]) if c != UNKNOWN}
-    usual = np.array([c == UNKNOWN or FINE[c] in trained for c in test.label["fine"]], bool)
+    usual = (test.label["fine"] == UNKNOWN) | np.isin(test.label["fine"], train.label["fine"])
     if not usual.any():
         raise ValueError(f"{given.store.path} has no test source of a class it trains on: no inliers")
 
     scorers = fit_scorers(train.found.latent, neighbours=neighbours, trees=trees, seed=given.seed)
-    groups, scores = [], []
-    for path, other in zip(paths, others):
-        found = given.model.encode(other.detections(cutouts=given.model.needs_cutouts))
-        groups.append([FINE[c] if c != UNKNOWN else Path(path).stem for c in other.label])
-        scores.append(anomaly_scores(found, scorers))
-    group = np.concatenate(groups)
-    keep, notes = choose_classes(group, trained, classes)
+    found = [given.model.encode(o.detections(cutouts=given.model.needs_cutouts)) for o in others]
+    scores = [anomaly_scores(f, scorers) for f in found]
     outlier = {name: np.concatenate([s[name] for s in scores]) for name in scores[0]}
+    group = [FINE[c] if c != UNKNOWN else Path(p).stem for p, o in zip(paths, others) for c in o.label]
+    group = np.array(group)
+    trained = {FINE[c] for c in np.unique(train.label["fine"]) if c != UNKNOWN}
+    keep, notes = choose_classes(group, trained, classes)
     known = np.isin(np.concatenate([o.object_id for o in others]), list(given.trained))
     broken = ~np.all([np.isfinite(s) for s in outlier.values()], axis=0)
     for out, why in ((known, "the run was trained on them"), (broken, "fingerprints not finite")):
@@ -82,23 +79,21 @@ def anomaly(
     records = anomaly_records(inlier, outlier, group[keep], top, given.resamples)
     if not usual.all():
         notes.append(f"Left out, inliers of a class not in the train split: {(~usual).sum():,}.")
-    notes += differences(given.model, given.store, others)
     how = [
         f"{' and '.join(TRIVIAL)}: without a model, the baseline; whichever suits the class.",
         f"{usual.sum():,} inliers. Isolation forest and distance to neighbour {neighbours} are fitted on "
         "training fingerprints alone.",
         given.how.replace("the test sources", "inliers and outliers"),
         *notes,
-    ]  # fmt: skip
+        *differences(given.model, given.store, others),
+    ]
     titles = {"ROC-AUC": "Anomaly detection, ROC-AUC (chance 0.5)",
               "purity": f"Outliers among the {top} strangest sources"}  # fmt: skip
-    tables = [
-        record_table(
-            title, own := select(records, score=score), {"outliers": "group"},
-            {r.method: {"method": r.method} for r in own}, how, "number",
-        )
-        for score, title in titles.items()
-    ]  # fmt: skip
+    tables = []
+    for score, title in titles.items():
+        own = select(records, score=score)
+        columns = {r.method: {"method": r.method} for r in own}
+        tables.append(record_table(title, own, {"outliers": "group"}, columns, how, "number"))
     return Evaluated(records, tables, {"anomaly.png": anomaly_figure(records, inlier, outlier)})
 
 
@@ -235,33 +230,28 @@ def anomaly_figure(records: Sequence[Record], inlier: Mapping, outlier: Mapping)
     """ROC-AUC of each group and score with 95 % intervals, and ROC curves of all outliers together."""
     auc = select(records, score="ROC-AUC")
     groups = list({r.group: r.n for r in auc}.items())
-    figure = Figure(figsize=(12, max(4.8, 1.6 + 0.72 * len(groups))), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
+    figure, (left, right) = grid_of(2, 6, max(3.9, 0.7 + 0.72 * len(groups)))
     y = np.arange(len(groups))[::-1]
     for k, name in enumerate(inlier):
-        colour, marker = _TRIVIAL_STYLE.get(name) or (COLOURS[(3, 0, 1, 2)[k % 4]], MARKERS[k % 4])
+        grey = TRIVIAL.index(name) if name in TRIVIAL else None
+        colour = COLOURS[k] if grey is None else ("0.4", "0.65")[grey]
         own = select(auc, method=name)
-        shift = 0.14 * (len(inlier) / 2 - 0.5 - k)
         left.errorbar(
-            [r.value for r in own], y + shift, xerr=whiskers(own), fmt=marker, color=colour, markersize=6,
-            elinewidth=1.4, label=name,
+            [r.value for r in own], y + 0.14 * (len(inlier) / 2 - 0.5 - k), xerr=whiskers(own), color=colour,
+            fmt=MARKERS[k], markersize=6, elinewidth=1.4, label=name,
         )  # fmt: skip
-        dash = "--" if name in TRIVIAL else "-"
+        dash = "-" if grey is None else "--"
         right.plot(*roc_curve(inlier[name], outlier[name]), color=colour, linewidth=1.6, linestyle=dash)
     left.axvline(0.5, color="0.45", linestyle=":", linewidth=1.3)
     left.set_yticks(y, [literal(f"{name} ({n:,})") for name, n in groups])
-    for edge in y[:-1] - 0.5:
-        left.axhline(edge, color="0.9", linewidth=0.8)
-    left.set_ylim(-0.5, len(groups) - 0.5)
-    left.set_xlabel("ROC-AUC, 95 % intervals")
+    left.hlines(y[:-1] - 0.5, *left.get_xlim(), color="0.9", linewidth=0.8)
+    left.set(ylim=(-0.5, len(groups) - 0.5), xlabel="ROC-AUC, 95 % intervals")
     n_inliers = len(next(iter(inlier.values())))
     left.set_title(f"class of outlier (sources) against {n_inliers:,} inliers", fontsize=11)
     right.plot([0, 1], [0, 1], color="0.45", linestyle=":", linewidth=1.3)
-    right.set_xlabel("share of inliers above the threshold")
-    right.set_ylabel("share of outliers above the threshold")
+    right.set(xlabel="share of inliers above the threshold", ylabel="share of outliers above the threshold")
     right.set_title(f"all {groups[0][1]:,} outliers together", fontsize=11)
-    right.set_aspect("equal")
-    right.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    right.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     tidy(left, right)
     legend(figure, (left,))
     return figure

@@ -22,7 +22,7 @@ from rtf.evaluation import statistics
 from rtf.evaluation.classification import fit_probe, probe_probabilities
 from rtf.evaluation.record import Record, distinct, record, record_table
 from rtf.evaluation.run import Evaluated, Inputs
-from rtf.figures import tidy, whiskers
+from rtf.figures import COLOURS, grid_of, rim_labels, tidy, whiskers
 from rtf.models.calibration import fit_temperature
 
 #: Beside every score: the class shares of the training split, given to every source.
@@ -43,33 +43,30 @@ def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
     ----------
     n_bins : of equal width, for the calibration error and the reliability diagram
     """
-    split = {name: given.split(name) for name in ("train", "val", "test")}
-    label = {name: of.label["fine"] for name, of in split.items()}
-    raw, temperature = {}, {}
-    if (calibrated := split["test"].found.probability) is not None:
-        raw["head"] = at_temperature(calibrated, 1 / given.model.temperature)
-        temperature["head"] = given.model.temperature
-    fitted = fit_probe(split["train"].found.latent, label["train"])
-    of_val, raw["probe"] = (
-        probe_probabilities(fitted, split[name].found.latent, len(FINE)) for name in ("val", "test")
-    )
-    temperature["probe"] = temperature_of(of_val, label["val"])
-    known = label["test"] != UNKNOWN
+    train, val, test = (given.split(name) for name in ("train", "val", "test"))
+    known = test.label["fine"] != UNKNOWN
     if not known.any():
         raise ValueError("calibration needs labelled sources in the test split")
-    own = label["test"][known]
-    shares = np.bincount(label["train"][label["train"] != UNKNOWN], minlength=len(FINE))
-    shares = np.tile(shares / shares.sum(), (len(own), 1))
+    label, learn = test.label["fine"][known], train.label["fine"]
+    raw = {}  # probabilities before, and temperature, by method
+    if (calibrated := test.found.probability) is not None:
+        temperature = given.model.temperature
+        raw["head"] = at_temperature(calibrated[known], 1 / temperature), temperature
+    fitted = fit_probe(train.found.latent, learn)
+    of_val, of_test = (probe_probabilities(fitted, x.found.latent, len(FINE)) for x in (val, test))
+    raw["probe"] = of_test[known], temperature_of(of_val, val.label["fine"])
+    shares = np.bincount(learn[learn != UNKNOWN], minlength=len(FINE))
+    shares = np.tile(shares / shares.sum(), (len(label), 1))
 
     records, panels, notes = [], {}, []
-    for method, probability in raw.items():
+    for method, (probability, temperature) in raw.items():
         records += calibration_records(
-            probability[known], own, shares, temperature[method], method, n_bins, given.resamples
+            probability, label, shares, temperature, method, n_bins, given.resamples
         )
-        for when, t in (("before", 1.0), ("after", temperature[method])):
-            found = reliability(at_temperature(probability[known], t), own, n_bins, given.resamples)
+        for when, t in (("before", 1.0), ("after", temperature)):
+            found = reliability(at_temperature(probability, t), label, n_bins, given.resamples)
             panels[f"{method}, {when}: temperature {t:.2f}"] = found
-        if untrained := int((probability[known][np.arange(len(own)), own] == 0).sum()):
+        if untrained := int((probability[np.arange(len(label)), label] == 0).sum()):
             notes.append(f"{method}: {untrained:,} test sources are of classes it never saw: probability 0.")
     if not known.all():
         notes.append(f"Left out, no label: {(~known).sum():,} test sources.")
@@ -81,12 +78,9 @@ def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
     scores = ("ECE", "change of ECE", "ECE by chance", "NLL", "change of NLL", "accuracy")
     columns = {"T": {"score": "temperature"}} | {score: {"score": score} for score in scores}
     records = sorted(distinct(records), key=lambda r: r.method == SHARES)
-    table = record_table(
-        "Calibration, test split", records, {"probabilities": "method", "temperature": "level"}, columns,
-        [how, *notes],
-    )  # fmt: skip
-    figures = {"reliability.png": reliability_figure(panels)}
-    return Evaluated(records, [table], figures)
+    rows = {"probabilities": "method", "temperature": "level"}
+    table = record_table("Calibration, test split", records, rows, columns, [how, *notes])
+    return Evaluated(records, [table], {"reliability.png": reliability_figure(panels)})
 
 
 def calibration_records(
@@ -118,17 +112,14 @@ def calibration_records(
         if level:
             records.append(record("temperature", temperature if level == "after" else 1.0, **keys))
             records.append(record("ECE by chance", error_by_chance(scored[level], n_bins), **keys))
-    return records + [
-        record(f"change of {score}", e, level="after", method=method, n=len(label))
-        for score, e in zip(_SCORES[:2], found[9:])
-    ]
+    keys = {"level": "after", "method": method, "n": len(label)}
+    return records + [record(f"change of {score}", e, **keys) for score, e in zip(_SCORES, found[9:])]
 
 
 def at_temperature(probability: np.ndarray, temperature: float) -> np.ndarray:
     """The probabilities (N, C) float64 that the same logits give at a temperature: p ** (1 / T), normalised.
 
-    softmax(logit / T) needs only log-probabilities, which are logits up to a constant a source. With
-    `temperature=1 / T` it undoes a calibration by T.
+    Log-probabilities are logits up to a constant a source. `temperature=1 / T` undoes a calibration by T.
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"a temperature is positive and finite, not {temperature}")
@@ -145,8 +136,7 @@ def temperature_of(probability: np.ndarray, label: np.ndarray) -> float:
     a label, or whose class has probability 0 at every temperature, say nothing about it and are left out.
     """
     probability = np.asarray(probability, float)
-    known = label != UNKNOWN
-    known &= probability[np.arange(len(label)), np.where(known, label, 0)] > 0
+    known = (label != UNKNOWN) & (probability[np.arange(len(label)), label] > 0)
     if not known.any():
         raise ValueError("validation split: no labelled source of a trained class to fit a temperature on")
     with np.errstate(divide="ignore"):
@@ -156,7 +146,7 @@ def temperature_of(probability: np.ndarray, label: np.ndarray) -> float:
 def expected_calibration_error(
     probability: np.ndarray, label: np.ndarray, n_bins: int, counts: np.ndarray
 ) -> np.ndarray:
-    """Mean over sources of |accuracy - confidence| of the bin their confidence falls in.
+    """Mean over sources of |accuracy - confidence| of the bin their confidence falls in, (B,).
 
     ECE = sum_b N_b / N |accuracy_b - confidence_b| over `n_bins` bins ((b - 1) / n_bins, b / n_bins] of the
     largest probability (Guo et al. 2017, equation 5).
@@ -166,22 +156,15 @@ def expected_calibration_error(
     probability : (N, C), rows sum to 1
     label : (N,) int, the right column; all known
     counts : (B, N) how often each source was drawn
-
-    Returns
-    -------
-    (B,)
     """
-    confidence, right, bins = _top(probability, label, n_bins)
-    gap = np.zeros((len(label), n_bins))
-    gap[np.arange(len(label)), bins] = right - confidence
+    confidence, right, member = _binned(probability, label, n_bins)
     counts = np.asarray(counts, float)
-    return np.abs(counts @ gap).sum(1) / counts.sum(1)
+    return np.abs(counts @ (member * (right - confidence)[:, None])).sum(1) / counts.sum(1)
 
 
 def negative_log_likelihood(probability: np.ndarray, label: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Mean of -ln(probability of the right class) [nat]; arguments and result as above."""
     right = -np.log(np.maximum(probability[np.arange(len(label)), label], _SMALLEST))
-    counts = np.asarray(counts, float)
     return counts @ right / counts.sum(1)
 
 
@@ -191,8 +174,8 @@ def error_by_chance(probability: np.ndarray, n_bins: int) -> float:
     The gap of a bin is then normal with variance sum p (1 - p), and the mean of a half-normal is
     sqrt(2 / pi) of its sigma.
     """
-    confidence = probability.max(1)
-    variance = np.bincount(_bin(confidence, n_bins), confidence * (1 - confidence), n_bins)
+    confidence, _, member = _binned(probability, probability.argmax(1), n_bins)
+    variance = (confidence * (1 - confidence)) @ member
     return float(np.sqrt(2 / np.pi) * np.sqrt(variance).sum() / len(confidence))
 
 
@@ -200,11 +183,9 @@ def reliability(
     probability: np.ndarray, label: np.ndarray, n_bins: int, resamples: Mapping
 ) -> list[tuple[int, float, statistics.Estimate]]:
     """Of each bin: number of sources, mean confidence, share predicted right; NaN in an empty bin."""
-    confidence, right, bins = _top(probability, label, n_bins)
-    member = (bins[:, None] == np.arange(n_bins)).astype(float)
+    confidence, right, member = _binned(probability, label, n_bins)
 
     def share_right(counts):
-        counts = counts.astype(float)
         with np.errstate(invalid="ignore"):
             return counts @ (member * right[:, None]) / (counts @ member)
 
@@ -215,54 +196,35 @@ def reliability(
     return list(zip(count.astype(int).tolist(), mean.tolist(), accuracy))
 
 
-def reliability_figure(panels: Mapping[str, Sequence], n_columns: int = 2) -> Figure:
-    """Draw results of `reliability`, one panel each with the number of sources in each bin below it."""
-    n_columns = min(n_columns, len(panels))
-    n_rows = -(-len(panels) // n_columns)
-    figure = Figure(figsize=(4.6 * n_columns + 0.4, 6.0 * n_rows + 0.4), layout="constrained")
-    grid = figure.add_gridspec(2 * n_rows, n_columns, height_ratios=[3.2, 1] * n_rows)
-    for k, (name, found) in enumerate(panels.items()):
-        row, column = divmod(k, n_columns)
-        upper = figure.add_subplot(grid[2 * row, column])
-        lower = figure.add_subplot(grid[2 * row + 1, column], sharex=upper)
-        _diagram(upper, lower, found)
-        upper.set_title(name, fontsize=10)
-        if column == 0:
-            upper.set_ylabel("share predicted right")
-            lower.set_ylabel("sources")
-        lower.set_xlabel("probability of the predicted class")
+def reliability_figure(panels: Mapping[str, Sequence]) -> Figure:
+    """Draw results of `reliability`, one panel each, over the share of sources in each bin."""
+    figure, grid = grid_of(len(panels), 4.8, 4.4, 2, 0.4)
+    for axes, (name, found) in zip(grid, panels.items()):
+        count = np.array([n for n, *_ in found])
+        width, share = 1 / len(found), count / count.sum()
+        left = width * np.arange(len(found))
+        axes.bar(left, share, width, align="edge", color="0.88", edgecolor="white", zorder=0)
+        for x, y, n in zip(left, share, count):
+            axes.text(x + width / 2, y, f"{n:,}" if n else "", ha="center", fontsize=6.5, color="0.4")
+        axes.plot([0, 1], [0, 1], color="0.55", linewidth=1, linestyle="--", zorder=1)
+        filled = [(x, e) for n, x, e in found if n]
+        x, value = [x for x, _ in filled], [e.value for _, e in filled]
+        error = whiskers([e for _, e in filled])
+        # resamples of a bin of one source do not vary: an interval of no width says nothing there
+        error[:, count[count > 0] < 2] = np.nan
+        axes.vlines(x, value, x, color=COLOURS[1], linewidth=5, alpha=0.35, zorder=2)
+        axes.errorbar(x, value, error, fmt="o", color=COLOURS[0], capsize=2, markersize=5, zorder=3)
+        axes.set(xlim=(0, 1.01), ylim=(-0.02, 1.02))
+        axes.set_title(name, fontsize=10)
+        tidy(axes)
+    rim_labels(grid, "probability of the predicted class", "share predicted right (bars: of sources)")
     figure.suptitle("Reliability of the class probabilities, test split", fontsize=13)
     return figure
 
 
-def _diagram(upper, lower, found: Sequence) -> None:
-    filled = [(n, x, e) for n, x, e in found if n]
-    confidence, value = [x for _, x, _ in filled], [e.value for *_, e in filled]
-    upper.plot([0, 1], [0, 1], color="0.55", linewidth=1, linestyle="--", zorder=1)
-    upper.vlines(confidence, value, confidence, color="#d95f02", linewidth=5, alpha=0.35, zorder=2)
-    error = whiskers([e for *_, e in filled])
-    # resamples of a bin of one source do not vary: an interval of no width says nothing there
-    error[:, [n < 2 for n, *_ in filled]] = np.nan
-    upper.errorbar(
-        confidence, value, error, fmt="o", color="#1f4e79", elinewidth=1.1, capsize=2, markersize=5, zorder=3
-    )
-    upper.set(xlim=(0, 1.01), ylim=(-0.02, 1.02))
-    upper.tick_params(labelbottom=False)
-    count, width = [n for n, *_ in found], 1 / len(found)
-    left = width * np.arange(len(found))
-    lower.bar(left, count, width, align="edge", color="#8fb3d1", edgecolor="white")
-    lower.set_ylim(0, 1.3 * max(count))
-    for x, n in zip(left, count):
-        if n:
-            lower.text(x + width / 2, n, f"{n:,}", ha="center", va="bottom", fontsize=6.5, color="0.3")
-    tidy(upper, lower)
-
-
-def _top(probability, label, n_bins: int):
-    prediction = probability.argmax(1)
-    confidence = probability[np.arange(len(label)), prediction]
-    return confidence, (prediction == label).astype(float), _bin(confidence, n_bins)
-
-
-def _bin(confidence: np.ndarray, n_bins: int) -> np.ndarray:
-    return np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+def _binned(probability: np.ndarray, label: np.ndarray, n_bins: int):
+    """Largest probability (N,), whether it is that of the right class, and (N, n_bins) its bin as 0 and 1."""
+    predicted = probability.argmax(1)
+    confidence = probability[np.arange(len(label)), predicted]
+    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    return confidence, (predicted == label).astype(float), (bins[:, None] == np.arange(n_bins)).astype(float)

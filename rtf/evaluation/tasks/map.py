@@ -64,7 +64,7 @@ def maps(
         raise ValueError(f"a map needs at least {FEWEST} test sources; {given.store.path} has {n}")
     rng = np.random.default_rng(given.seed)
     chosen = np.sort(rng.choice(n, max_sources, replace=False)) if n > max_sources else np.arange(n)
-    fingerprints = scaler(given.split("train").found.latent, "standardise")(test.found.latent[chosen])
+    fingerprints = scaler(given.split("train").found.latent)(test.found.latent[chosen])
     label = test.label["fine"][chosen]
     places, how = embed(
         fingerprints, n_neighbors=n_neighbors, min_dist=min_dist, perplexity=perplexity, seed=given.seed

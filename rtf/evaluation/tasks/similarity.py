@@ -19,28 +19,22 @@ from rtf.evaluation.record import CHANCE, Record, record, record_table, select
 from rtf.evaluation.run import LEVELS, Evaluated, Inputs
 from rtf.evaluation.search import precision_at, recall_at, scaler, self_ranks
 from rtf.evaluation.statistics import bootstrap
-from rtf.figures import count_axis, legend, tidy, whiskers
+from rtf.figures import COLOURS, MARKERS, count_axis, draw_band, draw_bars, grid_of, legend, tidy
 
 BEST = "best possible"
 _FOUND = (1, 10)
-_SCALED = {
-    "standardise": "standardised with the mean and deviation of the train split",
-    "centre": "less the mean of the train split",
-    "none": "as they are",
-}
 
 
-def similarity(given: Inputs, *, counts: Sequence[int | str], scaling: str, k: int) -> Evaluated:
+def similarity(given: Inputs, *, counts: Sequence[int | str], k: int) -> Evaluated:
     """Score precision at k by class, and recall of a source by itself at few detections.
 
     Parameters
     ----------
     counts : numbers of detections a source is searched by
-    scaling : of fingerprints before the cosine, see `scaler`
     k : neighbours whose class is compared
     """
     test = given.split("test")
-    scale = scaler(given.split("train").found.latent, scaling)
+    scale = scaler(given.split("train").found.latent)
     index = scale(test.found.latent)
     records = []
     for n in checked_counts(counts):
@@ -50,7 +44,7 @@ def similarity(given: Inputs, *, counts: Sequence[int | str], scaling: str, k: i
             records += self_recall(query, asking, index, n, given.resamples)
     for level, names in LEVELS.items():
         records += class_precision(index, test.label[level], names, level, k, given.resamples)
-    return Evaluated(records, similarity_tables(given, records, len(index), scaling, k),
+    return Evaluated(records, similarity_tables(given, records, len(index), k),
                      {"similarity.png": similarity_figure(records, len(index), k)})  # fmt: skip
 
 
@@ -103,9 +97,12 @@ def class_precision(
     ]
 
 
-def similarity_tables(given: Inputs, records: list[Record], n: int, scaling: str, k: int) -> list:
+def similarity_tables(given: Inputs, records: list[Record], n: int, k: int) -> list:
     """Self-retrieval by number of detections, and precision by class."""
-    how = [f"Cosine of fingerprints {_SCALED[scaling]}; equal cosines in random order.", given.how]
+    how = [
+        "Cosine of fingerprints standardised by the train split; ties in random order.",
+        given.how,
+    ]
     columns = {
         f"{method} at {j}".replace("model", "recall"): {"score": f"recall at {j}", "method": method}
         for j in _FOUND for method in ("model", CHANCE)
@@ -118,33 +115,26 @@ def similarity_tables(given: Inputs, records: list[Record], n: int, scaling: str
         "Finding itself again", select(records, level="self-retrieval"), {"detections": "shown"},
         columns | {"median rank": {"score": "median rank"}}, [note, *how], "sources asking",
     )]  # fmt: skip
+    note = (
+        f"Share of the {k} most similar other test sources that are of the same class; best possible: less "
+        f"than 1 where a class has not {k} others."
+    )
+    columns = {m: {"method": m} for m in ("model", CHANCE, BEST)}
     for level in LEVELS:
-        notes = [
-            f"Share of the {k} most similar other test sources that are of the same class; best possible: "
-            f"less than 1 where a class has not {k} others.",
-            *how,
-        ]
-        if unknown := int((given.split("test").label[level] == UNKNOWN).sum()):
-            notes.insert(1, f"Left out, no label: {unknown:,} test sources.")
-        columns = {m: {"method": m} for m in ("model", CHANCE, BEST)}
+        unknown = int((given.split("test").label[level] == UNKNOWN).sum())
+        notes = [note, *([f"Left out, no label: {unknown:,} test sources."] if unknown else []), *how]
         own = select(records, level=level)
-        tables.append(
-            record_table(f"Precision at {k}, {level} classes", own, {"class": "group"}, columns, notes)
-        )
+        title = f"Precision at {k}, {level} classes"
+        tables.append(record_table(title, own, {"class": "group"}, columns, notes))
     return tables
 
 
 def similarity_figure(records: Sequence[Record], n: int, k: int) -> Figure:
     """Recall against the number of detections, and precision by fine class, with 95 % intervals."""
-    figure = Figure(figsize=(11.5, 5.2), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
-    for j, colour, marker in ((1, "#1f4e9c", "o"), (10, "#d9822b", "s")):
+    figure, (left, right) = grid_of(2, 5.7, 4.7, 2, 0.5)
+    for j, colour, marker in zip(_FOUND, COLOURS, MARKERS):
         line = select(records, score=f"recall at {j}", method="model")
-        left.errorbar(
-            [r.shown for r in line], [r.value for r in line], whiskers(line), color=colour, marker=marker,
-            markersize=6, markeredgecolor="white", linewidth=1.8, elinewidth=1.2, capsize=3,
-            label=f"recall at {j}",
-        )  # fmt: skip
+        draw_band(left, [r.shown for r in line], line, colour, marker, f"recall at {j}")
         left.axhline(min(j / n, 1), color=colour, linestyle=":", linewidth=1.4, label=f"chance at {j}")
     if line:
         count_axis(left, [r.shown for r in line], [f"{r.shown}\n({r.n:,})" for r in line])
@@ -152,19 +142,17 @@ def similarity_figure(records: Sequence[Record], n: int, k: int) -> Figure:
     left.set_xlabel("detections a source is searched by (sources asking)")
     left.set_ylabel("share of sources that find themselves")
     left.set_title(f"a source finds itself among {n:,}", fontsize=11)
+    tidy(left)
     fine = select(records, level="fine", method="model")
-    y = np.arange(len(fine))[::-1]
-    value = [r.value for r in fine]
-    right.barh(y, value, color="#9db8dd", height=0.66, label=f"precision at {k}")
-    right.errorbar(value, y, xerr=whiskers(fine), fmt="none", ecolor="#1f4e9c", capsize=3)
-    for method, colour in ((CHANCE, "#b2182b"), (BEST, "0.35")):
+    draw_bars(right, fine, [f"{r.group} ({r.n:,})" for r in fine], f"precision at {k}")
+    for method, colour in ((CHANCE, COLOURS[3]), (BEST, "0.35")):
         place = [r.value for r in select(records, level="fine", method=method)]
-        right.plot(place, y, "|", color=colour, markersize=15, markeredgewidth=2, label=method)
-    right.set_yticks(y, [f"{r.group} ({r.n:,})" for r in fine])
+        right.plot(
+            place, range(len(place)), "|", color=colour, markersize=15, markeredgewidth=2, label=method
+        )
     right.set_xlim(0, 1.02)
     right.set_xlabel(f"share of the {k} nearest of the same class")
     right.set_title("neighbours by class (test sources)", fontsize=11)
-    tidy(left, right)
     legend(figure, (left, right))
     figure.suptitle("Search by cosine among fingerprints of the test split, 95 % intervals", fontsize=13)
     return figure
