@@ -33,33 +33,17 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text.
-
-    Attributes
-    ----------
-    title : above it
-    columns : headings
-    rows : as many cells each as there are columns
-    notes : lines below it
-    """
+    """A table of text."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    notes: Sequence[str] = ()
+    notes: Sequence[str] = ()  # lines below it
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page.
-
-    Attributes
-    ----------
-    title : heading
-    text : paragraphs below it
-    tables : by name, which is that of their files and the place that a link leads to
-    figures : captions by path of the image, relative to the page
-    """
+    """A part of a page: paragraphs, tables by name, and captions of figures by path from the page."""
 
     title: str
     text: Sequence[str] = ()
@@ -120,12 +104,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def to_latex(table: Table, name: str) -> str:
-    """A `table` environment with title, rows and notes, no wider than the page.
-
-    Parameters
-    ----------
-    name : of the reference, `\\ref{tab:NAME}`
-    """
+    """A `table` environment with title, rows and notes, no wider than the page; `\\ref{tab:NAME}`."""
     environment = "table*" if len(table.columns) > 5 else "table"
     head = " & ".join(map(_latex_heading, table.columns)) + r" \\"
     rows = ["      " + " & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
@@ -200,12 +179,9 @@ def to_html(title: str, sections: Sequence[Section], folder: Path) -> str:
         "<nav><strong>Contents</strong><ul>",
     ]
     for k, section in enumerate(sections):
-        items = [(name, table.title) for name, table in section.tables.items()]
-        items += [(_anchor(path), f"Figure: {caption}") for path, caption in section.figures.items()]
-        inner = "".join(
-            f"<li><a href='#{text(name)}'>{text(_short(what, section.title))}</a></li>"
-            for name, what in items
-        )
+        items = {name: table.title for name, table in section.tables.items()}
+        items |= {_anchor(path): f"Figure: {caption}" for path, caption in section.figures.items()}
+        inner = "".join(f"<li><a href='#{text(n)}'>{text(what)}</a></li>" for n, what in items.items())
         parts.append(f"<li><a href='#section-{k}'>{text(section.title)}</a><ul>{inner}</ul></li>")
     parts.append("</ul></nav>")
     for k, section in enumerate(sections):
@@ -225,25 +201,14 @@ def _anchor(path: str) -> str:
     return f"figure-{Path(path).stem}"
 
 
-def _short(title: str, section: str) -> str:
-    """A title without the name of its section."""
-    return title.replace(f": {section}", "").replace(f", {section}", "")
-
-
 def _table_html(name: str, table: Table) -> str:
     text = html.escape
     head = "".join(f"<th>{text(c)}</th>" for c in table.columns)
-    rows = "".join(
-        "<tr>" + "".join(f"<td{_class(cell)}>{text(cell)}</td>" for cell in row) + "</tr>"
-        for row in table.rows
-    )
+    rows = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    rows = rows.replace("<td>failed</td>", "<td class='failed'>failed</td>")
     notes = "".join(f"<p>{text(note)}</p>" for note in table.notes)
     kind = " left" if "state" in table.columns else ""
     return (
         f"<h3 id='{text(name)}'>{text(table.title)}</h3><div class='wide{kind}'><table><thead><tr>{head}</tr>"
         f"</thead><tbody>{rows}</tbody></table></div><div class='notes'>{notes}</div>"
     )
-
-
-def _class(cell: str) -> str:
-    return " class='failed'" if cell == "failed" else ""

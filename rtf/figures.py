@@ -8,7 +8,7 @@ Notable:
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -50,10 +50,7 @@ def tidy(*panels) -> None:
 def grid_of(n: int, width: float, height: float, n_columns: int = 3, margin: float = 0.9, **shared):
     """A figure of n panels, and their axes; panels that are left over are hidden.
 
-    Parameters
-    ----------
-    width, height : of a panel [inch]
-    margin : below all panels, for title and legend [inch]
+    Width and height are those of a panel; the margin below all is for title and legend [inch].
     """
     n_columns = min(n, n_columns)
     n_rows = -(-n // n_columns)
@@ -85,10 +82,8 @@ def legend(figure: Figure, panels) -> None:
         entries = dict(sorted(entries.items(), key=lambda entry: any(word in entry[0] for word in last)))
         longest = max(map(len, entries))
         n_columns = max(1, min(len(entries), int(figure.get_figwidth() * 11 / (longest + 8))))
-        figure.legend(
-            entries.values(), entries.keys(), loc="outside lower center", ncols=n_columns, frameon=False,
-            fontsize=9.5,
-        )  # fmt: skip
+        style = {"loc": "outside lower center", "frameon": False, "fontsize": 9.5}
+        figure.legend(entries.values(), entries.keys(), ncols=n_columns, **style)
 
 
 def whiskers(estimates: Sequence) -> np.ndarray:
@@ -97,25 +92,15 @@ def whiskers(estimates: Sequence) -> np.ndarray:
     return np.nan_to_num(np.array(ends, float).reshape(-1, 2).T)
 
 
-@dataclass(frozen=True)
-class LightCurve:
-    """A source as observed and, where known, as rebuilt, L detections in the same order.
-
-    Attributes
-    ----------
-    object_id, class_name : for the title
-    dt : (L,) days since first detection
-    mag, magerr : (L,) AB magnitude and 1-sigma error
-    band : (L,) int, index into `BANDS`
-    predicted_dt, predicted_mag, predicted_band : (L,), the same, rebuilt
-    """
+class LightCurve(NamedTuple):
+    """A source of L detections as observed and as rebuilt, in the same order; arrays are (L,)."""
 
     object_id: str
     class_name: str
-    dt: np.ndarray
-    mag: np.ndarray
-    magerr: np.ndarray
-    band: np.ndarray
+    dt: np.ndarray  # days since first detection
+    mag: np.ndarray  # AB
+    magerr: np.ndarray  # 1 sigma
+    band: np.ndarray  # index into `BANDS`
     predicted_dt: np.ndarray
     predicted_mag: np.ndarray
     predicted_band: np.ndarray
@@ -165,11 +150,9 @@ def draw_light_curve(axes, curve: LightCurve, size: float = 5) -> None:
         colour, marker = BAND_STYLE[name]
         own = np.flatnonzero(np.asarray(curve.predicted_band) == b)
         own = own[np.argsort(np.asarray(curve.predicted_dt)[own], kind="stable")]
-        axes.plot(
-            np.asarray(curve.predicted_dt)[own], np.asarray(curve.predicted_mag)[own],
-            color=colour, marker=marker, markersize=1.3 * size, markerfacecolor="none",
-            markeredgewidth=1.2, linewidth=0.9, zorder=3,
-        )  # fmt: skip
+        style = {"marker": marker, "markersize": 1.3 * size, "markerfacecolor": "none", "linewidth": 0.9}
+        columns = (np.asarray(x)[own] for x in (curve.predicted_dt, curve.predicted_mag))
+        axes.plot(*columns, color=colour, markeredgewidth=1.2, zorder=3, **style)
     # Both kinds of points set the range; a single huge error bar must not.
     mag = np.concatenate([curve.mag, curve.predicted_mag])
     margin = max(0.08 * np.ptp(mag), np.median(curve.magerr), 0.05) * 1.3
@@ -191,30 +174,17 @@ OBSERVED = {"observed (1σ error)": {}}
 REBUILT = {"reconstructed": {"markerfacecolor": "none", "linestyle": "-", "linewidth": 0.9}}
 
 
-def light_curve_figure(
-    curves: Sequence[LightCurve], title: str = "", *, n_columns: int | None = None
-) -> Figure:
-    """Draw observed and rebuilt light curves, one panel a source.
-
-    Raises
-    ------
-    ValueError : no sources, or one without detections
-    """
-    if not curves:
-        raise ValueError("no light curves to draw")
-    for curve in curves:
-        if not len(curve.dt):
-            raise ValueError(f"{curve.object_id}: no detections to draw")
+def light_curve_figure(curves: Sequence[LightCurve], title: str = "") -> Figure:
+    """Draw observed and rebuilt light curves, one panel a source."""
     n = len(curves)
-    n_columns = n_columns or (1 if n == 1 else 2 if n <= 4 else 3)
+    n_columns = 1 if n == 1 else 2 if n <= 4 else 3
     width, height = (7.2, 4.4) if n_columns == 1 else (4.4, 3.2)
     figure, panels = grid_of(n, width, height, n_columns, 0.6)
     for axes, curve in zip(panels, curves):
         draw_light_curve(axes, curve)
         name = literal(f"{curve.class_name}  ·  {curve.object_id}")
-        axes.set_title(
-            f"{name}\n{len(curve.dt)} detections, median |Δmag| = {curve.error:.2f} mag", fontsize=10
-        )
+        text = f"{len(curve.dt)} detections, median |Δmag| = {curve.error:.2f} mag"
+        axes.set_title(f"{name}\n{text}", fontsize=10)
     rim_labels(panels, "days since first detection", "magnitude (AB)")
     used = np.concatenate([np.r_[c.band, c.predicted_band] for c in curves])
     handles = band_handles(used, **OBSERVED, **REBUILT)
@@ -224,17 +194,7 @@ def light_curve_figure(
 
 
 def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: str = "") -> Figure:
-    """Draw a confusion matrix; classes that nobody has or predicts are left out.
-
-    Parameters
-    ----------
-    confusion : (C, C) counts, rows true, columns predicted
-    class_names : C names
-
-    Raises
-    ------
-    ValueError : a matrix that does not fit the names
-    """
+    """Draw a confusion matrix (C, C) of counts, rows true, without classes nobody has or predicts."""
     confusion = np.asarray(confusion)
     if confusion.shape != (len(class_names),) * 2:
         raise ValueError(f"a confusion matrix of shape {confusion.shape} for {len(class_names)} class names")
@@ -269,8 +229,7 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: s
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class (sources)")
     axes.set_title(literal(title), fontsize=12, pad=10)
-    bar = figure.colorbar(image, ax=axes, shrink=0.75, pad=0.02, ticks=[0, 0.25, 0.5, 0.75, 1])
-    bar.ax.set_yticklabels(["0 %", "25 %", "50 %", "75 %", "100 %"])
+    bar = figure.colorbar(image, ax=axes, shrink=0.75, pad=0.02, format="{x:.0%}")
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
     axes.spines[:].set_visible(False)
@@ -291,13 +250,10 @@ def draw_bars(axes, estimates: Sequence, names: Sequence[str], label: str | None
 
 def draw_band(axes, x: Sequence[float], estimates: Sequence, colour: str, marker: str, label: str) -> None:
     """A line of values with their intervals as a band about it."""
-    axes.fill_between(
-        x, [e.low for e in estimates], [e.high for e in estimates], color=colour, alpha=0.15, linewidth=0
-    )
-    axes.plot(
-        x, [e.value for e in estimates], color=colour, marker=marker, markersize=5.5, markeredgecolor="white",
-        linewidth=1.7, label=literal(label),
-    )  # fmt: skip
+    low, high, value = ([getattr(e, k) for e in estimates] for k in ("low", "high", "value"))
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    style = {"marker": marker, "markersize": 5.5, "markeredgecolor": "white", "linewidth": 1.7}
+    axes.plot(x, value, color=colour, label=literal(label), **style)
 
 
 def count_axis(axes, counts: Sequence[int | None], labels: Sequence[str]) -> None:

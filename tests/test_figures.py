@@ -69,10 +69,3 @@ def test_a_figure_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(ValueError):
         save(figure, tmp_path / "b.png")
     assert {p.name for p in tmp_path.iterdir()} == {"a.png", "a.pdf"}
-
-
-def test_nothing_to_draw_is_named():
-    with pytest.raises(ValueError, match="no light curves"):
-        light_curve_figure([])
-    with pytest.raises(ValueError, match="ZTF18aaaaaaa: no detections"):
-        light_curve_figure([curve(0)])

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rtf.classes import COARSE, COARSE_OF_FINE, UNKNOWN
+from rtf.classes import COARSE, COARSE_OF_FINE, FINE, UNKNOWN
+from rtf.encoding.fingerprinter import Fingerprints
 from rtf.evaluation import statistics
 from rtf.evaluation.record import MAJORITY, Record, from_digits, record, to_digits
 from rtf.models.probe import LinearProbe
@@ -20,18 +21,7 @@ SCORES = ("accuracy", "balanced accuracy", "ROC-AUC")
 
 
 def fit_probe(fingerprints: np.ndarray, labels: np.ndarray, *, max_iter: int = 10_000) -> LinearProbe:
-    """Fit the linear probe.
-
-    Parameters
-    ----------
-    fingerprints : (N, F), finite where the label is known
-    labels : (N,) int, -1 unknown: left out
-
-    Raises
-    ------
-    ValueError : fewer than two classes among the labels, fingerprints that are not finite
-    RuntimeError : the fit did not converge in `max_iter` steps
-    """
+    """Fit the linear probe on fingerprints (N, F); those of unknown label are left out."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -65,6 +55,16 @@ def coarse_probability(fine: np.ndarray) -> np.ndarray:
     return fine.astype(float) @ (COARSE_OF_FINE[:, None] == np.arange(len(COARSE)))
 
 
+def readings(found: Fingerprints, probes: Mapping[str, LinearProbe]) -> dict[tuple[str, str], np.ndarray]:
+    """Probabilities by method and level: by a probe for each level, and by the model's head if it has one."""
+    names = {"coarse": COARSE, "fine": FINE}
+    made = {("probe", x): probe_probabilities(p, found.latent, len(names[x])) for x, p in probes.items()}
+    if found.probability is not None:
+        made["head", "coarse"] = coarse_probability(found.probability)
+        made["head", "fine"] = found.probability
+    return made
+
+
 def class_scores(
     probability: np.ndarray,
     label: np.ndarray,
@@ -75,23 +75,17 @@ def class_scores(
     n_resamples: int,
     **keys,
 ) -> tuple[list[Record], dict[str, str]]:
-    """Score class probabilities, whatever made them.
+    """Score class probabilities (N, C), whatever made them.
 
     Parameters
     ----------
-    probability : (N, C), finite where the label is known
-    label, train_label : (N,), (M,) int, index into `names`, -1 unknown: left out
-    names : C class names
+    label, train_label : (N,), (M,) int, index into the C `names`, -1 unknown: left out
     keys : of the records: level, method, shown
 
     Returns
     -------
     records of all sources, of each class (`group`) and of the majority class; and the true and predicted
     classes as arrays, named LEVEL/truth and LEVEL/METHOD[/SHOWN]
-
-    Raises
-    ------
-    ValueError : no labelled source in a split, labels beyond the names, probabilities that are not finite
     """
     n_classes = len(names)
     label, train_label = (
@@ -152,19 +146,8 @@ def confusion_of(arrays: Mapping[str, str], level: str, place: str, n_classes: i
     return statistics.confusion(truth, predicted, n_classes)
 
 
-def most_confused(confusion: np.ndarray, names: Sequence[str], c: int) -> str:
-    """What class c is most often taken for, and how often."""
-    wrong = np.where(np.arange(len(names)) == c, 0, confusion[c])
-    return f"{names[wrong.argmax()]} ({wrong.max():,})" if wrong.any() else "–"
-
-
 def checked_counts(counts: Sequence[int | str]) -> list[int | None]:
-    """Numbers of detections in ascending order; "all" is None and last.
-
-    Raises
-    ------
-    ValueError : none, or one that is neither a positive whole number nor "all"
-    """
+    """Numbers of detections in ascending order; "all" is None and last."""
     numbers = {n for n in counts if n != "all"}
     bad = [n for n in numbers if not isinstance(n, int) or isinstance(n, bool) or n < 1]
     if bad or not len(counts):

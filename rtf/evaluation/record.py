@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,33 +24,21 @@ CHANCE = "chance"
 
 @dataclass(frozen=True)
 class Record:
-    """One score.
+    """One score."""
 
-    Attributes
-    ----------
-    score : its name, see `SCORES`
-    value, low, high : with the ends of its 95 % interval; NaN where there is none
-    n : test sources it was measured on
-    level : which question of the task: coarse or fine classes, forecast or interpolation
-    method : who answered: the model, a probe, a trivial baseline
-    group : of which sources or detections: all, a class, a band
-    shown : number of detections the model was shown of each source; None: all
-    task, seed, store, run : the task, seed of the bootstrap, digest of the store, id of the run
-    """
-
-    score: str
+    score: str  # its name, see `SCORES`
     value: float
-    low: float = math.nan
+    low: float = math.nan  # ends of its 95 % interval; NaN where there is none
     high: float = math.nan
-    n: int | None = None
-    level: str = ""
-    method: str = "model"
-    group: str = "all"
-    shown: int | None = None
+    n: int | None = None  # test sources it was measured on
+    level: str = ""  # which question of the task: coarse or fine classes, forecast or interpolation
+    method: str = "model"  # who answered: the model, a probe, a trivial baseline
+    group: str = "all"  # of which sources or detections: all, a class, a band
+    shown: int | None = None  # number of detections the model was shown of each source; None: all
     task: str = ""
-    seed: int | None = None
-    store: str = ""
-    run: str = ""
+    seed: int | None = None  # of the bootstrap
+    store: str = ""  # its digest
+    run: str = ""  # its id
 
 
 #: Of the record alone; the others are the same for all records of a file.
@@ -63,8 +52,7 @@ def record(score: str, estimate: Estimate | float, **keys) -> Record:
     return Record(score, float(estimate), **keys)
 
 
-@dataclass(frozen=True)
-class ScoreKind:
+class ScoreKind(NamedTuple):
     """How a score is written: heading, digits after the point, and what it can be."""
 
     heading: str
@@ -104,12 +92,7 @@ def select(records: Iterable[Record], **keys) -> list[Record]:
 
 
 def pick(records: Iterable[Record], **keys) -> Record | None:
-    """The one record whose attributes are these, or None.
-
-    Raises
-    ------
-    ValueError : there are several
-    """
+    """The one record whose attributes are these, or None; ValueError if there are several."""
     found = select(records, **keys)
     if len(found) > 1:
         raise ValueError(f"{len(found)} records of {keys}")
@@ -134,7 +117,7 @@ def record_table(
     rows: Mapping[str, str | Callable[[Record], str]],
     columns: Mapping[str, Mapping[str, object]] | Sequence[str],
     notes: Sequence[str] = (),
-    n: str | None = "test sources",
+    n: str = "test sources",
 ) -> Table:
     """Records as a table: a row for each of the names in `rows`, a column for each kind of record there is.
 
@@ -142,7 +125,6 @@ def record_table(
     ----------
     rows : heading -> attribute of a record, or a function of it
     columns : heading -> the attributes that records of the column have; or names of scores
-    n : heading of the number of sources; None leaves it out
     """
     if not isinstance(columns, Mapping):
         columns = {kind_of(score).heading: {"score": score} for score in columns}
@@ -161,37 +143,25 @@ def record_table(
         found = [cells[key].get(heading) for heading in columns]
         line = ["–" if r is None else format_estimate(r, kind_of(r.score).digits) for r in found]
         number = next((f"{r.n:,}" for r in found if r is not None and r.n is not None), "")
-        lines.append((*key, *line, *([number] if n else [])))
-    return Table(title, (*rows, *columns, *([n] if n else [])), lines, notes)
+        lines.append((*key, *line, number))
+    return Table(title, (*rows, *columns, n), lines, notes)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a task measured of a run on a store, and what it was computed from: one file.
-
-    Attributes
-    ----------
-    task, settings : name, and all that was set, seed and resamples among it
-    store : digest, path, name and the number of sources in each split
-    test : number and digest of the test sources that were scored, those left out not counted
-    run, weights, code : id of the run, digest of its weights, version of this package
-    own : whether the store is the one that the run was trained on
-    notes : what was left out, and how numbers were made
-    records : the scores
-    arrays : by name, values of each source for whoever compares runs source by source
-    """
+    """What a task measured of a run on a store, and what it was computed from: one file."""
 
     task: str
-    settings: dict
-    store: dict
-    test: dict
-    run: str
-    weights: str
-    code: str
-    own: bool
-    notes: list[str] = field(default_factory=list)
+    settings: dict  # all that was set, seed and resamples among it
+    store: dict  # digest, path, name and the number of sources in each split
+    test: dict  # number and digest of the test sources that were scored, those left out not counted
+    run: str  # its id
+    weights: str  # their digest
+    code: str  # version of this package
+    own: bool  # whether the store is the one that the run was trained on
+    notes: list[str] = field(default_factory=list)  # what was left out, and how numbers were made
     records: list[Record] = field(default_factory=list)
-    arrays: dict = field(default_factory=dict)
+    arrays: dict = field(default_factory=dict)  # values of each source, to compare runs source by source
 
     def __post_init__(self):
         same = {"task": self.task, "seed": self.settings.get("seed"), "run": self.run}
@@ -201,26 +171,15 @@ class Evaluation:
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Write the file, one line a record and one an array, whole or not at all."""
-    lines = []
-    for f in fields(Evaluation):
-        value = getattr(evaluation, f.name)
-        if f.name == "records":
-            text = "[\n" + ",\n".join(f"    {_json(_plain_record(r))}" for r in value) + "\n  ]"
-        elif f.name == "arrays":
-            text = "{\n" + ",\n".join(f"    {_json(k)}: {_json(v)}" for k, v in value.items()) + "\n  }"
-        else:
-            text = _json(value)
-        lines.append(f'  "{f.name}": {text}')
-    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+    text = {f.name: _json(getattr(evaluation, f.name)) for f in fields(Evaluation) if f.name != "records"}
+    records = ",\n".join(f"    {_json(_plain_record(r))}" for r in evaluation.records)
+    arrays = ",\n".join(f"    {_json(k)}: {_json(v)}" for k, v in evaluation.arrays.items())
+    text |= {"records": f"[\n{records}\n  ]", "arrays": f"{{\n{arrays}\n  }}"}
+    write_text(path, "{\n" + ",\n".join(f'  "{k}": {v}' for k, v in text.items()) + "\n}\n")
 
 
 def read_evaluation(content: dict) -> Evaluation:
-    """The evaluation in a file that was read as JSON.
-
-    Raises
-    ------
-    ValueError : it is none
-    """
+    """The evaluation in a file that was read as JSON; ValueError if it is none."""
     try:
         own = [Record(**{k: math.nan if v is None else v for k, v in r.items()}) for r in content["records"]]
         return Evaluation(**{**content, "records": own})
@@ -238,12 +197,7 @@ def _json(value) -> str:
 
 
 def plain(value):
-    """Mappings, sequences, arrays and paths as what JSON knows; NaN (no such number) as None.
-
-    Raises
-    ------
-    ValueError : an infinite number
-    """
+    """Mappings, sequences, arrays and paths as what JSON knows; NaN as None, infinity as an error."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray | np.generic):

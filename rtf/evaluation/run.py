@@ -12,9 +12,10 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from hydra.utils import instantiate
@@ -44,70 +45,37 @@ _SPLITS = ("train", "val", "test")
 
 @dataclass
 class Evaluated:
-    """What a task returns; the runner writes it.
-
-    Attributes
-    ----------
-    records : the scores
-    tables : of them, as they are printed
-    figures : by file name, a figure (.png) or a page (.html)
-    arrays : by name, values of each source
-    probe : for the run folder, so that `rtf.encode` gives its class probabilities
-    """
+    """What a task returns; the runner writes it."""
 
     records: list[Record] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
-    figures: dict[str, Figure | str] = field(default_factory=dict)
-    arrays: dict = field(default_factory=dict)
-    probe: LinearProbe | None = None
+    figures: dict[str, Figure | str] = field(default_factory=dict)  # .png, or a page (.html), by file name
+    arrays: dict = field(default_factory=dict)  # values of each source
+    probe: LinearProbe | None = None  # for the run folder: `rtf.encode` then gives its class probabilities
 
 
-@dataclass(frozen=True)
-class Split:
-    """The N sources of a split that are evaluated.
+class Split(NamedTuple):
+    """The N sources of a split that are evaluated."""
 
-    Attributes
-    ----------
-    object_id : (N,) str
-    label : (N,) int64 by level (coarse, fine), -1 unknown
-    detections : all they have
-    found : their fingerprints
-    """
-
-    object_id: np.ndarray
-    label: dict[str, np.ndarray]
-    detections: Detections
+    object_id: np.ndarray  # (N,) str
+    label: dict[str, np.ndarray]  # (N,) int64 by level (coarse, fine), -1 unknown
+    detections: Detections  # all they have
     found: Fingerprints
 
 
+@dataclass
 class Inputs:
-    """What a task is given: a model, a store, fingerprints of its splits, and how to make intervals.
+    """What a task is given: a model, a store, fingerprints of its splits, and how to make intervals."""
 
-    Parameters
-    ----------
-    model, store : to evaluate, on which sources
-    trained : object ids the model was trained on; they are left out of validation and test
-    seed, n_bootstrap : of the resamples of test sources
-
-    Attributes
-    ----------
-    notes : what was left out, for the tables
-    """
-
-    def __init__(
-        self,
-        model: Fingerprinter,
-        store: Store,
-        *,
-        trained: frozenset[str] = frozenset(),
-        seed: int = 0,
-        n_bootstrap: int = N_RESAMPLES,
-    ):
-        self.model, self.store, self.trained = model, store, trained
-        self.seed, self.n_bootstrap = seed, n_bootstrap
-        self.notes: list[str] = []
-        self._splits: dict[str, Split] = {}
-        self._encoded: dict[tuple, Fingerprints] = {}
+    model: Fingerprinter
+    store: Store
+    _: KW_ONLY
+    trained: frozenset[str] = frozenset()  # object ids the model was trained on: no test sources
+    seed: int = 0
+    n_bootstrap: int = N_RESAMPLES
+    notes: list[str] = field(default_factory=list)  # what was left out, for the tables
+    _splits: dict[str, Split] = field(default_factory=dict)
+    _encoded: dict[tuple, Fingerprints] = field(default_factory=dict)
 
     @property
     def resamples(self) -> dict:
@@ -117,18 +85,11 @@ class Inputs:
     @property
     def how(self) -> str:
         """How intervals are made, for the tables."""
-        return (
-            f"95 % intervals: {self.n_bootstrap:,} bootstrap resamples of the test sources, seed {self.seed}."
-        )
+        drawn = f"{self.n_bootstrap:,} bootstrap resamples of the test sources"
+        return f"95 % intervals: {drawn}, seed {self.seed}."
 
     def split(self, name: str) -> Split:
-        """The sources of a split, without those the model was trained on or gives no finite numbers for.
-
-        Raises
-        ------
-        ValueError : the split is empty
-        RunError : nothing of it is left
-        """
+        """The sources of a split, without those the model was trained on or gives no finite numbers for."""
         if name not in self._splits:
             self._splits[name] = self._read(name)
         return self._splits[name]
@@ -204,11 +165,10 @@ def evaluate(
     n_bootstrap: int = N_RESAMPLES,
     again: bool = True,
 ) -> Iterator[tuple[str, list[Table], list[Path]]]:
-    """Carry out tasks one after the other, and write what each makes.
+    """Carry out tasks on a finished run, and write what each makes.
 
     Parameters
     ----------
-    run : folder of a finished run
     tasks : settings by name, as in conf/task/
     store : data set; None: the one the run was trained on
     out : folder for results; None: the run folder. Elsewhere nothing of the run folder is written
@@ -217,10 +177,6 @@ def evaluate(
     Yields
     ------
     name (with the digest of a store that is not the run's own), tables and paths of figures
-
-    Raises
-    ------
-    RunError : the run cannot be used, or all test sources were trained on
     """
     run, tasks = Path(run), dict(tasks)
     out = None if out is None or Path(out).resolve() == run.resolve() else Path(out)
@@ -230,9 +186,8 @@ def evaluate(
         load(run)  # says what is missing
     with (run / WEIGHTS).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    settings = {
-        name: {**_settings(task), "seed": seed, "n_bootstrap": n_bootstrap} for name, task in tasks.items()
-    }
+    drawn = {"seed": seed, "n_bootstrap": n_bootstrap}
+    settings = {name: _settings(task) | drawn for name, task in tasks.items()}
     paths = {name: (out or run / EVALUATIONS) / f"{name}@{short}.json" for name in tasks}
     if not again:
         now = {"weights": digest, "store": opened.digest}
@@ -247,25 +202,14 @@ def evaluate(
     for name, task in tasks.items():
         log.info("%s: task %s on %s", run, name, opened.path)
         made = instantiate(task)(given)
-        write_evaluation(
-            paths[name],
-            Evaluation(
-                task=name,
-                settings=settings[name],
-                store={
-                    "digest": opened.digest, "path": str(opened.path), "name": opened.path.name,
-                    "splits": {s: opened.sources(s).stop - opened.sources(s).start for s in _SPLITS},
-                },
-                test=given.tested,
-                run=read_record(run).get("id", ""),
-                weights=digest,
-                code=rtf.__version__,
-                own=own,
-                notes=given.notes,
-                records=made.records,
-                arrays=made.arrays,
-            ),
+        about = {"digest": opened.digest, "path": str(opened.path), "name": opened.path.name}
+        about["splits"] = {s: len(range(opened.n)[opened.sources(s)]) for s in _SPLITS}
+        found = Evaluation(
+            task=name, settings=settings[name], store=about, test=given.tested,
+            run=read_record(run).get("id", ""), weights=digest, code=rtf.__version__, own=own,
+            notes=given.notes, records=made.records, arrays=made.arrays,
         )  # fmt: skip
+        write_evaluation(paths[name], found)
         if made.probe is not None and own and out is None:
             made.probe.save(run / PROBE)
         tables = [replace(table, notes=(*table.notes, *given.notes)) for table in made.tables]
@@ -284,10 +228,7 @@ def _write(folder: Path, task: str, tables: list[Table], figures: dict[str, Figu
 
 
 def is_own(run: Path, store: Store) -> bool:
-    """Whether a store is the one that a run was trained on, wherever it lies now.
-
-    A run from before stores were recorded goes by the path.
-    """
+    """Whether a run was trained on a store, wherever that lies now; by its path if no digest was recorded."""
     known = (read_record(run).get("data") or {}).get("store")
     if known:
         return known["digest"] == store.digest

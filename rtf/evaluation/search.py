@@ -36,13 +36,8 @@ def scaler(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 def precision_at(index: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
     """Share of the k most similar others that are of the same class, for each of N sources.
 
-    Where several tie for the last places, each has the same chance of them.
-
-    Parameters
-    ----------
-    index : (N, F) unit vectors
-    label : (N,) classes, all known
-    k : neighbours, fewer than N
+    Where several tie for the last places, each has the same chance of them. The unit vectors are (N, F), the
+    classes (N,) all known.
     """
     n = len(index)
     if not 0 < k < n:
@@ -64,11 +59,7 @@ def precision_at(index: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
 def self_ranks(query: np.ndarray, own: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How many are more similar to each query than its own source, and how many as similar, itself included.
 
-    Parameters
-    ----------
-    query : (Q, F) unit vectors
-    own : (Q,) row of `index` that is the same source
-    index : (M, F) unit vectors
+    Queries (Q, F) and index (M, F) are unit vectors; `own` (Q,) is the row of the index of the same source.
     """
     above, equal = np.empty(len(query), np.int64), np.empty(len(query), np.int64)
     for start in range(0, len(query), _BLOCK):

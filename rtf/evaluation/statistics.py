@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.special import erf
 
 N_RESAMPLES = 1000
@@ -80,21 +81,12 @@ def bootstrap(
     seed: int = 0,
     width: int | None = None,
 ) -> Estimate | list[Estimate]:
-    """A statistic of the sources with its bootstrap interval.
+    """A statistic of N sources with its bootstrap interval.
 
     Parameters
     ----------
-    statistic : from counts (B, N) to (B,), or to (B, K) for K statistics of the same resamples
-    n_sources : N
+    statistic : from counts (B, N) to (B,), or to (B, K) for K statistics of the same resamples: a list of K
     width : see `resample_counts`
-
-    Returns
-    -------
-    an `Estimate`, or a list of K
-
-    Raises
-    ------
-    ValueError : no sources
     """
     resamples = resample_counts(n_sources, n_resamples, seed, width)
     value = np.asarray(statistic(np.ones((1, n_sources), np.int32)), float)[0]
@@ -166,15 +158,10 @@ def confusion(label: np.ndarray, prediction: np.ndarray, n_classes: int) -> np.n
 class WeightedMedian:
     """Median of values under whole-number weights of the sources they belong to.
 
-    The values are sorted once. Medians of resamples lie close to that of the sample, so that only the
-    values in a window about it are summed up one by one, and for those below it their number in each source
-    suffices; a row whose median lies outside the window is done over all values. Exact either way.
-
-    Parameters
-    ----------
-    values : (D,), finite
-    source : (D,) int, column of the weights that a value takes
-    window : share of the values in the window
+    The values (D,) are sorted once, `source` (D,) is the column of the weights that each takes. Medians of
+    resamples lie close to that of the sample, so that only the values in a window about it (a share of all)
+    are summed up one by one, and for those below it their number in each source suffices; a row whose median
+    lies outside the window is done over all values. Exact either way.
     """
 
     def __init__(self, values: np.ndarray, source: np.ndarray, window: float = 0.1):
@@ -211,13 +198,7 @@ class WeightedMedian:
 
 
 def weighted_mean(values: np.ndarray, source: np.ndarray, n_sources: int):
-    """Mean over detections under counts of their sources: counts (B, N) -> (B,), NaN where none has weight.
-
-    Parameters
-    ----------
-    values : (D,); of True and False the mean is a share
-    source : (D,) int, the source of each detection
-    """
+    """Mean over detections (D,) under counts of their sources: counts (B, N) -> (B,), NaN without weight."""
     total = np.bincount(source, values, minlength=n_sources)
     number = np.bincount(source, minlength=n_sources).astype(float)
 
@@ -230,9 +211,8 @@ def weighted_mean(values: np.ndarray, source: np.ndarray, n_sources: int):
 
 def mean_estimate(values: np.ndarray, *, seed: int, n_resamples: int) -> Estimate:
     """The mean of one value a source, with its interval."""
-    return bootstrap(
-        lambda counts: counts @ values / counts.sum(1), len(values), seed=seed, n_resamples=n_resamples
-    )
+    made = {"seed": seed, "n_resamples": n_resamples}
+    return bootstrap(lambda counts: counts @ values / counts.sum(1), len(values), **made)
 
 
 # Median of |x| for x normal with standard deviation 1.
@@ -243,30 +223,23 @@ def noise_floor(magerr: np.ndarray) -> float:
     """Median |Δmag| that the noiseless magnitudes themselves would have against the observed ones.
 
     With independent normal errors, |Δmag| of detection i lies below m with probability
-    erf(m / (√2 σ_i)); the median of the mixture solves mean_i erf(m / (√2 σ_i)) = 1/2. Found by bisection
-    between 0.674 times the smallest and the largest error, where it must lie.
+    erf(m / (√2 σ_i)); the median of the mixture solves mean_i erf(m / (√2 σ_i)) = 1/2, and lies
+    between 0.674 times the smallest and the largest error.
 
-    It takes the survey's errors at their word. A model can come below it only by remembering the noise.
-
-    Parameters
-    ----------
-    magerr : (D,) 1-sigma errors [mag], finite and positive
-
-    Raises
-    ------
-    ValueError : no detections, or errors that are not finite and positive
+    It takes the survey's errors (D,) at their word, 1 sigma. A model can come below it only by remembering
+    the noise.
     """
     sigma = np.asarray(magerr, float)
     if not len(sigma) or not (np.isfinite(sigma) & (sigma > 0)).all():
         raise ValueError("the noise floor needs detections whose errors are all finite and positive")
     low, high = _NORMAL_MEDIAN * sigma.min(), _NORMAL_MEDIAN * sigma.max()
-    while high - low > 1e-9 * high:
-        middle = 0.5 * (low + high)
-        if erf(middle / (np.sqrt(2) * sigma)).mean() < 0.5:
-            low = middle
-        else:
-            high = middle
-    return 0.5 * (low + high)
+    if high - low <= 1e-9 * high:
+        return float(low)
+
+    def excess(m: float) -> float:
+        return erf(m / (np.sqrt(2) * sigma)).mean() - 0.5
+
+    return float(brentq(excess, 0.999 * low, 1.001 * high, xtol=1e-12, rtol=1e-9))
 
 
 class NoiseFloor:

@@ -12,14 +12,14 @@ def main(config: DictConfig) -> None:
     from rtf.console import say
     from rtf.documents import to_rich
     from rtf.report.page import refuse_other, write_report
-    from rtf.report.read import read_sources
+    from rtf.report.read import read_runs
     from rtf.report.scores import HOW
 
     config = resolved(config)
     sources = list(config.runs) if isinstance(config.runs, ListConfig) else [config.runs]
     progress = partial(progress_bar, show=config.progress)
     refuse_other(config.out)
-    runs = read_sources(list(map(str, sources)), progress)
+    runs = read_runs(*map(str, sources), progress=progress)
     report = write_report(runs, config.out, ", ".join(map(str, sources)), progress)
     say(*map(to_rich, report.main), HOW, report.summary, f"report: {report.out / 'index.html'}")
 

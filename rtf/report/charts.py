@@ -6,7 +6,6 @@ Notable:
 - the best run is chosen on the validation split; the test split has no say in what is shown of it
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +18,7 @@ from rtf.evaluation.tasks.early import draw_early
 from rtf.evaluation.tasks.map import draw_map, map_legend
 from rtf.figures import COLOURS, MARKERS, draw_bars, grid_of, legend, literal, rim_labels, tidy, whiskers
 from rtf.report.compare import Configuration, DataSet, is_trained, labels, varying
-from rtf.report.published import HEADING, published, published_early, published_sizes, rebuilds_times
+from rtf.report.published import HEADING, SIZES, published, published_early, rebuilds_times
 from rtf.report.read import Run
 from rtf.report.scores import SCORES, measure, measure_all
 from rtf.report.settings import order
@@ -39,12 +38,7 @@ _CHANNELS = {
 
 
 def size_figure(block: Sequence[Configuration], title: str, by: str = "latent_dim") -> Figure | None:
-    """Scores by size of the fingerprint, one line a bottleneck; None where there is one size.
-
-    Parameters
-    ----------
-    by : latent_dim, with the published curves where they hold, or bytes
-    """
+    """Scores by latent_dim, with the published curves, or by bytes; None where there is one size."""
     in_floats = by == "latent_dim"
     size = {id(c): c.settings.get(by) if in_floats else measure(SCORES[by], c).value for c in block}
     block = [c for c in block if size[id(c)] is not None and np.isfinite(size[id(c)])]
@@ -53,7 +47,7 @@ def size_figure(block: Sequence[Configuration], title: str, by: str = "latent_di
     if len(sizes) < 2 or not panels:
         return None
     same = all(c.settings.get("modalities") == "photometry" and rebuilds_times(c.settings) for c in block)
-    curves = published_sizes() if same and in_floats else {}
+    curves = SIZES if same and in_floats else {}
     called = labels(block, [n for n in varying(block) if n != "latent_dim"] or ["bottleneck"])
     lines: dict[str, list] = {}
     for c in sorted(block, key=lambda c: size[id(c)]):
@@ -226,8 +220,7 @@ def _curve(run: Run, key: str) -> tuple[list[int], list[float]]:
 
 def _focus(axes, curves: Sequence[list[float]]) -> None:
     """Leave the first epochs, which can be huge, out of the range of the axis."""
-    late = [v for curve in curves for v in curve[len(curve) // 10 :]]
-    if late:
+    if late := [v for curve in curves for v in curve[len(curve) // 10 :]]:
         low, high = min(late), float(np.quantile(late, 0.995))
         margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
         axes.set_ylim(low - margin, high + 2 * margin)
@@ -239,15 +232,14 @@ def best_run(data: DataSet) -> tuple[Run, str] | None:
     The whole loss has other terms in some runs; the reconstruction all of them have. Where that is measured
     in several ways, the runs that measure it as most do are compared.
     """
-    pairs = [(c, run) for c in data.configurations for run in c.trained if "probe" in run.results]
-    pairs = [(c, run) for c, run in pairs if "val/reconstruction" in run.metrics]
-    if not pairs:
+    runs = [(c, run) for c in data.configurations for run in c.trained if "probe" in run.results]
+    by_loss: dict[tuple, list[Run]] = {}
+    for c, run in runs:
+        if "val/reconstruction" in run.metrics:
+            by_loss.setdefault((c.settings.get("loss"), c.settings.get("decoder")), []).append(run)
+    if not by_loss:
         return None
-    measured = [tuple(c.settings.get(n) for n in ("loss", "decoder")) for c, _ in pairs]
-    (loss, decoder), n = Counter(measured).most_common(1)[0]
-    best = min(
-        (run for (_, run), own in zip(pairs, measured) if own == (loss, decoder)),
-        key=lambda run: run.metrics["val/reconstruction"],
-    )
-    among = f" with {loss} loss and decoder {decoder}" if n < len(pairs) else ""
-    return best, f"lowest reconstruction loss in validation of the evaluated runs{among}"
+    (loss, decoder), usual = max(by_loss.items(), key=lambda item: len(item[1]))
+    among = f" with {loss} loss and decoder {decoder}" if len(by_loss) > 1 else ""
+    how = f"lowest reconstruction loss in validation of the evaluated runs{among}"
+    return min(usual, key=lambda run: run.metrics["val/reconstruction"]), how

@@ -24,18 +24,11 @@ from rtf.training.runs import FAILURE
 
 @dataclass(frozen=True)
 class Configuration:
-    """Runs that differ by their seed alone.
+    """Runs that differ by their seed alone."""
 
-    Attributes
-    ----------
-    settings : by dotted name
-    runs : one a seed, ordered by seed
-    again : runs whose seed another run has too; they count nowhere
-    """
-
-    settings: dict
-    runs: tuple[Run, ...]
-    again: tuple[Run, ...] = ()
+    settings: dict  # by dotted name
+    runs: tuple[Run, ...]  # one a seed, ordered by seed
+    again: tuple[Run, ...] = ()  # runs whose seed another run has too; they count nowhere
 
     @property
     def trained(self) -> tuple[Run, ...]:
@@ -126,14 +119,11 @@ def varying(configurations: Sequence[Configuration]) -> list[str]:
 
 
 def blocks(
-    configurations: Sequence[Configuration], compared: Sequence[str], needs: Sequence[str] | None = None
+    configurations: Sequence[Configuration], compared: Sequence[str], needs: Sequence[str] = ()
 ) -> list[list[Configuration]]:
     """Configurations that differ in the compared settings and what belongs to them, and in nothing else.
 
-    Parameters
-    ----------
-    compared : names of settings or groups
-    needs : of these at least one must differ in a block (default: of the compared ones)
+    Of `needs` (default: of the compared settings or groups) at least one must differ in a block.
     """
 
     def inside(name: str, group: Sequence[str]) -> bool:
@@ -188,19 +178,15 @@ def _configurations(runs: Sequence[Run]) -> tuple[Configuration, ...]:
     found: dict[tuple, tuple[dict, list]] = {}
     for run in runs:
         settings = settings_of(run.config, run.also_train)
-        key = tuple(sorted(settings.items(), key=lambda item: item[0]))
-        found.setdefault(key, (settings, []))[1].append(run)
+        found.setdefault(tuple(sorted(settings.items(), key=lambda x: x[0])), (settings, []))[1].append(run)
     made = []
     for settings, members in found.values():
-        by_seed: dict = {}
-        again = []
         # of two runs of one seed the one that got further counts
-        for run in sorted(members, key=lambda r: (not is_trained(r), -len(r.results), r.where)):
-            if run.config.get("seed") in by_seed:
-                again.append(run)
-            by_seed.setdefault(run.config.get("seed"), run)
+        members.sort(key=lambda r: (not is_trained(r), -len(r.results), r.where))
+        by_seed = {run.config.get("seed"): run for run in reversed(members)}
+        again = tuple(run for run in members if by_seed[run.config.get("seed")] is not run)
         seeds = sorted(by_seed, key=lambda s: (str(type(s)), s if s is not None else 0))
-        made.append(Configuration(settings, tuple(by_seed[s] for s in seeds), tuple(again)))
+        made.append(Configuration(settings, tuple(by_seed[s] for s in seeds), again))
     return tuple(sorted(made, key=lambda c: order(c.settings)))
 
 

@@ -56,16 +56,7 @@ class Content(NamedTuple):
 def write_report(runs: Sequence[Run], out: str | os.PathLike, source: str, progress=None) -> Report:
     """Write tables and figures of the runs into a folder, whole or not at all.
 
-    Parameters
-    ----------
-    out : replaced if it is a report, refused if it is anything else
-    source : where the runs come from, for the page
-    progress : context manager of a bar, given what is done and of how many
-
-    Raises
-    ------
-    ValueError : no runs
-    FileExistsError : `out` is something else than a report
+    The folder is replaced if it is a report, refused if it is anything else; `source` is named on the page.
     """
     if not runs:
         raise ValueError(f"no run in {source}: nothing to report")
@@ -87,9 +78,9 @@ def write_report(runs: Sequence[Run], out: str | os.PathLike, source: str, progr
     folder.mkdir()
     try:
         for name, table in ((n, t) for section in sections for n, t in section.tables.items()):
-            write_text(folder / f"tables/{name}.md", to_markdown(table))
-            write_text(folder / f"tables/{name}.csv", to_csv(table))
-            write_text(folder / f"tables/{name}.tex", to_latex(table, name))
+            texts = {"md": to_markdown(table), "csv": to_csv(table), "tex": to_latex(table, name)}
+            for ending, text in texts.items():
+                write_text(folder / f"tables/{name}.{ending}", text)
         drawn = {name: figure for part in parts for name, (_, figure) in part.figures.items()}
         with progress("figures", len(drawn)) if progress else nullcontext() as advance:
             for name, figure in drawn.items():
@@ -111,12 +102,7 @@ def write_report(runs: Sequence[Run], out: str | os.PathLike, source: str, progr
 
 
 def refuse_other(out: str | os.PathLike) -> None:
-    """Make sure that the folder is free, empty, or a report.
-
-    Raises
-    ------
-    FileExistsError : it is not
-    """
+    """Make sure that the folder is free, empty, or a report; else FileExistsError."""
     out = Path(out)
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise FileExistsError(f"{out} is no folder: choose another out=")
@@ -186,22 +172,15 @@ def _shared(data: DataSet, part: list[Configuration]) -> str:
 
 def _prefixes(data: Sequence[DataSet]) -> list[str]:
     """The prefix of each data set's file names; empty for a single data set."""
-    if len(data) == 1:
-        return [""]
-    made: list[str] = []
-    for d in data:
-        slug = re.sub(r"[^A-Za-z0-9]+", "-", d.title).strip("-")
-        made.append(slug if slug + "_" not in made else f"{slug}-{len(made) + 1}")
-        made[-1] += "_"
-    return made
+    slugs = [re.sub(r"[^A-Za-z0-9]+", "-", d.title).strip("-") for d in data]
+    unique = [s if slugs.index(s) == k else f"{s}-{k}" for k, s in enumerate(slugs)]
+    return [f"{s}_" for s in unique] if len(data) > 1 else [""]
 
 
 def _how_far(data: DataSet) -> str:
     runs = [run for c in data.configurations for run in c.runs]
     trained = [run for c in data.configurations for run in c.trained]
-    text = (
-        f"Configurations: {len(data.configurations)}; runs: {len(runs)}, trained to the end: {len(trained)}."
-    )
+    text = f"Configurations: {len(data.configurations)}; runs: {len(runs)}, trained: {len(trained)}."
     absent = [t for t in ("probe", "physical", "early") if not any(t in run.results for run in trained)]
     return text + (f" No run was evaluated with task={', '.join(absent)}." if absent else "")
 

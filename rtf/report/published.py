@@ -17,14 +17,18 @@ NOTE = (
 _LIGHT_CURVES = "photometry"
 _ALL = "photometry+metadata+gp+stamps"
 
-#: Coarse linear probe, photometry only.
-_PROBE = {
-    "ae": {8: 0.826, 64: 0.865, 256: 0.884},
-    "vae": {8: 0.770, 64: 0.843, 256: 0.868},
-    "vqvae": {8: 0.774, 64: 0.787, 256: 0.800},
+#: Photometry only, {score: {bottleneck: {latent_dim: value}}}: coarse linear probe, then in physical units.
+SIZES: dict[str, dict[str, dict[int, float]]] = {
+    "coarse_accuracy": {
+        "ae": {8: 0.826, 64: 0.865, 256: 0.884},
+        "vae": {8: 0.770, 64: 0.843, 256: 0.868},
+        "vqvae": {8: 0.774, 64: 0.787, 256: 0.800},
+    },
+    "mag": {"ae": {8: 0.19, 64: 0.16, 256: 0.16}},
+    "dt": {"ae": {8: 3.5, 64: 2.5, 256: 2.5}},
+    "band": {"ae": {8: 0.707, 64: 0.733, 256: 0.736}},
+    "bytes": {"ae": {8: 32, 64: 256, 256: 1024}},
 }
-#: Reconstruction in physical units, photometry only, AE: |Δmag|, |Δt|, band accuracy, bytes.
-_RECONSTRUCTION = {8: (0.19, 3.5, 0.707, 32), 64: (0.16, 2.5, 0.733, 256), 256: (0.16, 2.5, 0.736, 1024)}
 #: By modality: mean squared error of the normalised channels, band accuracy.
 _MODALITIES = {
     _LIGHT_CURVES: (0.26, 0.627), "photometry+metadata": (0.13, 0.650), "photometry+gp": (0.089, 0.683),
@@ -51,36 +55,16 @@ _EARLY = {
 
 
 def published(table: str, settings: Mapping) -> dict[str, float]:
-    """Published scores of a configuration, by the names of `scores.SCORES`; {} where there are none.
-
-    Parameters
-    ----------
-    table : bottlenecks or modalities; any other has no published figures
-    settings : of a configuration (`compare.settings_of`)
-    """
+    """Published scores of a configuration in a table, by the names of `scores.SCORES`; {} where none."""
     modalities, size = settings.get("modalities"), settings.get("latent_dim")
     if not rebuilds_times(settings):
         return {}
     if table == "bottlenecks" and modalities == _LIGHT_CURVES:
-        found = {}
-        bottleneck = settings.get("bottleneck")
-        if size in _PROBE.get(bottleneck, {}):
-            found["coarse_accuracy"] = _PROBE[bottleneck][size]
-        if bottleneck == "ae" and size in _RECONSTRUCTION:
-            found |= zip(("mag", "dt", "band", "bytes"), _RECONSTRUCTION[size])
-        return found
+        of = {score: curves.get(settings.get("bottleneck"), {}) for score, curves in SIZES.items()}
+        return {score: curve[size] for score, curve in of.items() if size in curve}
     if table == "modalities" and modalities in _MODALITIES and _backbone_agrees(settings):
         return dict(zip(("mse", "band"), _MODALITIES[modalities]))
     return {}
-
-
-def published_sizes() -> dict[str, dict[str, dict[int, float]]]:
-    """{score: {bottleneck: {latent_dim: value}}} of photometry alone, for curves."""
-    names = ("mag", "dt", "band")
-    curves = {
-        name: {"ae": {size: row[k] for size, row in _RECONSTRUCTION.items()}} for k, name in enumerate(names)
-    }
-    return {"coarse_accuracy": _PROBE, **curves}
 
 
 def published_early(settings: Mapping) -> dict[str, tuple]:

@@ -1,7 +1,6 @@
 """Read runs back, from run folders or from Weights & Biases, in one form.
 
 Notable:
-- `read_runs` is the one way in; what comes after it need not know where a run came from
 - unfinished and failed runs are among them: look at `state`
 - what W&B answers is tested against responses written after the schema that the installed client asks for,
   not against recordings of the service
@@ -12,8 +11,9 @@ import glob
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,87 +32,49 @@ _STATES = {"finished": "finished", "running": "running", "failed": "failed", "pe
 
 @dataclass(frozen=True)
 class Run:
-    """One training run and what is known of it.
+    """One training run and what is known of it."""
 
-    Attributes
-    ----------
-    id : identity of configuration and data, 64 hex digits; empty where it was not recorded
-    name, sweep : as in run.json; the sweep is None for a run of its own
-    state : finished, running, interrupted, failed or new
-    config : resolved configuration
-    metrics : as in metrics.json, of the best epoch; empty unless training is finished
-    history : metrics of each epoch, in order
-    evaluations : what was measured, on any store
-    results : of these, by task, those on one store: the run's own, or that of the data set it stands in
-    store : digest of the store it was trained on; empty where nothing tells
-    also_train : digests of the stores that were added to it; None where nothing tells
-    where : run folder, or address in W&B
-    """
-
-    id: str
+    id: str  # identity of configuration and data, 64 hex digits; empty where it was not recorded
     name: str
     sweep: str | None
-    state: str
-    config: dict
-    metrics: dict = field(default_factory=dict)
-    history: list[dict] = field(default_factory=list)
-    evaluations: list[Evaluation] = field(default_factory=list)
+    state: str  # finished, running, interrupted, failed or new
+    config: dict  # resolved
+    metrics: dict = field(default_factory=dict)  # of the best epoch; empty unless training is finished
+    history: list[dict] = field(default_factory=list)  # metrics of each epoch, in order
+    evaluations: list[Evaluation] = field(default_factory=list)  # on any store
+    #: By task, those on one store: the run's own, or that of the data set it stands in.
     results: dict[str, Evaluation] = field(default_factory=dict)
-    store: str = ""
-    also_train: tuple[str, ...] | None = None
-    where: str = ""
+    store: str = ""  # digest of the one it was trained on; empty where nothing tells
+    also_train: tuple[str, ...] | None = None  # digests of added stores; None where nothing tells
+    where: str = ""  # run folder, or address in W&B
 
 
-def read_runs(source: str | Path) -> list[Run]:
-    """All runs of a source.
+def read_runs(*sources: str | Path, progress=None) -> list[Run]:
+    """All runs of the sources, each once.
 
     Parameters
     ----------
-    source : a folder or a glob of folders, searched for run folders at any depth; or wandb:ENTITY/PROJECT or
+    sources : a folder or a glob of folders, searched for run folders at any depth; or wandb:ENTITY/PROJECT or
         wandb:ENTITY/PROJECT/SWEEP, read through W&B's public API (`wandb login` first)
-
-    Raises
-    ------
-    RunError : there is no run; or W&B cannot be asked, and why
-    """
-    return read_sources([source])
-
-
-def read_sources(sources: Sequence[str | Path], progress=None) -> list[Run]:
-    """The runs of all sources, each once.
-
-    Parameters
-    ----------
-    sources : as in `read_runs`
     progress : context manager of a bar, given what is done and of how many
-
-    Raises
-    ------
-    RunError : a source without a run, or a run that cannot be read
     """
     folders, runs = {}, []
     for source in map(os.fspath, sources):
-        found = _from_wandb(source) if source.startswith(_WANDB) else find_run_folders(source)
+        in_wandb = source.startswith(_WANDB)
+        tops = [] if in_wandb else glob.glob(source, recursive=True)
+        found = _from_wandb(source) if in_wandb else sorted({f for top in tops for f in _run_folders(top)})
         if not found:
             raise RunError(f"no run in {source}")
-        if source.startswith(_WANDB):
+        if in_wandb:
             runs += found
         else:
             folders |= {os.path.realpath(folder): folder for folder in found}
-    if progress is None:
-        return runs + [_from_folder(folder) for folder in folders.values()]
-    with progress("runs", len(folders)) as advance:
+    with progress("runs", len(folders)) if progress else nullcontext() as advance:
         for folder in folders.values():
             runs.append(_from_folder(folder))
-            advance(1)
+            if advance:
+                advance(1)
     return runs
-
-
-def find_run_folders(source: str | Path) -> list[Path]:
-    """Folders with a run's config.yaml, in order of their path; `source` as in `read_runs`."""
-    # "**" is not needed to search in depth, but may be there.
-    found = {path for top in glob.glob(os.fspath(source), recursive=True) for path in _run_folders(top)}
-    return sorted(found)
 
 
 def _run_folders(top: str) -> Iterator[Path]:
@@ -172,8 +134,7 @@ def _from_wandb(source: str) -> list[Run]:
     project = "/".join(parts[:2])
     filters = {"group": parts[2]} if len(parts) == 3 else {}
     try:
-        # Not lazily: the configurations then come with the list, many at once. Histories and files are asked
-        # for run by run, and most of that is waiting.
+        # not lazily: the configurations come with the list; histories and files are asked for run by run
         with ThreadPoolExecutor(8) as pool:
             return list(pool.map(_from_api, wandb.Api().runs(project, filters=filters, lazy=False)))
     except wandb.errors.UsageError as error:

@@ -58,7 +58,7 @@ class Score:
     @property
     def kind(self) -> ScoreKind:
         kind = _TRAINING.get(self.score) or kind_of(self.score)
-        return replace(kind, heading=self.name or kind.heading)
+        return kind._replace(heading=self.name or kind.heading)
 
     def get(self, run: Run) -> Record | None:
         """The record of a run, None where it has none."""
@@ -112,13 +112,7 @@ def measure_all(configuration: Configuration, task: str) -> list[tuple[Record, M
 
 
 def combine(estimates: Sequence, limits: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
-    """Mean over seeds, with an interval that covers the spread of seeds and of test sources (see above).
-
-    Parameters
-    ----------
-    estimates : one a seed, scored on the same test sources; an interval may be missing (NaN)
-    limits : the interval is cut to these
-    """
+    """Mean over seeds, with an interval that covers the spread of seeds and of test sources (see above)."""
     if not estimates:
         return Estimate(math.nan, math.nan, math.nan)
     value, low, high = np.array([(e.value, e.low, e.high) for e in estimates], float).T

@@ -17,9 +17,8 @@ _IGNORED = {*FREE, "seed", "epochs"}
 def settings_of(config: dict, added: Sequence[str] | None = None) -> dict:
     """The settings that make a configuration, by dotted name, as plain values.
 
-    A group goes by the module of its `_target_` (`bottleneck`: vae), modalities by their names; the settings
-    of an image backbone count only where there are stamps. Added stores of one name are told apart by their
-    digests `added`, or their paths.
+    A group goes by the module of its `_target_` (`bottleneck`: vae); the settings of an image backbone count
+    only where there are stamps. Added stores of one name are told apart by their digests, or their paths.
     """
     flat = dict(_flatten({k: v for k, v in config.items() if k not in _IGNORED}))
     modalities = config.get("modalities") or {}
@@ -30,9 +29,8 @@ def settings_of(config: dict, added: Sequence[str] | None = None) -> dict:
         flat.setdefault("latent_dim", flat.pop("latent.dim"))
     if "stamps" not in modalities:
         flat = {k: v for k, v in flat.items() if k.split(".")[0] != "image_backbone"}
-    flat.pop("data.store", None)
+    flat = {k: v for k, v in flat.items() if k not in ("data.store", "data.also_train")}
     more = (config.get("data") or {}).get("also_train") or []
-    flat = {k: v for k, v in flat.items() if k != "data.also_train"}
     flat["also_train"] = "+".join(map(_added, more)) or "none"
     if more:
         paths = [e if isinstance(e, str) else str(e.get("store")) for e in more]

@@ -43,25 +43,15 @@ Tables = dict[str, Table]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and by what.
+    """What is compared, and by what."""
 
-    Attributes
-    ----------
-    name, title : of its files, and above its table
-    compared : settings or groups that may differ; all others must be equal
-    needs : one of these must differ
-    scores : names in `SCORES`
-    among : which configurations it is about
-    gains : whether to show what each gains on the first of them
-    """
-
-    name: str
+    name: str  # of its files
     title: str
-    compared: tuple[str, ...]
-    needs: tuple[str, ...]
-    scores: tuple[str, ...]
+    compared: tuple[str, ...]  # settings or groups that may differ; all others must be equal
+    scores: tuple[str, ...]  # names in `SCORES`
+    needs: tuple[str, ...] = ()  # one of these must differ; default: of the compared ones
     among: Callable[[Configuration], bool] = lambda configuration: True
-    gains: bool = False
+    gains: bool = False  # whether to show what each gains on the first of them
 
     def parts(self, data: DataSet) -> list[list[Configuration]]:
         """Sets of configurations that are equal in the rest."""
@@ -70,21 +60,21 @@ class Comparison:
 
 
 _WORTH = ("coarse_accuracy", "coarse_balanced", "fine_accuracy", "fine_balanced", "mag", "dt", "band")
-_SIZE = ("bottleneck", "latent_dim")
 
 COMPARISONS = (
-    Comparison("bottlenecks", "Bottleneck and size of the fingerprint", _SIZE, _SIZE, (*_WORTH, "bytes")),
     Comparison(
-        "modalities", "What each modality adds", ("modalities", "image_backbone"), ("modalities",),
-        (*_WORTH, "mse"), gains=True,
+        "bottlenecks", "Bottleneck and size of the fingerprint", ("bottleneck", "latent_dim"),
+        (*_WORTH, "bytes"),
     ),
     Comparison(
-        "image_backbones", "What reads the stamps", ("image_backbone",), ("image_backbone",),
-        (*_WORTH, "parameters", "minutes"), lambda c: "image_backbone" in c.settings, gains=True,
+        "modalities", "What each modality adds", ("modalities", "image_backbone"), (*_WORTH, "mse"),
+        needs=("modalities",), gains=True,
     ),
     Comparison(
-        "augmentation", "Other sources added to the training split", ("also_train",), ("also_train",), _WORTH
+        "image_backbones", "What reads the stamps", ("image_backbone",), (*_WORTH, "parameters", "minutes"),
+        among=lambda c: "image_backbone" in c.settings, gains=True,
     ),
+    Comparison("augmentation", "Other sources added to the training split", ("also_train",), _WORTH),
 )  # fmt: skip
 
 
@@ -106,14 +96,7 @@ def score_table(
     title: str, rows: Sequence[Configuration], scores: dict[str, Score], published_as: str = "",
     notes: Sequence[str] = (), names: Sequence[str] | None = None,
 ) -> Table:  # fmt: skip
-    """Configurations by scores; the settings that differ first, how many seeds and test sources last.
-
-    Parameters
-    ----------
-    published_as : which published figures may stand beside, see `published`
-    notes : before the notes made here
-    names : settings to show (default: those that differ)
-    """
+    """Configurations by scores; the settings that differ (or `names`) first, seeds and test sources last."""
     names = varying(rows) if names is None else list(names)
     known = [published(published_as, c.settings) for c in rows]
     beside = {n for figures in known for n in figures if n in scores}
@@ -141,8 +124,7 @@ def _baselines(rows, scores: dict[str, Score], beside: set, width: int) -> list[
     for c in rows:
         cells = []
         for name, score in scores.items():
-            values = (score.baseline(run) for run in c.trained)
-            value = next((v for v in values if v is not None), None)
+            value = next((v for run in c.trained if (v := score.baseline(run))), None)
             cells.append("–" if value is None else format_estimate(value, score.kind.digits))
             cells += ["–"] * (name in beside)
         # a configuration without results, or evaluated in part, repeats a part of what another says
@@ -226,11 +208,7 @@ def gain(
 ) -> Estimate:
     """Accuracy, or balanced accuracy, of the second predictions less that of the first.
 
-    Parameters
-    ----------
-    truth, before, after : classes of the same test sources, by `to_digits`
-    score : "accuracy" or "balanced accuracy"
-    n_resamples, seed : of the bootstrap over sources
+    Classes are those of the same test sources, written by `to_digits`.
     """
     label, *predicted = map(from_digits, (truth, before, after))
     value: Callable = statistics.accuracy
@@ -348,8 +326,7 @@ def test_sources(c: Configuration) -> str:
 
 
 def _where(run: Run) -> str:
-    done = "" if is_trained(run) else f"epochs done: {len(run.history)}"
-    why = failure(run) or done
+    why = failure(run) or ("" if is_trained(run) else f"epochs done: {len(run.history)}")
     return run.name + (f" ({why})" if why else "")
 
 

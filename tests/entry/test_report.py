@@ -6,7 +6,7 @@ import pytest
 
 from rtf.encoding.fingerprinter import RunError
 from rtf.entry import progress_bar
-from rtf.report.read import read_sources
+from rtf.report.read import read_runs
 from tests.entry.test_commands import ok
 from tests.report.made_up import make_sweep
 
@@ -22,7 +22,7 @@ def test_a_sweep_becomes_a_report(tmp_path):
 def test_sources_are_read_once_and_a_source_without_runs_is_named(tmp_path):
     make_sweep(tmp_path / "runs/[odd] sweep")
     progress = partial(progress_bar, show=False)
-    assert len(read_sources([tmp_path / "runs", tmp_path / "runs/*/ae*"], progress)) == 7
+    assert len(read_runs(tmp_path / "runs", tmp_path / "runs/*/ae*", progress=progress)) == 7
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match=f"no run in {tmp_path}/empty"):
-        read_sources([tmp_path / "runs", tmp_path / "empty"], progress)
+        read_runs(tmp_path / "runs", tmp_path / "empty", progress=progress)

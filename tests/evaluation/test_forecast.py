@@ -16,7 +16,7 @@ from rtf.alerts.read import read_histories
 from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints, RunError
 from rtf.evaluation.record import pick, select
 from rtf.evaluation.tasks import baselines
-from rtf.evaluation.tasks.baselines import LightCurveGP, Seen, fit_gp, line, persistence
+from rtf.evaluation.tasks.baselines import LightCurveGP, Seen, fit_gp, persistence
 from rtf.evaluation.tasks.forecast import (
     GP,
     NOISE,
@@ -100,7 +100,7 @@ def made(survey):
 def test_an_oracle_is_at_its_noise_calibrated_and_better_than_every_baseline(made):
     windows = [f"{a} to {b} days ahead" for a, b in ((0, 3), (3, 7), (7, 14), (14, 30))]
     expected = {("forecast", n, w) for n in (5, 10) for w in windows}
-    expected |= {("shown", 5, "all"), ("shown", 10, "all"), ("interpolation", None, "all")}
+    expected |= {("interpolation", None, "all")}
     assert {(r.level, r.shown, r.group) for r in made.records} == expected
     for level, shown, group in expected:
         own = select(made.records, level=level, shown=shown, group=group)
@@ -109,10 +109,10 @@ def test_an_oracle_is_at_its_noise_calibrated_and_better_than_every_baseline(mad
         assert value["pull", "model"] == pytest.approx(1, abs=0.2)
         for score, nominal in (("within 68 %", 0.68), ("within 95 %", 0.95)):
             assert value[score, "model"] == pytest.approx(nominal, abs=0.12)
-        assert (("mag", GP) in value) == (level != "shown") == (("gain", GP) in value)
+        assert {("mag", GP), ("gain", GP)} <= set(value)
         if group == windows[-1]:
             assert pick(own, score="gain").low > 0
-            best = min(value["mag", m] for m in (GP, "line", "last in band"))
+            best = min(value["mag", m] for m in (GP, "last in band"))
             assert pick(own, score="mag", method="model").high < best
             assert value["gain", GP] == pytest.approx(value["mag", GP] - value["mag", "model"])
     assert all(r.low <= r.value <= r.high for r in made.records if r.score != "detections")
@@ -124,13 +124,11 @@ def test_tables_and_figures_show_the_records(made, survey):
     assert {
         ("first 5", "14 to 30 days ahead"),
         ("two thirds", "hidden third"),
-        ("first 10", "the same"),
     } <= set(rows)
     cell = pick(made.records, level="interpolation", score="mag", method="model")
     assert (
         rows["two thirds", "hidden third"]["model"] == f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
     )
-    assert rows["first 10", "the same"][GP] == "–"
     figure = made.figures["forecast_light_curves.png"]
     titles = [axes.get_title() for axes in figure.axes if axes.get_visible()]
     assert len(titles) == 6 and all("later detections" in title for title in titles)
@@ -173,7 +171,7 @@ def test_later_magnitudes_reach_neither_fingerprint_nor_baseline(survey):
         found.append(ask(oracle, seen, targets, np.arange(len(test)), process))
     assert (oracle.shown[-1].length == 6).all()
     assert (found[1].observed - found[0].observed > 4).all()
-    for method in ("model", GP, "line", "last in band"):
+    for method in ("model", GP, "last in band"):
         assert (found[0].predicted[method] == found[1].predicted[method]).all(), method
 
 
@@ -210,13 +208,11 @@ def test_the_process_is_fitted_to_the_training_split():
         fit_gp(concatenate([h.select(np.array([0])) for h in histories]))
 
 
-def test_persistence_and_lines_by_hand():
+def test_persistence_by_hand():
     mag = 18 + 0.1 * np.array([0.0, 1, 2, 3, 4, 9])
     seen = Seen(np.array([0.0, 1, 2, 3, 4, 5]), np.array([0, 0, 0, 0, 0, 1]), mag, np.full(6, 0.1))
     asked, band = np.array([6.0, 2.5, 6.0, 4.5, -1.0]), np.array([0, 0, 1, 2, 0])
     np.testing.assert_allclose(persistence(seen, asked, band), [18.4, 18.2, 18.9, 18.4, 18.0])
-    # onward in g, between neighbours in g; r and i have too few for a line
-    np.testing.assert_allclose(line(seen, asked, band), [18.6, 18.25, 18.9, 18.4, 18.0], rtol=1e-6)
     one = concatenate(smooth_sources(3))
     both = baselines.predicted(LightCurveGP(18, 1, 1, 10, 0.5, 0.1), one, one)
     assert both.shape == (2, len(one.mjd))

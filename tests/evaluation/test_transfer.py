@@ -5,8 +5,7 @@ from sklearn.metrics import roc_auc_score
 from rtf.alerts.history import concatenate
 from rtf.classes import FINE
 from rtf.evaluation.record import pick, select
-from rtf.evaluation.tasks import transfer as task
-from rtf.evaluation.tasks.transfer import ABOVE, RANKED, only_trained, ranked, read_real, transfer, without
+from rtf.evaluation.tasks.transfer import RANKED, only_trained, ranked, read_real, transfer, without
 from rtf.store.build import preprocess
 from tests.evaluation.fakes import FakeModel, FakeStore, inputs
 from tests.sources import MadeUpReader, made_up_sources
@@ -52,7 +51,7 @@ def test_the_task_scores_real_sources_at_each_count(real, head):
     assert {*made.figures} == {f"transfer_{s}_{m}.png" for s in ("coarse", "fine") for m in methods}
     notes = " ".join(made.tables[0].notes)
     assert f"Real sources left out: 4 without a label, {n_sn_ii} SN II, not a training class." in notes
-    assert len(made.tables) == 4 and RANKED in made.tables[1].columns
+    assert len(made.tables) == 3 and RANKED in made.tables[1].columns
 
 
 def test_simulated_sources_are_also_scored_without_what_real_ones_lack(real):
@@ -96,35 +95,3 @@ def test_ranking_of_tde_against_sn_ia_is_the_auc_of_scikit_learn():
     assert ranked(probability, np.zeros(200, int), *keys) == []
     probability[:, [0, 9]] = 0
     assert ranked(probability, label, *keys)[0].value == 0.5
-
-
-def test_light_curves_are_described_by_hand():
-    source = made_up_sources(1, min_length=4, max_length=4)[0]
-    source.mjd = 59000 + np.array([0.0, 0.03, 3.0, 8.0])
-    source.mag, source.magerr = np.float32([19, 18, 17, 18]), np.float32([0.1, 0.2, 0.3, 0.4])
-    source.band = np.int8([0, 1, 1, 1])
-    found = {name: float(x[0]) for name, x in task.describe(concatenate([source])).items()}
-    assert found == pytest.approx(
-        {
-            "detections": 4, "span [day]": 8, "median gap [day]": (2.97 + 5) / 2,
-            "first to brightest [day]": 3, "first mag": 19, "brightest mag": 17, "range [mag]": 2,
-            "median magerr [mag]": 0.25, "share of g": 0.25, "share of r": 0.75, "share of i": 0,
-        }
-    )  # fmt: skip
-    single = task.describe(concatenate([source.select(np.array([0]))]))
-    assert np.isnan(single["median gap [day]"][0])
-
-
-def test_domains_are_compared_class_by_class():
-    sources = made_up_sources(60, 1)
-    label = np.array([h.label for h in sources])
-    brighter = made_up_sources(60, 1)
-    for h in brighter:
-        h.mag = h.mag - 10
-    records = task.compare(concatenate(sources), label, concatenate(brighter), label, RESAMPLES)
-    for r in select(records, method=ABOVE):
-        assert r.value == (0 if r.score in ("first mag", "brightest mag") else pytest.approx(0.5))
-    count = np.bincount(label, minlength=len(FINE))
-    assert {r.group for r in records} == {FINE[c] for c in np.flatnonzero(count >= task.FEWEST)}
-    table = task.apart_table(records)
-    assert {row[1] for row in table.rows[:2]} == {"first mag", "brightest mag"}  # the farthest apart first

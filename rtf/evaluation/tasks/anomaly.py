@@ -2,8 +2,7 @@
 
 Notable:
 - inliers are the test sources of the store, outliers the sources of other stores, by class. A class that
-  the train split has is no outlier: it is left out and named. Asked for by name in `classes` it becomes a
-  control: stores alike in all but the class give it a ROC-AUC of 0.5
+  the train split has is no outlier: it is left out and named
 - scores, higher is stranger: reconstruction error, isolation forest (Liu, Ting & Zhou 2008), distance to the
   k-th nearest training fingerprint, as it is and standardised (in the first a few wide dimensions decide).
   Whatever is fitted is fitted on training fingerprints alone; no score has seen an outlier
@@ -32,19 +31,9 @@ BEST = "best possible"
 
 
 def anomaly(
-    given: Inputs, *, outliers: str | Sequence[str], classes: Sequence[str] | None = None,
-    neighbours: int, trees: int, top: int,
-) -> Evaluated:  # fmt: skip
-    """Score how each outlier class stands out, and how pure the strangest sources are.
-
-    Parameters
-    ----------
-    outliers : store or stores of the outliers
-    classes : names to take as outliers; None: every class the train split does not have
-    neighbours : the distance is that to this training fingerprint
-    trees : of the isolation forest
-    top : how many of the strangest sources
-    """
+    given: Inputs, *, outliers: str | Sequence[str], neighbours: int, trees: int, top: int
+) -> Evaluated:
+    """Score how each class of the outlier stores stands out, and how pure the `top` strangest sources are."""
     paths = [outliers] if isinstance(outliers, str) else list(outliers)
     if not paths:
         raise ValueError(
@@ -64,8 +53,10 @@ def anomaly(
     outlier = {name: np.concatenate([s[name] for s in scores]) for name in scores[0]}
     group = [FINE[c] if c != UNKNOWN else Path(p).stem for p, o in zip(paths, others) for c in o.label]
     group = np.array(group)
-    trained = {FINE[c] for c in np.unique(train.label["fine"]) if c != UNKNOWN}
-    keep, notes = choose_classes(group, trained, classes)
+    trained = [FINE[c] for c in np.unique(train.label["fine"]) if c != UNKNOWN]
+    keep, notes = ~np.isin(group, trained), []
+    if dropped := [f"{c} ({n:,})" for c in trained if (n := int((group == c).sum()))]:
+        notes.append(f"Left out, in the train split: {', '.join(dropped)}.")
     known = np.isin(np.concatenate([o.object_id for o in others]), list(given.trained))
     broken = ~np.all([np.isfinite(s) for s in outlier.values()], axis=0)
     for out, why in ((known, "the run was trained on them"), (broken, "fingerprints not finite")):
@@ -130,34 +121,6 @@ def anomaly_scores(found: Fingerprints, scorers: Mapping[str, Callable]) -> dict
     return {"reconstruction error": found.error.astype(float), **fitted, **dict(counted)}
 
 
-def choose_classes(
-    group: np.ndarray, trained: set[str], classes: Sequence[str] | None
-) -> tuple[np.ndarray, list[str]]:
-    """Which sources are outliers, (N,) bool, and notes on those that are not.
-
-    Parameters
-    ----------
-    group : (N,) class or store name of each source
-    trained : classes of the train split
-    classes : those asked for, or None
-    """
-    there = dict(zip(*np.unique(group, return_counts=True), strict=True))
-    if classes is not None and (absent := [c for c in classes if c not in there]):
-        raise ValueError(f"classes: no outlier is of class {', '.join(absent)}; there are {', '.join(there)}")
-    chosen = [c for c in there if (c in classes if classes is not None else c not in trained)]
-    if not chosen:
-        raise ValueError(
-            f"no outliers left: the train split has every class of the outlier stores ({', '.join(there)})"
-        )
-    notes = []
-    if dropped := [f"{c} ({n:,})" for c, n in there.items() if c not in chosen]:
-        why = "in the train split" if classes is None else "not asked for"
-        notes.append(f"Left out, {why}: {', '.join(dropped)}.")
-    if control := [c for c in chosen if c in trained]:
-        notes.append(f"In the train split, thus a control and no outlier: {', '.join(control)}.")
-    return np.isin(group, chosen), notes
-
-
 def differences(model, store: Store, others: Sequence[Store]) -> list[str]:
     """What besides the class tells the stores apart, as notes."""
     notes = []
@@ -181,12 +144,7 @@ def anomaly_records(
 ) -> list[Record]:
     """Score ROC-AUC and purity by every score, for all outliers and each group of them against all inliers.
 
-    Beside the purity: that of a random choice, and the best possible.
-
-    Parameters
-    ----------
-    inlier, outlier : by score, (N,) and (M,)
-    group : (M,) names
+    Beside the purity: that of a random choice, and the best possible. Scores are (N,) and (M,) by name.
     """
     n_inliers, records = len(next(iter(inlier.values()))), []
     for name in ["all", *sorted(set(group.tolist()))]:
@@ -208,14 +166,7 @@ def anomaly_records(
 
 
 def purity(score: np.ndarray, outlier: np.ndarray, counts: np.ndarray, top: int) -> np.ndarray:
-    """Share of outliers among the `top` highest scores of each resample; ties for the last places share them.
-
-    Parameters
-    ----------
-    score : (N,)
-    outlier : (N,) bool
-    counts : (B, N), how often each source was drawn
-    """
+    """Share of outliers among the `top` highest scores of each resample; ties share the last places."""
     order = np.argsort(-score, kind="stable")
     start = np.flatnonzero(np.r_[True, np.diff(score[order]) != 0])
     drawn = np.add.reduceat(counts[:, order], start, axis=1).astype(float)
@@ -228,6 +179,8 @@ def purity(score: np.ndarray, outlier: np.ndarray, counts: np.ndarray, top: int)
 
 def anomaly_figure(records: Sequence[Record], inlier: Mapping, outlier: Mapping) -> Figure:
     """ROC-AUC of each group and score with 95 % intervals, and ROC curves of all outliers together."""
+    from sklearn.metrics import roc_curve
+
     auc = select(records, score="ROC-AUC")
     groups = list({r.group: r.n for r in auc}.items())
     figure, (left, right) = grid_of(2, 6, max(3.9, 0.7 + 0.72 * len(groups)))
@@ -241,7 +194,9 @@ def anomaly_figure(records: Sequence[Record], inlier: Mapping, outlier: Mapping)
             fmt=MARKERS[k], markersize=6, elinewidth=1.4, label=name,
         )  # fmt: skip
         dash = "-" if grey is None else "--"
-        right.plot(*roc_curve(inlier[name], outlier[name]), color=colour, linewidth=1.6, linestyle=dash)
+        truth = np.repeat([0, 1], [len(inlier[name]), len(outlier[name])])
+        fall, rise, _ = roc_curve(truth, np.r_[inlier[name], outlier[name]], drop_intermediate=False)
+        right.plot(fall, rise, color=colour, linewidth=1.6, linestyle=dash)
     left.axvline(0.5, color="0.45", linestyle=":", linewidth=1.3)
     left.set_yticks(y, [literal(f"{name} ({n:,})") for name, n in groups])
     left.hlines(y[:-1] - 0.5, *left.get_xlim(), color="0.9", linewidth=0.8)
@@ -255,14 +210,3 @@ def anomaly_figure(records: Sequence[Record], inlier: Mapping, outlier: Mapping)
     tidy(left, right)
     legend(figure, (left,))
     return figure
-
-
-def roc_curve(inlier: np.ndarray, outlier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of inliers and outliers at or above each threshold, from (0, 0) to (1, 1)."""
-    threshold = np.unique(np.concatenate([inlier, outlier]))[::-1]
-
-    def share(values):
-        above = len(values) - np.searchsorted(np.sort(values), threshold, side="left")
-        return np.r_[0.0, above / len(values)]
-
-    return share(inlier), share(outlier)

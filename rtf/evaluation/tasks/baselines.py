@@ -3,14 +3,13 @@
 Notable:
 - each takes what was seen of one source and gives magnitudes at other times, of the past or the future
 - `persistence`: the last magnitude seen before that time in that band
-- `line`: between two detections of the band, the line through them; after the last, the line through its
-  last five, weighted by their errors
 - `LightCurveGP`: a Gaussian process in time and band whose five numbers are those most likely on the training
-  split. It is the strongest of the three, and the only one that says how uncertain it is
+  split. It is the stronger of the two, and says how uncertain it is
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -19,15 +18,13 @@ from scipy.optimize import minimize
 from rtf.alerts.history import Detections
 from rtf.features.view import view
 
-_LINE = 5
 _FIT_SOURCES, _FIT_DETECTIONS = 200, 60
 #: Some catalogues give an error of 0 [mag].
 _LEAST_ERROR = 1e-3
 
 
-@dataclass(frozen=True)
-class Seen:
-    """Detections of one source, by time: (L,) mjd [day], band, mag, magerr."""
+class Seen(NamedTuple):
+    """Detections of one source, by time: (L,) each."""
 
     mjd: np.ndarray
     band: np.ndarray
@@ -60,28 +57,6 @@ def persistence(seen: Seen, mjd: np.ndarray, band: np.ndarray) -> np.ndarray:
         before = np.searchsorted(seen.mjd[own], mjd[asked], "right") - 1
         known = before >= 0
         answer[asked[known]] = seen.mag[own][before[known]]
-    return answer
-
-
-def line(seen: Seen, mjd: np.ndarray, band: np.ndarray) -> np.ndarray:
-    """Magnitudes (Q,) by straight lines, see above; those of `persistence` where there is no line.
-
-    The line into the future needs three detections of the band on two nights.
-    """
-    answer = persistence(seen, mjd, band)
-    for b in np.unique(band):
-        own = np.flatnonzero(seen.band == b)
-        if not len(own):
-            continue
-        first, last = seen.mjd[own[[0, -1]]]
-        between = (band == b) & (mjd >= first) & (mjd <= last)
-        answer[between] = np.interp(mjd[between], seen.mjd[own], seen.mag[own])
-        after, own = (band == b) & (mjd > last), own[-_LINE:]
-        if not after.any() or len(own) < 3 or np.ptp(seen.mjd[own]) < 0.5:
-            continue
-        weight = 1 / np.maximum(seen.magerr[own], _LEAST_ERROR)
-        slope, level = np.polyfit(seen.mjd[own] - last, seen.mag[own], 1, w=weight)
-        answer[after] = level + slope * (mjd[after] - last)
     return answer
 
 
@@ -130,12 +105,7 @@ class LightCurveGP:
 
 
 def fit_gp(train: Detections, seed: int = 0) -> LightCurveGP:
-    """The process under which the training split is most likely.
-
-    Parameters
-    ----------
-    train : training split; 200 of its sources, drawn with `seed`, are used, their first 60 detections each
-    """
+    """The process under which 200 training sources, drawn with `seed`, are most likely."""
     long = np.flatnonzero(train.length >= 2)
     if not len(long):
         raise ValueError("the training split has no source of two detections: nothing to fit a process on")

@@ -35,13 +35,8 @@ _SMALLEST = 1e-7
 def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
     """Score the class probabilities of head and linear probe before and after a temperature.
 
-    The head comes calibrated, with the temperature found on the validation split when it was trained; its
-    raw probabilities follow from it. The probe is fitted on the training split, its temperature on the
-    validation split.
-
-    Parameters
-    ----------
-    n_bins : of equal width, for the calibration error and the reliability diagram
+    The head comes calibrated on the validation split, and its raw probabilities follow from its temperature.
+    The probe is fitted on the training split, its temperature on the validation split.
     """
     train, val, test = (given.split(name) for name in ("train", "val", "test"))
     known = test.label["fine"] != UNKNOWN
@@ -89,8 +84,7 @@ def calibration_records(
 ) -> list[Record]:  # fmt: skip
     """Score uncalibrated probabilities (N, C) of sources of known class before and after a temperature.
 
-    The records' level is before or after, with the change that the temperature made; beside them are those of
-    `shares` (N, C).
+    The records' level is before or after; beside them are those of `shares` (N, C).
     """
     scored = {"before": raw, "after": at_temperature(raw, temperature), SHARES: shares}
 
@@ -149,13 +143,8 @@ def expected_calibration_error(
     """Mean over sources of |accuracy - confidence| of the bin their confidence falls in, (B,).
 
     ECE = sum_b N_b / N |accuracy_b - confidence_b| over `n_bins` bins ((b - 1) / n_bins, b / n_bins] of the
-    largest probability (Guo et al. 2017, equation 5).
-
-    Parameters
-    ----------
-    probability : (N, C), rows sum to 1
-    label : (N,) int, the right column; all known
-    counts : (B, N) how often each source was drawn
+    largest of the probabilities (N, C) (Guo et al. 2017, equation 5). `counts` (B, N) says how often each
+    source was drawn.
     """
     confidence, right, member = _binned(probability, label, n_bins)
     counts = np.asarray(counts, float)

@@ -33,34 +33,24 @@ HAVE = "have as many"
 
 
 def early(given: Inputs, *, counts: Sequence[int | str]) -> Evaluated:
-    """Score probe and head at each number of detections, coarse and fine.
-
-    Parameters
-    ----------
-    counts : numbers of detections, and "all"
-    """
+    """Score probe and head at each number of detections ("all": all), coarse and fine."""
     train, test = given.split("train"), given.split("test")
     length = given.view("test").length
     made = Evaluated()
     for n in cls.checked_counts(counts):
         found = {split: given.encode(split, n) for split in ("train", "test")}
-        for level, names in LEVELS.items():
-            label, learn = (
-                cls.known_where_finite(split.label[level], found[name])
-                for name, split in (("test", test), ("train", train))
-            )
-            fitted = cls.fit_probe(found["train"].latent, learn)
-            given_by = {"probe": cls.probe_probabilities(fitted, found["test"].latent, len(names))}
-            if (fine := found["test"].probability) is not None:
-                given_by["head"] = fine if level == "fine" else cls.coarse_probability(fine)
-            for method, probability in given_by.items():
-                keys = {"level": level, "method": method, "shown": n}
-                records, arrays = cls.class_scores(
-                    probability, label, learn, names, **keys, **given.resamples
-                )
-                have = int(((length >= (n or 0)) & (label != UNKNOWN)).sum())
-                made.records += [*records, record(HAVE, have, **keys)]
-                made.arrays |= arrays
+        label, learn = (
+            {level: cls.known_where_finite(split.label[level], found[name]) for level in LEVELS}
+            for name, split in (("test", test), ("train", train))
+        )
+        probes = {level: cls.fit_probe(found["train"].latent, learn[level]) for level in LEVELS}
+        for (method, level), probability in cls.readings(found["test"], probes).items():
+            keys = {"level": level, "method": method, "shown": n}
+            of_level = label[level], learn[level], LEVELS[level]
+            records, arrays = cls.class_scores(probability, *of_level, **keys, **given.resamples)
+            have = int(((length >= (n or 0)) & (label[level] != UNKNOWN)).sum())
+            made.records += [*records, record(HAVE, have, **keys)]
+            made.arrays |= arrays
     made.records = distinct(made.records)
     for level, names in LEVELS.items():
         own = select(made.records, level=level, group="all")
@@ -99,16 +89,9 @@ def early_figure(records: Sequence[Record]) -> Figure:
 
 
 def draw_early(lines: Mapping[str, Sequence[Record]], steps: Mapping[int | None, str], title: str):
-    """Draw lines by number of detections, with 95 % bands; all detections stand right of the largest number.
+    """Draw records by label, with 95 % bands, against numbers of detections, "all" on the right.
 
-    Parameters
-    ----------
-    lines : label -> records of all levels and scores
-    steps : numbers of detections -> how they are called
-
-    Returns
-    -------
-    the figure, without a legend; its axes by level and score; the places of the numbers of detections
+    Returns the figure, without a legend, its axes by level and score, and the places of the numbers.
     """
     figure, grid = grid_of(4, 5.6, 3.7, 2, sharex=True, sharey="row")
     scores = ("balanced accuracy", "accuracy")

@@ -11,49 +11,58 @@ Notable:
 - only detections are asked for: what had become too faint to be detected is in no row, for no method
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from scipy.special import ndtri
 
-from rtf.alerts.history import Detections
+from rtf.alerts.history import BANDS, Detections
 from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.evaluation.record import Record, record, record_table
 from rtf.evaluation.run import Evaluated, Inputs
 from rtf.evaluation.statistics import NoiseFloor, WeightedMedian, bootstrap, weighted_mean
 from rtf.evaluation.tasks import baselines
-from rtf.evaluation.tasks.forecast_figures import calibration_figure, forecast_figure
-from rtf.evaluation.tasks.physical import NOISE
+from rtf.evaluation.tasks.physical import NOISE, from_good_to_bad
+from rtf.figures import (
+    BAND_STYLE,
+    band_handles,
+    class_name,
+    draw_detections,
+    grid_of,
+    legend,
+    literal,
+    rim_labels,
+    tidy,
+)  # fmt: skip
 
 #: Days ahead of the last detection shown.
 WINDOWS = ((0, 3), (3, 7), (7, 14), (14, 30))
 HIDDEN = 1 / 3
 GP = "Gaussian process"
+LAST = "last in band"
 GAIN = f"{GP} − model"
 #: Central intervals whose coverage is scored.
 _WITHIN = {"within 68 %": 0.68, "within 95 %": 0.95}
+#: Points of a drawn curve, and how many days it goes on after the last detection shown.
+_GRID, _AFTER = 120, 30.0
+#: Forecasts from light (few detections shown) to dark, and interpolation; lines differ by dash as well.
+_FORECAST = (("#f4a261", "-"), ("#d1495b", "--"), ("#6a1b4d", "-."), ("#2b0a3d", ":"))
+_INTERPOLATION = ("#5b8c5a", "--")
 
 
-@dataclass(frozen=True)
-class Answers:
-    """Predictions of T detections beside what was observed.
+class Answers(NamedTuple):
+    """Predictions of T detections beside what was observed, (T,) each."""
 
-    Attributes
-    ----------
-    source : (T,) int, index of the test source
-    ahead : (T,) days after the last detection shown
-    observed, magerr : (T,) magnitude and its error
-    predicted : {method: (T,) magnitude}, of "model" and of the baselines where they apply
-    sigma : {method: (T,) standard deviation of the light curve}, of "model" and the Gaussian process
-    """
-
-    source: np.ndarray
-    ahead: np.ndarray
+    source: np.ndarray  # index of the test source
+    ahead: np.ndarray  # days after the last detection shown
     observed: np.ndarray
     magerr: np.ndarray
-    predicted: dict[str, np.ndarray]
-    sigma: dict[str, np.ndarray]
+    predicted: dict[str, np.ndarray]  # magnitude by method: "model" and the baselines
+    sigma: dict[str, np.ndarray]  # standard deviation of the light curve, of "model" and the Gaussian process
 
     def pull(self, method: str) -> np.ndarray:
         """(T,) observed minus predicted, over the standard deviation of that difference."""
@@ -61,12 +70,7 @@ class Answers:
 
 
 def forecast(given: Inputs, *, counts: list[int]) -> Evaluated:
-    """Score forecasts, interpolations and their calibration on the test split.
-
-    Parameters
-    ----------
-    counts : numbers of detections shown
-    """
+    """Score forecasts from the first `counts` detections, interpolations, and their calibration."""
     if not counts or min(counts) < 1:
         raise ValueError(f"counts are {list(counts)}: they must be numbers of detections, 1 or more")
     model, split = given.model, given.split("test")
@@ -80,7 +84,6 @@ def forecast(given: Inputs, *, counts: list[int]) -> Evaluated:
             continue
         seen, targets = split_at(test.take(later), n)
         answers["forecast", n] = ask(model, seen, targets, later, process)
-        answers["shown", n] = ask(model, seen, seen, later, None)
     if len(long := np.flatnonzero(test.length >= 5)):
         hidden = hide(test.take(long), given.seed)
         seen, targets = test.take(long).rows(~hidden), test.take(long).rows(hidden)
@@ -123,13 +126,9 @@ def hide(detections: Detections, seed: int) -> np.ndarray:
 
 
 def ask(model: Fingerprinter, seen: Detections, targets: Detections, source: np.ndarray, process) -> Answers:
-    """Put the targets of each source to the fingerprint of what was seen of it, and to the baselines.
+    """Put the targets of N sources to the fingerprints of what was seen of them, and to the baselines.
 
-    Parameters
-    ----------
-    seen, targets : the same N sources
-    source : (N,) their indices in the test split
-    process : the Gaussian process; None leaves the baselines out
+    `source` (N,) are their indices in the test split.
     """
     days = targets.mjd - np.repeat(seen.mjd[seen.offset[:-1]], targets.length)
     ahead = targets.mjd - np.repeat(seen.mjd[seen.offset[1:] - 1], targets.length)
@@ -140,10 +139,8 @@ def ask(model: Fingerprinter, seen: Detections, targets: Detections, source: np.
         padded[place] = column
     mag, sigma = (x[place].astype(float) for x in model.query(model.encode(seen).latent, *asked))
     predicted, deviation = {"model": mag}, {"model": sigma}
-    if process is not None:
-        predicted[GP], deviation[GP] = baselines.predicted(process, seen, targets)
-        predicted["line"] = baselines.predicted(baselines.line, seen, targets)
-        predicted["last in band"] = baselines.predicted(baselines.persistence, seen, targets)
+    predicted[GP], deviation[GP] = baselines.predicted(process, seen, targets)
+    predicted[LAST] = baselines.predicted(baselines.persistence, seen, targets)
     # Some catalogues give an error of 0.
     magerr = np.maximum(targets.magerr.astype(float), 1e-6)
     index = np.repeat(source, targets.length)
@@ -151,13 +148,8 @@ def ask(model: Fingerprinter, seen: Detections, targets: Detections, source: np.
 
 
 def within(answers: Answers, window: tuple[float, float] | None) -> np.ndarray:
-    """(T,) bool: the detections more days ahead than the window's first number, up to its second.
-
-    A window from 0 holds those of the last shown moment as well; None holds all.
-    """
-    if window is None:
-        return np.ones(len(answers.source), bool)
-    low, high = window
+    """(T,) bool: the detections so many days ahead; a window from 0 holds the last shown moment as well."""
+    low, high = window or (-np.inf, np.inf)
     return ((answers.ahead > low) | ((low == 0) & (answers.ahead >= 0))) & (answers.ahead <= high)
 
 
@@ -178,8 +170,7 @@ def group_records(
 
     def all_cells(counts):
         cells = {key: statistic(counts[:, sources]) for key, statistic in statistics.items()}
-        if ("mag", GP) in cells:
-            cells["gain", GP] = cells["mag", GP] - cells["mag", "model"]
+        cells["gain", GP] = cells["mag", GP] - cells["mag", "model"]
         return np.column_stack([*cells.values()])
 
     found = bootstrap(all_cells, n_sources, width=len(own) // 4, **resamples)
@@ -195,31 +186,26 @@ def _deviation(value: np.ndarray, source: np.ndarray, n_sources: int):
     return lambda counts: np.sqrt(np.maximum(second(counts) - first(counts) ** 2, 0.0))
 
 
-def spread_sources(answers: Answers, n: int = 6) -> np.ndarray:
-    """Sources from well to badly forecast: evenly over the ranks of their median error up to 30 days.
-
-    Sources with fewer than five detections to forecast are passed over where there are enough others.
-    """
+def spread_sources(answers: Answers) -> np.ndarray:
+    """Sources from well to badly forecast up to 30 days, of five detections or more where enough are."""
     soon = within(answers, (0, WINDOWS[-1][1]))
-    soon = soon if soon.any() else np.ones(len(soon), bool)
+    soon |= not soon.any()
     error = np.abs(answers.predicted["model"] - answers.observed)
     sources, number = np.unique(answers.source[soon], return_counts=True)
-    sources = sources[number >= 5] if (number >= 5).sum() >= n else sources
+    sources = sources[number >= 5] if (number >= 5).sum() >= 6 else sources
     of_source = [np.median(error[soon & (answers.source == s)]) for s in sources]
-    order = sources[np.argsort(of_source, kind="stable")]
-    ranks = np.linspace(0.08, 0.92, n) * (len(order) - 1)
-    return order[np.unique(ranks.round().astype(int))]
+    return sources[from_good_to_bad(np.array(of_source))]
 
 
 def forecast_tables(given: Inputs, records: list[Record]) -> list:
     """Errors of the model and of the baselines, and how well calibrated both are, one row a group."""
     rows = {
         "shown": lambda r: f"first {r.shown}" if r.shown else "two thirds",
-        "asked for": lambda r: {"shown": "the same", "interpolation": "hidden third"}.get(r.level, r.group),
+        "asked for": lambda r: "hidden third" if r.level == "interpolation" else r.group,
     }
     errors = {
         "detections": {"score": "detections"},
-        **{m: {"score": "mag", "method": m} for m in ("model", GP, "line", "last in band")},
+        **{m: {"score": "mag", "method": m} for m in ("model", GP, LAST)},
         GAIN: {"score": "gain"},
         NOISE: {"score": "mag", "method": NOISE},
     }
@@ -230,7 +216,7 @@ def forecast_tables(given: Inputs, records: list[Record]) -> list:
         f"Of {n:,} test sources, those of more detections than are shown; interpolation: 5 or more. Days are "
         "after the last detection shown.",
         f"{GAIN}: above 0 where the model is better. {GP}: one kernel in time and band for all, fitted on "
-        "the training split. Line: through the band's last five; in interpolation between the neighbours.",
+        f"the training split. {LAST}: the last magnitude seen before.",
         "Noise floor: what the noiseless magnitudes would give.",
     )
     right = "Right uncertainties give 0.68, 0.95 and pulls of deviation 1. Measurement errors count."
@@ -240,3 +226,84 @@ def forecast_tables(given: Inputs, records: list[Record]) -> list:
             "Calibration of forecasts and interpolations", records, rows, calibration, [given.how, right]
         ),
     ]
+
+
+def calibration_figure(pulls: Mapping[tuple[str, int | None], np.ndarray]) -> Figure:
+    """How often observations fall within each central interval: on the diagonal, were uncertainties right.
+
+    Pulls (T,) go by what was asked, "forecast" or "interpolation", and detections shown.
+    """
+    figure, (axes,) = grid_of(1, 6.4, 5.4)
+    nominal, styles = np.linspace(0.01, 0.99, 99), iter(_FORECAST * 9)
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+    for (asked, n), pull in pulls.items():
+        name = f"forecast from first {n}" if asked == "forecast" else "interpolation, hidden third"
+        colour, dash = next(styles) if asked == "forecast" else _INTERPOLATION
+        inside = np.searchsorted(np.sort(np.abs(pull)), ndtri(0.5 + nominal / 2), "right") / len(pull)
+        label = f"{name}  ({len(pull):,})"
+        axes.plot(nominal, inside, label=label, color=colour, linestyle=dash, linewidth=1.6)
+    axes.text(0.30, 0.86, "too wide", ha="center", color="0.5", fontsize=9)
+    axes.text(0.70, 0.14, "too narrow", ha="center", color="0.5", fontsize=9)
+    axes.set(xlabel="predicted central interval", ylabel="share of observations within it")
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    tidy(axes)
+    legend(figure, [axes])
+    figure.suptitle("Calibration of predicted magnitudes, test split (detections in brackets)", fontsize=11)
+    return figure
+
+
+def forecast_figure(
+    model, detections: Detections, n_shown: int, names: Sequence[str], labels: Sequence[int]
+) -> Figure:
+    """Draw forecasts from first detections, one panel a source: those shown are filled, later ones open.
+
+    Curves run to 30 days after the last detection shown, with the deviation of the curve itself: observations
+    scatter about it by their own errors besides.
+    """
+    latent = model.encode(detections, first=n_shown).latent
+    figure, panels = grid_of(len(names), 4.4, 3.3)
+    for k, (axes, name, label) in enumerate(zip(panels, names, labels, strict=True)):
+        rows = slice(*detections.offset[k : k + 2])
+        days = detections.mjd[rows] - detections.mjd[rows][0]
+        shown = np.arange(len(days)) < n_shown
+        cut = days[shown][-1]
+        near = days <= cut + _AFTER
+        columns = (detections.mag[rows], detections.magerr[rows], detections.band[rows].astype(int))
+        mag, magerr, band = (column[near] for column in columns)
+        days, shown = days[near], shown[near]
+        for own, hollow in ((shown, False), (~shown, True)):
+            draw_detections(axes, days[own], mag[own], magerr[own], band[own], hollow=hollow)
+
+        grid, bands = np.linspace(0, cut + _AFTER, _GRID), np.unique(band)
+        asked = np.broadcast_to(grid, (len(bands), _GRID)), np.repeat(bands[:, None], _GRID, 1)
+        curves, sigmas = model.query(np.repeat(latent[k : k + 1], len(bands), 0), *asked)
+        for b, curve, sigma in zip(bands, curves, sigmas):
+            colour = BAND_STYLE[BANDS[b]][0]
+            for width, alpha in ((1.96, 0.10), (1.0, 0.18)):
+                ends = curve - width * sigma, curve + width * sigma
+                axes.fill_between(grid, *ends, color=colour, alpha=alpha, linewidth=0)
+            axes.plot(grid, curve, color=colour, linewidth=1.4, zorder=2)
+        axes.axvspan(cut, grid[-1], color="0.96", zorder=0)
+        axes.axvline(cut, color="0.55", linewidth=1, linestyle=":", zorder=1)
+
+        found = [np.interp(t, grid, curves[bands == b][0]) for t, b in zip(days[~shown], band[~shown])]
+        text = f"no later detection within {_AFTER:.0f} days"
+        if found:
+            error = np.median(np.abs(np.array(found) - mag[~shown]))
+            text = f"{len(found)} later detections, median |Δmag| = {error:.2f} mag"
+        axes.set_title(f"{literal(f'{class_name(label)}  ·  {name}')}\n{text}", fontsize=9.5)
+        # Observations and curves set the range; a wide uncertainty must not.
+        both = np.concatenate([mag, curves.ravel()])
+        margin = max(0.08 * np.ptp(both), 0.15)
+        axes.set_ylim(both.max() + margin, both.min() - margin)  # bright is up
+        axes.set_xlim(-0.02 * grid[-1], grid[-1])
+        tidy(axes)
+    rim_labels(panels, "days since first detection", "magnitude (AB)")
+    marks = {"shown (1σ error)": {}, "later, not shown": {"markerfacecolor": "white"}}
+    handles = band_handles(np.unique(detections.band), **marks)
+    handles.append(Patch(color="0.3", alpha=0.3, label="68 % and 95 % of the curve"))
+    handles.append(Line2D([], [], color="0.55", linestyle=":", label="last detection shown"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    title = f"Light curves from fingerprints of the first {n_shown} detections, from well to badly forecast"
+    figure.suptitle(title, fontsize=12)
+    return figure

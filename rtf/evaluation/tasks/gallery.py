@@ -49,15 +49,9 @@ _READ_BY = {"head": "classification head", "probe": "linear probe", "none": "no 
 def gallery(
     given: Inputs, *, alerts: str, labels: str | None, n: int, objects: Sequence[str], n_neighbours: int
 ) -> Evaluated:
-    """Draw and list what the run makes of real sources.
+    """Draw and list what the run makes of sources in `alerts`: those named by `objects`, or n of them.
 
-    Parameters
-    ----------
-    alerts : file or folder that `rtf.read_histories` reads
-    labels : CSV file with columns object_id and type, shown beside the sources, or None
-    n : sources to choose, where `objects` names none
-    objects : ids of the sources to show
-    n_neighbours : nearest training sources shown
+    `labels` is a CSV file with columns object_id and type, shown beside the sources, or None.
     """
     if not alerts:
         raise ValueError("please give the alerts to show as task.alerts=PATH")

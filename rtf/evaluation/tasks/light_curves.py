@@ -5,16 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from rtf.evaluation.run import Evaluated, Inputs
-from rtf.evaluation.tasks.physical import median_error
+from rtf.evaluation.tasks.physical import from_good_to_bad, median_error
 from rtf.figures import light_curve_figure, rebuilt_light_curves
 
 
 def light_curves(given: Inputs, *, objects: Sequence[str], split: str, title: str) -> Evaluated:
-    """Draw the sources `objects`, or six from good to bad.
-
-    The six are the sources at the 10th, 30th, 50th, 70th and 90th percentile of the median magnitude error,
-    and the one of the most detections.
-    """
+    """Draw the sources `objects`, or six from good to bad by their median magnitude errors."""
     own = given.split(split)
     if objects:
         absent = sorted(set(objects) - set(own.object_id))
@@ -22,10 +18,7 @@ def light_curves(given: Inputs, *, objects: Sequence[str], split: str, title: st
             raise ValueError(f"{given.store.path} has no {', '.join(absent)} in its {split} split")
         chosen = np.array([int(np.flatnonzero(own.object_id == name)[0]) for name in objects])
     else:
-        rebuilt = given.model.reconstruct(own.detections)
-        order = np.argsort(median_error(rebuilt), kind="stable")
-        ranks = (np.array([0.1, 0.3, 0.5, 0.7, 0.9]) * (len(order) - 1)).astype(int)
-        chosen = np.append(order[ranks], np.argmax(rebuilt.seen.length))
+        chosen = from_good_to_bad(median_error(given.model.reconstruct(own.detections)))
     curves = rebuilt_light_curves(
         given.model.reconstruct(own.detections.take(chosen)), own.object_id[chosen], own.label["fine"][chosen]
     )

@@ -23,7 +23,7 @@ from rtf.evaluation.run import Evaluated, Inputs
 from rtf.evaluation.search import scaler
 from rtf.evaluation.statistics import mean_estimate
 from rtf.evaluation.tasks.map_page import map_page
-from rtf.figures import class_name, grid_of
+from rtf.figures import class_name, grid_of, legend
 
 #: Fewer sources have no neighbourhoods to map.
 FEWEST = 10
@@ -47,23 +47,14 @@ def maps(
 ) -> Evaluated:
     """Draw UMAP and t-SNE of the test split by class: a picture, and a page to explore with light curves.
 
-    Parameters
-    ----------
-    n_neighbors, min_dist : of UMAP; n_neighbors is lowered to what few sources allow
-    perplexity : of t-SNE; lowered to a third of the sources where they are few
-    max_sources : of more test sources this many are drawn at random
+    Neighbours and perplexity are lowered to what few sources allow; of more than `max_sources` test sources
+    as many are drawn at random.
     """
-    if n_neighbors < 2 or perplexity <= 0 or min_dist < 0 or max_sources < FEWEST:
-        raise ValueError(
-            f"n_neighbors must be at least 2, perplexity above 0, min_dist 0 or more, max_sources at least "
-            f"{FEWEST}; got {n_neighbors}, {perplexity}, {min_dist}, {max_sources}"
-        )
     test = given.split("test")
     n = len(test.object_id)
     if n < FEWEST:
         raise ValueError(f"a map needs at least {FEWEST} test sources; {given.store.path} has {n}")
-    rng = np.random.default_rng(given.seed)
-    chosen = np.sort(rng.choice(n, max_sources, replace=False)) if n > max_sources else np.arange(n)
+    chosen = np.sort(np.random.default_rng(given.seed).permutation(n)[:max_sources])
     fingerprints = scaler(given.split("train").found.latent)(test.found.latent[chosen])
     label = test.label["fine"][chosen]
     places, how = embed(
@@ -80,14 +71,14 @@ def maps(
     columns = {"10 nearest fingerprints kept": {"score": "kept"},
                "10 nearest of the same class": {"score": "same class"}}  # fmt: skip
     cosine = "fingerprints standardised by the training split, unit length (cosine)"
-    explained = {name: (xy, f"{how[name]}; {cosine}") for name, xy in places.items()}
+    explained = {name: f"{line}; {cosine}" for name, line in how.items()}
     seen = given.model.view(test.detections.take(chosen))
     return Evaluated(
         records,
         [record_table("Maps of fingerprints", records, {"neighbours on": "method"}, columns, notes)],
         {
             "map.png": map_figure(places, how, label, title),
-            "map.html": map_page(title, explained, test.object_id[chosen], label, seen, classes),
+            "map.html": map_page(title, places, explained, test.object_id[chosen], label, seen, classes),
         },
         {"label": label, **{f"places/{name}": np.round(xy.astype(float), 3) for name, xy in places.items()}},
     )
@@ -127,8 +118,8 @@ def map_records(
 ) -> list[Record]:
     """Score how true each map is, beside the fingerprints themselves and chance.
 
-    kept : share of the 10 nearest fingerprints that are among the 10 nearest on the map
-    same class : share of the 10 nearest that are of the same class, over sources of a known class
+    Kept is the share of the 10 nearest fingerprints that are among the 10 nearest on the map; same class that
+    of the 10 nearest of the same class, over sources of a known class.
     """
     k = min(_NEIGHBOURS, len(label) - 1)
     known = label != UNKNOWN
@@ -183,13 +174,9 @@ def draw_map(axes, xy: np.ndarray, label: np.ndarray, size: float) -> None:
 
 
 def map_legend(figure: Figure, axes) -> None:
-    """Classes and counts, as drawn on the axes, below all panels; those drawn last are first."""
-    handles, names = axes.get_legend_handles_labels()
-    legend = figure.legend(
-        handles[::-1], names[::-1], loc="outside lower center", ncols=min(5, len(names)), frameon=False,
-        fontsize=10, handletextpad=0.3,
-    )  # fmt: skip
-    for handle in legend.legend_handles:
+    """Classes and counts, as drawn on the axes, below all panels."""
+    legend(figure, [axes])
+    for handle in figure.legends[0].legend_handles:
         handle.set_sizes([55])
 
 

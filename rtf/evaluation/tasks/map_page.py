@@ -25,21 +25,14 @@ _TOP = 65535
 
 
 def map_page(
-    title: str,
-    maps: Mapping[str, tuple[np.ndarray, str]],
-    object_id: Sequence[str],
-    label: np.ndarray,
-    seen: Detections,
-    classes: Sequence[tuple[int, str, str, str]],
-) -> str:
+    title: str, maps: Mapping[str, np.ndarray], how: Mapping[str, str], object_id: Sequence[str],
+    label: np.ndarray, seen: Detections, classes: Sequence[tuple[int, str, str, str]],
+) -> str:  # fmt: skip
     """The page as HTML.
 
     Parameters
     ----------
-    title : of the page
-    maps : name -> (N, 2) finite places of the sources, and a line on how they were made
-    object_id : N names
-    label : (N,) int
+    maps, how : by name, (N, 2) finite places of the sources, and a line on how they were made
     seen : the detections of the sources as the model saw them
     classes : label, name, colour and shape ("o", "s", "D", "^", "v", "P", "X", "*") in drawing order
     """
@@ -51,8 +44,8 @@ def map_page(
         "id": [str(x) for x in object_id],
         "cls": [index[c] for c in np.asarray(label).tolist()],
         "maps": [
-            {"name": name, "how": how, "xy": np.round(_unit(np.asarray(xy, float)), 4).ravel().tolist()}
-            for name, (xy, how) in maps.items()
+            {"name": name, "how": how[name], "xy": np.round(_unit(np.asarray(xy, float)), 4).ravel().tolist()}
+            for name, xy in maps.items()
         ],
         **pack(seen),
     }

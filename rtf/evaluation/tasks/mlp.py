@@ -6,11 +6,10 @@ Notable:
 - absolute errors are minimised (smoothed near 0), for the figure of merit is a median
 - the same network for every model: unlike the models' own decoders it makes fingerprints comparable across
   bottlenecks, decoders and sizes
-- it is told when and in which band; a sequence decoder has to rebuild those too and is scored detection by
-  detection in their order, so the two columns differ in what they were given
+- it is told when and in which band, which a sequence decoder has to rebuild too
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,13 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rtf.alerts.history import Detections
+from rtf.evaluation.record import record_table
 from rtf.evaluation.run import Evaluated, Inputs
-from rtf.evaluation.tasks.physical import (
-    days,
-    reconstruction_records,
-    reconstruction_table,
-    training_constants,
-)
+from rtf.evaluation.tasks.physical import ROWS, SCORES, days, reconstruction_records, training_constants
 from rtf.models.decoders.query import QueryEmbedding
 
 #: Residual below which the loss is quadratic, in deviations of the training magnitudes.
@@ -56,34 +51,21 @@ def mlp(
         given.how,
         f"Training constants: {constants}.",
     ]
-    table = reconstruction_table("Magnitudes by an MLP on frozen fingerprints", records, notes)
+    table = record_table("Magnitudes by an MLP on frozen fingerprints", records, ROWS, SCORES, notes)
     return Evaluated(records, [table], arrays={"validation error": error})
 
 
-@dataclass(frozen=True)
-class Frozen:
+class Frozen(NamedTuple):
     """Fingerprints (N, F) of sources, and what the model saw of them."""
 
     latent: np.ndarray
     seen: Detections
 
-    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Source, days since its first detection, and band of each detection (D,)."""
-        source = np.repeat(np.arange(len(self.seen)), self.seen.length)
-        return source, np.float32(days(self.seen)), self.seen.band.astype(np.int64)
-
 
 class MLPDecoder(nn.Module):
     """Fingerprints (D, F), days (D,) and bands (D,) to magnitudes (D,), standardised by the training split.
 
-    Parameters
-    ----------
-    train : the training split, for the statistics
-    hidden : units of each hidden layer
-
-    Attributes
-    ----------
-    val_error : median |Δmag| over the validation detections after each epoch [mag]
+    `val_error` is the median |Δmag| over the validation detections after each epoch [mag].
     """
 
     def __init__(self, train: Frozen, hidden: int):
@@ -105,7 +87,9 @@ class MLPDecoder(nn.Module):
 
     def tensors(self, data: Frozen) -> tuple[Tensor, ...]:
         """Standardised fingerprints (N, F), and source, days and band of each detection (D,)."""
-        arrays = (np.float32((data.latent - self.mean) / self.std), *data.columns())
+        latent, seen = np.float32((data.latent - self.mean) / self.std), data.seen
+        source = np.repeat(np.arange(len(seen)), seen.length)
+        arrays = (latent, source, np.float32(days(seen)), seen.band.astype(np.int64))
         return tuple(torch.from_numpy(a).to(self.out.weight.device) for a in arrays)
 
     @torch.inference_mode()

@@ -9,14 +9,13 @@ Notable:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from rtf.alerts.history import BANDS, Detections
 from rtf.classes import FINE, UNKNOWN
-from rtf.documents import Table
 from rtf.encoding.fingerprinter import Rebuilt
 from rtf.evaluation.record import CONSTANTS, Record, record, record_table
 from rtf.evaluation.run import Evaluated, Inputs
@@ -24,13 +23,13 @@ from rtf.evaluation.statistics import NoiseFloor, WeightedMedian, bootstrap, wei
 from rtf.figures import light_curve_figure, rebuilt_light_curves
 
 NOISE = "noise floor"
-_SCORES = ("mag", "dt", "band", "detections")
+ROWS = {"group": "group", "by": "method"}
+SCORES = ("mag", "dt", "band", "detections")
 #: Fewest and most detections of the sources in a group: a fingerprint has only so much room.
 LENGTHS = {"1 to 9": (1, 9), "10 to 19": (10, 19), "20 to 49": (20, 49), "50 or more": (50, np.inf)}
 
 
-@dataclass(frozen=True)
-class Constants:
+class Constants(NamedTuple):
     """What the baseline answers for every detection: median magnitude, median days, commonest band."""
 
     mag: float
@@ -51,26 +50,16 @@ def physical(given: Inputs) -> Evaluated:
         answers = {"mag": rebuilt.mag}
         notes.append("This decoder is asked for a time and a band: they are given, not rebuilt.")
     label = test.label["fine"]
-    if (label == UNKNOWN).any():
-        notes.append(
-            f"{(label == UNKNOWN).sum():,} of {len(label):,} sources have no class: in no class row."
-        )
+    if unknown := int((label == UNKNOWN).sum()):
+        notes.append(f"{unknown:,} of {len(label):,} sources have no class: in no class row.")
     records = reconstruction_records(rebuilt.seen, label, {"model": answers}, constants, given.resamples)
     typical = typical_sources(rebuilt, label)
     curves = rebuilt_light_curves(
         given.model.reconstruct(test.detections.take(typical)), test.object_id[typical], label[typical]
     )
     title = "Rebuilt from fingerprints: the median-error test source of each class"
-    return Evaluated(
-        records,
-        [reconstruction_table("Reconstruction in physical units", records, notes)],
-        {"light_curves.png": light_curve_figure(curves, title)},
-    )
-
-
-def reconstruction_table(title: str, records: list[Record], notes: list[str]) -> Table:
-    """A row for each group and method."""
-    return record_table(title, records, {"group": "group", "by": "method"}, _SCORES, notes)
+    table = record_table("Reconstruction in physical units", records, ROWS, SCORES, notes)
+    return Evaluated(records, [table], {"light_curves.png": light_curve_figure(curves, title)})
 
 
 def training_constants(train: Detections) -> Constants:
@@ -95,17 +84,14 @@ def reconstruction_records(
 
     Parameters
     ----------
-    seen : what the model saw of N sources, D detections. Some catalogues give an error of 0, which is taken
-        as 1e-6
+    seen : what the model saw of N sources, D detections
     label : (N,) fine class, -1 unknown
     answers : by method, by score (mag [mag], dt [day], band), the (D,) rebuilt values
-    constants : of the training split
-    resamples : keywords of `bootstrap`
     """
     true = {"mag": seen.mag.astype(float), "dt": days(seen), "band": seen.band}
     everywhere = {name: np.full(len(seen.mjd), getattr(constants, name)) for name in true}
     source = np.repeat(np.arange(len(seen)), seen.length)
-    magerr = np.maximum(seen.magerr.astype(float), 1e-6)
+    magerr = np.maximum(seen.magerr.astype(float), 1e-6)  # some catalogues give 0
     difference = {}
     for method, given in {**answers, CONSTANTS: everywhere}.items():
         for score, values in given.items():
@@ -140,10 +126,9 @@ def reconstruction_records(
 
 
 def typical_sources(rebuilt: Rebuilt, label: np.ndarray, min_detections: int = 5) -> np.ndarray:
-    """Of each class the source whose median magnitude error is the median of its class.
+    """Of each class the source of median error, neither the best nor a random pick.
 
-    Neither the best nor a random pick. Sources of fewer than `min_detections` are passed over where the
-    class has others.
+    Sources of fewer than `min_detections` are passed over where the class has others.
     """
     length, error, chosen = rebuilt.seen.length, median_error(rebuilt), []
     for c in np.unique(label):
@@ -152,6 +137,12 @@ def typical_sources(rebuilt: Rebuilt, label: np.ndarray, min_detections: int = 5
         members = long if len(long) else members
         chosen.append(members[np.argsort(error[members], kind="stable")[len(members) // 2]])
     return np.array(chosen)
+
+
+def from_good_to_bad(error: np.ndarray, n: int = 6) -> np.ndarray:
+    """Indices of sources, evenly over the ranks of their errors (N,)."""
+    ranks = np.linspace(0.08, 0.92, n) * (len(error) - 1)
+    return np.argsort(error, kind="stable")[np.unique(ranks.round().astype(int))]
 
 
 def median_error(rebuilt: Rebuilt) -> np.ndarray:

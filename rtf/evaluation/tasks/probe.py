@@ -1,10 +1,8 @@
 """Linear probe: how well does a linear classifier read the class from frozen fingerprints?"""
 
-from dataclasses import replace
-
 from rtf.documents import Table
 from rtf.evaluation import classification as cls
-from rtf.evaluation.record import MAJORITY, Record, pick, record_table, select
+from rtf.evaluation.record import Record, record_table, select
 from rtf.evaluation.run import LEVELS, Evaluated, Inputs
 from rtf.figures import confusion_figure
 
@@ -41,13 +39,9 @@ def probe(given: Inputs, *, save: bool = True) -> Evaluated:
 
 
 def class_table(given: Inputs, records: list[Record], level: str) -> Table:
-    """Recall and ROC-AUC of each class, their means, and the majority class."""
-    test, train = given.split("test").label[level], given.split("train").label[level]
+    """Recall and ROC-AUC of each class."""
+    test, train = (given.split(name).label[level] for name in ("test", "train"))
     rows = [r for r in records if r.group != "all"]
-    for method, name in (("probe", "mean over classes"), (MAJORITY, MAJORITY)):
-        for score, column in (("balanced accuracy", "recall"), ("ROC-AUC", "ROC-AUC")):
-            mean = pick(records, score=score, method=method, group="all")
-            rows.append(replace(mean, score=column, group=name))
     return record_table(
         f"Linear probe by class, {level}", rows, {"class": "group"},
         {"recall": {"score": "recall"}, "ROC-AUC (one vs rest)": {"score": "ROC-AUC"}},

@@ -26,13 +26,7 @@ _FOUND = (1, 10)
 
 
 def similarity(given: Inputs, *, counts: Sequence[int | str], k: int) -> Evaluated:
-    """Score precision at k by class, and recall of a source by itself at few detections.
-
-    Parameters
-    ----------
-    counts : numbers of detections a source is searched by
-    k : neighbours whose class is compared
-    """
+    """Score precision at k by class, and recall of a source by itself at few detections (`counts`)."""
     test = given.split("test")
     scale = scaler(given.split("train").found.latent)
     index = scale(test.found.latent)
