@@ -21,7 +21,6 @@ from rtf.report.compare import Configuration, DataSet, is_trained, labels, varyi
 from rtf.report.published import HEADING, SIZES, published, published_early, rebuilds_times
 from rtf.report.read import Run
 from rtf.report.scores import SCORES, measure, measure_all
-from rtf.report.settings import order
 
 _PUBLISHED = {"linestyle": (0, (4, 2.5)), "linewidth": 1.2, "markerfacecolor": "white", "markersize": 5.5}
 _PANELS = ("coarse_accuracy", "fine_accuracy", "coarse_balanced", "mag", "dt", "band")
@@ -119,9 +118,10 @@ def bars_figure(rows: Sequence[Configuration], published_as: str, title: str) ->
 
 def early_figure(data: DataSet) -> Figure | None:
     """Accuracy and balanced accuracy by number of detections, coarse and fine; None where no run has it."""
-    lines, whose, called = {}, {}, labels(data.configurations)
-    for c in data.configurations:
-        for r, m in measure_all(c, "early"):
+    found = [(c, cells) for c in data.configurations if (cells := measure_all(c, "early"))]
+    lines, whose, called = {}, {}, labels([c for c, _ in found])
+    for c, cells in found:
+        for r, m in cells:
             if r.group == "all" and r.method != MAJORITY:
                 name = f"{called(c)}, {r.method}"
                 lines.setdefault(name, []).append(replace(r, value=m.value, low=m.low, high=m.high))
@@ -157,7 +157,6 @@ def maps_figure(data: DataSet) -> Figure | None:
     rows = [c for c in data.configurations if any("map" in run.results for run in c.trained)]
     if not rows:
         return None
-    rows.sort(key=lambda c: order(c.settings))
     drawn, called = rows[:SHOWN], labels(rows)
     figure, panels = grid_of(2 * len(drawn), 3.4, 3.8, len(drawn))
     for column, c in enumerate(drawn):

@@ -60,15 +60,14 @@ def read_runs(*sources: str | Path, progress=None) -> list[Run]:
     """
     folders, runs = {}, []
     for source in map(os.fspath, sources):
-        in_wandb = source.startswith(_WANDB)
-        tops = [] if in_wandb else glob.glob(source, recursive=True)
-        found = _from_wandb(source) if in_wandb else sorted({f for top in tops for f in _run_folders(top)})
+        if source.startswith(_WANDB):
+            runs += (found := _from_wandb(source))
+        else:
+            tops = glob.glob(source, recursive=True)
+            found = sorted({folder for top in tops for folder in _run_folders(top)})
+            folders |= {os.path.realpath(folder): folder for folder in found}
         if not found:
             raise RunError(f"no run in {source}")
-        if in_wandb:
-            runs += found
-        else:
-            folders |= {os.path.realpath(folder): folder for folder in found}
     with progress("runs", len(folders)) if progress else nullcontext() as advance:
         for folder in folders.values():
             runs.append(_from_folder(folder))

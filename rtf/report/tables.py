@@ -34,6 +34,7 @@ _LISTED = 8
 #: Tasks whose records are columns of the score tables.
 _IN_SCORES = ("probe", "physical")
 _TITLES = {"early": "Early classification", "map": "Maps of fingerprints"}
+_HAVE = "Have as many: test sources with N detections; in every row the others give all they have."
 #: Numbers of detections at which gains are shown, where they were evaluated.
 _GAINS_AT = (3, 10)
 
@@ -246,25 +247,26 @@ def _record_table(data: DataSet, task: str, level: str, cells: Sequence[tuple]) 
     called, rows, scores = labels(data.configurations), {}, {}
     for c, r, measured in cells:
         key = (called(c), r.method, r.group, shown_text(r))
-        texts = rows.setdefault(key, {"seeds": seeds(c)})
+        n = "–" if r.n is None else f"{r.n:,}"
+        texts = rows.setdefault(key, {"seeds": seeds(c), "test sources": n})
         texts[r.score] = text(measured, kind_of(r.score).digits, len(c.trained))
         scores[r.score] = kind_of(r.score).heading
         if (task, level, r.method) == ("early", "coarse", "probe"):
             known = published_early(c.settings).get(r.shown, ())
             texts |= {f"{s}, {HEADING}": number(v, 3) for s, v in zip(CLASS_SCORES, known)}
     beside = [s for s in (f"{s}, {HEADING}" for s in CLASS_SCORES) if any(s in t for t in rows.values())]
-    notes = [HOW, *([EARLY_NOTE] if beside else []), *missing(data.configurations, [task])]
+    explained = [_HAVE] * (task == "early") + [EARLY_NOTE] * bool(beside)
+    notes = [HOW, *explained, *missing(data.configurations, [task])]
     heads = ["configuration", "read by", "of", "detections shown"]
-    kept = [
-        k for k, constant in enumerate((None, None, "all", "all")) if any(key[k] != constant for key in rows)
-    ]
+    kept = [k for k in range(4) if k < 2 or any(key[k] != "all" for key in rows)]
     # one method after the other, the trivial baselines last
     places = [list(dict.fromkeys(key[k] for key in rows)) for k in (0, 1)]
     ordered = sorted(rows, key=lambda k: (places[0].index(k[0]), k[1] == MAJORITY, places[1].index(k[1])))
-    columns = [*scores, *beside, "seeds"]
+    last = ["seeds", "test sources"]
+    columns = [*scores, *beside, *last]
     lines = [(*(key[k] for k in kept), *(rows[key].get(s, "–") for s in columns)) for key in ordered]
     title = _TITLES.get(task, f"Task {task}") + (f", {level}" if level else "") + f": {data.title}"
-    return Table(title, [*(heads[k] for k in kept), *scores.values(), *beside, "seeds"], lines, notes)
+    return Table(title, [*(heads[k] for k in kept), *scores.values(), *beside, *last], lines, notes)
 
 
 def runs_table(runs: Sequence[Run], data: Sequence[DataSet]) -> Table:

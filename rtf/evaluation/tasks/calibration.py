@@ -193,8 +193,8 @@ def reliability_figure(panels: Mapping[str, Sequence]) -> Figure:
         width, share = 1 / len(found), count / count.sum()
         left = width * np.arange(len(found))
         axes.bar(left, share, width, align="edge", color="0.88", edgecolor="white", zorder=0)
-        for x, y, n in zip(left, share, count):
-            axes.text(x + width / 2, y, f"{n:,}" if n else "", ha="center", fontsize=6.5, color="0.4")
+        for x, n in zip(left[count > 0], count[count > 0]):
+            axes.text(x + width / 2, 1.04, f"{n:,}", ha="center", fontsize=6.5, color="0.4")
         axes.plot([0, 1], [0, 1], color="0.55", linewidth=1, linestyle="--", zorder=1)
         filled = [(x, e) for n, x, e in found if n]
         x, value = [x for x, _ in filled], [e.value for _, e in filled]
@@ -203,10 +203,12 @@ def reliability_figure(panels: Mapping[str, Sequence]) -> Figure:
         error[:, count[count > 0] < 2] = np.nan
         axes.vlines(x, value, x, color=COLOURS[1], linewidth=5, alpha=0.35, zorder=2)
         axes.errorbar(x, value, error, fmt="o", color=COLOURS[0], capsize=2, markersize=5, zorder=3)
-        axes.set(xlim=(0, 1.01), ylim=(-0.02, 1.02))
+        axes.set(xlim=(0, 1.01), ylim=(-0.02, 1.08))
         axes.set_title(name, fontsize=10)
         tidy(axes)
-    rim_labels(grid, "probability of the predicted class", "share predicted right (bars: of sources)")
+    rim_labels(
+        grid, "probability of the predicted class", "share predicted right (bars: of sources, counts on top)"
+    )
     figure.suptitle("Reliability of the class probabilities, test split", fontsize=13)
     return figure
 

@@ -55,8 +55,6 @@ def gallery(
     """
     if not alerts:
         raise ValueError("please give the alerts to show as task.alerts=PATH")
-    if n < 1 or n_neighbours < 1:
-        raise ValueError(f"n and n_neighbours must be at least 1, not {n} and {n_neighbours}")
     model, train = given.model, given.split("train")
     types = read_types(labels) if labels else {}
     histories = choose_sources(read_histories(alerts), types, n, objects, model.view)
