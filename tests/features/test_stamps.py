@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtf.alerts.cutouts import BadCutout, decode_cutout, pad_cutout
+from rtf.alerts.cutouts import decode_cutout, pad_cutout
 from rtf.alerts.history import NO_CUTOUTS, concatenate, from_columns
 from rtf.alerts.read import read_histories
 from rtf.features.stamp_figure import choose, stamp_preparation_figure
@@ -99,10 +99,17 @@ def test_a_source_has_the_same_stamps_alone_and_in_company():
         np.testing.assert_array_equal(Stamps().compute(concatenate([history]))[0], together[k])
 
 
-def test_a_stamp_that_does_not_decode_is_named():
+def test_a_stamp_that_does_not_decode_costs_the_others_nothing_and_is_named(caplog):
+    """Readers refuse such stamps: here the data set was damaged since."""
     broken = (TRIPLETS[1][0], TRIPLETS[1][1][:-30], TRIPLETS[1][2])
-    with pytest.raises(BadCutout, match=r"template stamp 1 \(source 1\): gzip data are cut short"):
-        Stamps().compute(concatenate([source([TRIPLETS[0]]), source([broken])]))
+    both = concatenate([source([TRIPLETS[0]]), source([broken])])
+    raw = Stamps().compute(both)
+    assert Stamps().present(raw).tolist() == [True, False]
+    np.testing.assert_array_equal(raw[:1], Stamps().compute(concatenate([source([TRIPLETS[0]])])))
+    assert "stamps 1 are left out: gzip data are cut short" in caplog.text
+
+
+def test_a_softening_of_nothing_is_refused():
     with pytest.raises(ValueError, match="softening is 0"):
         Stamps(softening=0)
 
