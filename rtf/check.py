@@ -5,7 +5,7 @@ from functools import partial
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import command, progress_bar, resolved
+from rtf.cli.command import command, progress_bar, resolved
 
 
 @command("check")

@@ -28,8 +28,7 @@ from rtf import __version__
 from rtf.alerts.read import nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.jobs import WHOLE, Shard, beside, describe, digest, locked, made_from, remove
-from rtf.store.again import piece_of_store
-from rtf.store.combine import Merged, combine
+from rtf.store.merge import Merged, combine, piece_of_store
 from rtf.store.parts import (
     Piece,
     missing_units,
@@ -50,8 +49,8 @@ from rtf.store.publish import (
     merged_settings,
     plan_path,
 )
+from rtf.store.read import StoreError
 from rtf.store.splits import DEFAULT_FRACTIONS, check_fractions, read_labels, read_splits
-from rtf.store.store import StoreError
 from rtf.store.write import write_group
 from rtf.workers import cores
 

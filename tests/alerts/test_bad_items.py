@@ -29,8 +29,8 @@ from rtf.alerts.report import NAMED, REASONS, NothingReadable, ReadReport, print
 from rtf.alerts.ztf import CUTOUT_FIELDS, positive
 from rtf.store import parts
 from rtf.store.build import preprocess
+from rtf.store.read import open_store
 from rtf.store.splits import read_labels
-from rtf.store.store import open_store
 from tests.packets import _schema, avro, packets, write_applecider, write_avro, write_parquet
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from rtf.alerts.history import NUMBERS, SPLITS
 from rtf.alerts.merge import merged_facts, merged_rows, stamps_content
-from rtf.store.parts import Piece
+from rtf.store.parts import Piece, ranks
+from rtf.store.read import Store
 from rtf.store.splits import NO_SPLIT, stratified
 
 
@@ -147,3 +148,37 @@ def _splits(names, present, label, split, table, kept, seed, fractions) -> np.nd
     for k in np.flatnonzero(old):
         split[k] = kept[names[k]]
     return split
+
+
+@dataclass
+class _Rows:
+    """An array of a store, read by slices; sources keep their order in a merge, so slices are short."""
+
+    store: Store
+    name: str
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self.store.read(self.name, rows.start, rows.stop)
+
+
+def piece_of_store(store: Store) -> Piece:
+    """The sources of a store, to merge with new ones. Their splits are not in it."""
+    detections = store.detections(metadata=False)
+    number = len(detections.mjd)
+    offset = store.cutout_offset if store.has_cutouts else np.zeros(3 * number + 1, np.int64)
+    stamp_length = np.diff(offset).reshape(-1, 3).astype(np.int32)
+    bulk = _Rows(store, "metadata"), _Rows(store, "cutout_bytes")
+    return Piece(
+        store.object_id.tolist(),
+        store.label,
+        [""] * store.n,
+        store.position[:, 0],
+        store.position[:, 1],
+        detections.length,
+        {name: getattr(detections, name) for name in NUMBERS},
+        *ranks(bulk[0], stamp_length),
+        offset[:-1:3],
+        stamp_length,
+        store.has_cutouts,
+        lambda: bulk,
+    )
