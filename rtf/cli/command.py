@@ -37,7 +37,8 @@ def command(config_name: str) -> Callable:
             try:
                 run()
             except KeyboardInterrupt:
-                sys.exit("interrupted: the same command, given again, goes on or starts anew")
+                print("interrupted: the same command, given again, goes on or starts anew", file=sys.stderr)
+                sys.exit(130)
 
         return entry
 

@@ -147,7 +147,7 @@ def test_damaged_weights_are_named(store, tmp_path):
 
 FOREIGN = (
     "os.system", "rtf.models.elsewhere.Encoder", "rtf.encoding.load.np.load", "rtf.encoding.load.torch.load",
-    "rtf.files.Path.write_text", "rtf.store.publish.clear", "rtf.jobs.remove", "rtf.training.fit.fit",
+    "rtf.files.Path.write_text", "rtf.store.plan.clear", "rtf.jobs.remove", "rtf.training.fit.fit",
 )  # fmt: skip
 
 

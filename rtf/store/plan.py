@@ -15,7 +15,7 @@ from rtf.jobs import beside, digest, put_in_place, remove
 from rtf.store.read import FORMAT, Store, StoreError, open_store
 
 
-def existing(out: Path, append: bool, overwrite: bool) -> Store | None:
+def store_to_extend(out: Path, append: bool, overwrite: bool) -> Store | None:
     """The store to append to, if any.
 
     Raises
