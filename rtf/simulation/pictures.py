@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from rtf.alerts.cutouts import decode_cutout, pad_cutout
-from rtf.simulation.check.figures import stretched
+from rtf.figures import stretched
 from rtf.simulation.detections import ZERO_POINT
 from rtf.simulation.light_curves import MODELS, Model, dwarf_nova, flare, nova, shock_cooling
 from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH, absolute
