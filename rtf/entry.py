@@ -22,8 +22,8 @@ from rtf.cluster import watch_queue  # and, with the module, the resolvers of th
 
 #: Last words of the settings that are paths; their values are taken as they are typed.
 PATHS = {
-    "input", "out", "run", "runs", "store", "labels", "splits", "real", "simulated", "table", "path", "outliers",
-    "weights",
+    "input", "out", "run", "runs", "store", "labels", "splits", "real", "simulated", "table", "path",
+    "outliers", "weights",
 }  # fmt: skip
 
 

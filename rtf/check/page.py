@@ -127,7 +127,9 @@ def check(
     selection.check()
     out = Path(os.path.abspath(out))
     if out.exists() and not (out / NUMBERS).exists():
-        raise FileExistsError(f"{out} exists and is no report of rtf.check (it has no {NUMBERS}): choose another out=")
+        raise FileExistsError(
+            f"{out} exists and is no report of rtf.check (it has no {NUMBERS}): choose another out="
+        )
     stores = [open_store(path) for path in (real, simulated)]
     shared = set(stores[0].object_id) & set(stores[1].object_id)
     left_out = f"{len(shared):,} sources lie in both stores and are left out" if shared else ""

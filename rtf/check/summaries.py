@@ -68,6 +68,7 @@ def light_curve(history: SourceHistory) -> np.ndarray:
     time = mjd - mjd[0]
     gap = np.diff(time)
     same, between = gap[gap < NIGHT], gap[gap >= NIGHT]
+    dex = np.log10(np.maximum(error, 1e-4))
     bright = time[mag < mag.min() + 1]
     values = {
         "detections": len(time),
@@ -95,7 +96,7 @@ def light_curve(history: SourceHistory) -> np.ndarray:
         "error at 18 mag": _median(error[np.abs(mag - 18.0) < 0.5]),
         "error at 19.5 mag": _median(error[np.abs(mag - 19.5) < 0.5]),
         # Background-limited errors go as 10^(0.4 mag): what is left is depth, moon and host.
-        "scatter of errors": np.std(np.log10(np.maximum(error, 1e-4)) - 0.4 * mag) if len(mag) > 1 else np.nan,
+        "scatter of errors": np.std(dex - 0.4 * mag) if len(mag) > 1 else np.nan,
         "time within 1 mag": bright[-1] - bright[0],
         **_peak(time, band, mag),
         **_roughness(time, band, mag, error),

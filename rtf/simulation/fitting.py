@@ -10,7 +10,7 @@ is minimised by Levenberg and Marquardt's method (MINPACK) with an analytic Jaco
 (sqrt(1 + (r / c)²) - 1) with c = 3, so that an outlier pulls with a constant force.
 
 Notable:
-- coordinates are unbounded (`from_coordinates` of `rtf.simulation.light_curves.bazin` and `.villar`): time
+- coordinates are unbounded (`from_coordinates` of `rtf.simulation.bazin` and `.villar`): time
   scales cannot become negative nor a plateau rise; beyond 6 spreads of the prior nothing is evaluated
 - the start is the best of a grid; where it ends badly, a second start of another shape is tried
 - a lone detection a season earlier is left out: what counts is the brightest that has another near in time
@@ -25,6 +25,7 @@ Notable:
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,8 +37,8 @@ from scipy.optimize import leastsq
 from rtf.alerts.history import BANDS, SourceHistory
 from rtf.classes import FINE, UNKNOWN
 from rtf.files import whole
+from rtf.simulation import bazin, villar
 from rtf.simulation.detections import POGSON, ZERO_POINT
-from rtf.simulation.light_curves import bazin, villar
 from rtf.workers import in_processes
 
 MODELS = {"bazin": bazin, "villar": villar}
@@ -341,8 +342,8 @@ def curve_magnitude(fit: Fit, mjd, band: int) -> np.ndarray:
     return ZERO_POINT - POGSON * log_flux
 
 
-#: Sources in a unit of work, and the number from which processes pay.
-_CHUNK, _WORTH = 64, 200
+#: Sources in a part, and the number from which processes pay.
+_PART, _WORTH = 64, 200
 
 
 def fit_many(
@@ -363,26 +364,25 @@ def fit_many(
     ValueError : no such model, or impossible settings
     """
     settings.check()
-    # Only what a fit looks at goes to the workers.
-    light = [_without_extras(h) for h in histories]
-    chunks = [light[k : k + _CHUNK] for k in range(0, len(light), _CHUNK)]
-    results = [[] for _ in chunks]
-    if workers is None and len(histories) < _WORTH:
-        workers = 0
-    for k, result in in_processes(_fit_chunk, [(chunk, settings) for chunk in chunks], workers):
-        results[k] = result
-        progress(len(result))
-    every = [result for chunk in results for result in chunk]
+    # Stamps and metadata stay here.
+    light = [replace(h, metadata=h.metadata[:, :0], cutouts=None) for h in histories]
+    jobs = [(light[k : k + _PART], settings) for k in range(0, len(light), _PART)]
+    workers = 0 if workers is None and len(histories) < _WORTH else workers
+    results = {}
+    for k, results[k] in in_processes(_fit_part, jobs, workers):
+        progress(len(results[k]))
+    every = [result for k in range(len(jobs)) for result in results[k]]
     return [r for r in every if isinstance(r, Fit)], [r for r in every if isinstance(r, Failure)]
 
 
-def _fit_chunk(histories: list[SourceHistory], settings: Settings) -> list[Fit | Failure]:
+def _fit_part(histories: list[SourceHistory], settings: Settings) -> list[Fit | Failure]:
     return [fit(history, settings) for history in histories]
 
 
-def _without_extras(h: SourceHistory) -> SourceHistory:
-    empty = np.empty((len(h), 0), np.float32)
-    return SourceHistory(h.object_id, h.mjd, h.band, h.mag, h.magerr, empty, h.candid, label=h.label)
+_WHOLE = (
+    ("object_id", pa.string()), ("type", pa.string()), ("label", pa.int8()), ("model", pa.string()),
+    ("band", pa.string()), ("n", pa.int32()), ("n_detections", pa.int32()),
+)  # fmt: skip
 
 
 def to_table(fits: list[Fit]) -> pa.Table:
@@ -399,25 +399,22 @@ def to_table(fits: list[Fit]) -> pa.Table:
     models = {f.model for f in fits}
     if len(models) > 1:
         raise ValueError(f"fits of {' and '.join(sorted(models))} do not fit in one table")
-    rows = [(f, b) for f in fits for b in range(len(BANDS)) if f.n[b]]
-    columns = {
-        "object_id": pa.array([f.object_id for f, _ in rows], pa.string()),
-        "type": pa.array(["" if f.label == UNKNOWN else FINE[f.label] for f, _ in rows], pa.string()),
-        "label": pa.array([f.label for f, _ in rows], pa.int8()),
-        "model": pa.array([f.model for f, _ in rows], pa.string()),
-        "band": pa.array([BANDS[b] for _, b in rows], pa.string()),
-        "n": pa.array([int(f.n[b]) for f, b in rows], pa.int32()),
-        "n_detections": pa.array([int(f.n.sum()) for f, _ in rows], pa.int32()),
-        "chi2": pa.array([f.chi2 for f, _ in rows], pa.float64()),
-        "dof": pa.array([f.dof for f, _ in rows], pa.float64()),
-        "brightest_mag": pa.array([f.brightest[b] for f, b in rows], pa.float64()),
-        "peak_mjd": pa.array([f.peak_mjd[b] for f, b in rows], pa.float64()),
-        "peak_mag": pa.array([f.peak_mag[b] for f, b in rows], pa.float64()),
-    }
-    for k, name in enumerate(MODELS[models.pop()].NAMES if models else ()):
-        columns[name] = pa.array([f.values[b, k] for f, b in rows], pa.float64())
-        columns[f"{name}_error"] = pa.array([f.errors[b, k] for f, b in rows], pa.float64())
-    return pa.table(columns)
+    names = MODELS[models.pop()].NAMES if models else ()
+    rows = [
+        {
+            "object_id": f.object_id, "type": "" if f.label == UNKNOWN else FINE[f.label], "label": f.label,
+            "model": f.model, "band": BANDS[b], "n": int(f.n[b]), "n_detections": int(f.n.sum()),
+            "chi2": f.chi2, "dof": f.dof, "brightest_mag": f.brightest[b], "peak_mjd": f.peak_mjd[b],
+            "peak_mag": f.peak_mag[b],
+        }
+        | {name: f.values[b, k] for k, name in enumerate(names)}
+        | {f"{name}_error": f.errors[b, k] for k, name in enumerate(names)}
+        for f in fits
+        for b in np.flatnonzero(f.n)
+    ]  # fmt: skip
+    numbers = ["chi2", "dof", "brightest_mag", "peak_mjd", "peak_mag"]
+    numbers += [column for name in names for column in (name, f"{name}_error")]
+    return pa.Table.from_pylist(rows, pa.schema([*_WHOLE, *((name, pa.float64()) for name in numbers)]))
 
 
 def write_fits(fits: list[Fit], path: str | os.PathLike) -> None:

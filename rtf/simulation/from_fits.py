@@ -35,7 +35,6 @@ from rtf.classes import FINE
 from rtf.simulation.detections import POGSON, ZERO_POINT
 from rtf.simulation.fitting import MODELS, REFERENCE
 from rtf.simulation.light_curves import MODELS as CLASS_MODELS
-from rtf.simulation.light_curves.empirical import beginning
 from rtf.simulation.populations import PLANE, POPULATIONS, distance_modulus, selected
 from rtf.simulation.sky import EXTINCTION, Place
 from rtf.simulation.source import Event
@@ -47,6 +46,8 @@ _TYPICAL_DUST = 0.1
 _FAINT, _LONGEST = 21.5, 400.0
 #: A fit whose peak is brighter than any detection by more than this [mag] has invented it.
 _INVENTED = 0.5
+#: A source begins where its best band has this share of its peak flux.
+_BEGINNING = 0.01
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class FromFits:
         for name, sample in self.samples.items():
             dark = [BANDS[b] for b in range(len(BANDS)) if np.isnan(sample.coordinates[:, b, 0]).all()]
             if dark:
-                known = name in MODELS[sample.model].POPULATION
+                known = name in MODELS[sample.model].TYPICAL
                 typical = "it gets typical colours there" if known else "it gets another band's curve there"
                 what = "it is without light there" if self.missing == "absent" else typical
                 warnings.warn(f"{self.table}: no fit of {name} in {', '.join(dark)}; {what}", stacklevel=3)
@@ -247,15 +248,15 @@ def _completed(rng: np.random.Generator, x: np.ndarray, sample: Sample, name: st
 
 
 def _typical(x: np.ndarray, model: str, name: str, band: int, by: int) -> np.ndarray:
-    """(P,) coordinates in one band from those in another: the mean difference of the function's population.
+    """(P,) coordinates in one band from those in another, as the function's fits of the class differ.
 
-    A class without a population has the same curve in both.
+    A class of which none are known has the same curve in both.
     """
     module = MODELS[model]
-    if name not in module.POPULATION:
+    if name not in module.TYPICAL:
         return x.copy()
-    of_r, of_g, of_i = np.array(module.POPULATION[name][0], float)
-    difference = {0: of_g, REFERENCE: np.zeros_like(of_r), 2: of_i}
+    of_g, of_i = np.array(module.TYPICAL[name], float)
+    difference = {0: of_g, REFERENCE: np.zeros_like(of_g), 2: of_i}
     shift = difference[band] - difference[by]
     there = x + shift
     there[0] = 0.0
@@ -306,7 +307,7 @@ def _moved(x: np.ndarray, redshift: float, modulus: float, shift: float) -> tupl
 def _event(name, model, x, best: int, redshift, modulus, magnitude, parameters: dict) -> Event:
     top, _ = model.peak(x[best])
     x = x.copy()
-    x[:, 1] -= beginning(model, x[best], top)
+    x[:, 1] -= _beginning(model, x[best], top)
     light = np.isfinite(x[:, 0])
     known = np.where(light[:, None], x, x[best])
 
@@ -325,3 +326,10 @@ def _event(name, model, x, best: int, redshift, modulus, magnitude, parameters: 
     }
     # `amplitude` without a band is that of an outburst above its star.
     return Event(name, redshift, modulus, float(magnitude), duration, flux, {**parameters, **shape})
+
+
+def _beginning(model, x: np.ndarray, top: float) -> float:
+    """When a curve (P,) with its peak at `top` first has `_BEGINNING` of its peak flux."""
+    time = top - 20 * np.exp(x[2]) * np.linspace(1.0, 0.0, 200)
+    log_flux = model.log_flux(time, x)
+    return float(np.interp(np.log(_BEGINNING), log_flux - log_flux[-1], time))

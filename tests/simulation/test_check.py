@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, from_columns
-from rtf.classes import FINE
 from rtf.simulation.check import alerts, cutouts, figures, light_curves, metadata, shares, summary
 from rtf.simulation.check.document import Section, Table, write_document
 from rtf.simulation.check.report import check
 from rtf.simulation.check.two_sample import column_area, tell_apart
+
+from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, from_columns
+from rtf.classes import FINE
 from tests.packets import packets, stamp, write_avro, write_parquet
 
 COLUMNS = {"brightness": "mag", "width": "d", "nothing": ""}

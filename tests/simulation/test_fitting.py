@@ -8,10 +8,8 @@ import pytest
 from rtf.alerts.history import SourceHistory, from_columns
 from rtf.alerts.read import read_histories
 from rtf.classes import FINE
-from rtf.simulation import fitting
+from rtf.simulation import bazin, fitting, villar
 from rtf.simulation.fitting import Failure, Fit, Settings
-from rtf.simulation.light_curves import bazin, villar
-from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH, R_WAVELENGTH
 
 DAYS = np.arange(-60.0, 300.0, 1.7)
 SHAPES = {
@@ -112,27 +110,6 @@ def test_coordinates_gradient_and_peak(module, values):
     time, log_peak = module.peak(x)
     assert time == pytest.approx(fine[dense.argmax()], abs=0.05)
     assert log_peak == pytest.approx(dense.max(), abs=1e-4)
-
-
-@pytest.mark.parametrize("module", [bazin, villar])
-@pytest.mark.parametrize("kind", ["SN Ia", "SN IIP", "TDE"])
-def test_as_a_model_of_a_source(module, kind):
-    rng = np.random.default_rng(3)
-    phase = np.arange(-5.0, 400.0, 0.5)
-    for _ in range(20):
-        parameters = module.draw(rng, kind)
-        light = module.luminosity(phase, np.full(len(phase), R_WAVELENGTH), parameters)
-        assert (light[phase <= 0] == 0).all() and np.isfinite(light).all()
-        assert -2.5 * np.log10(light.max()) == pytest.approx(parameters["magnitude"], abs=0.01)
-        assert light[phase == 0.5] < 0.03 * light.max()  # it begins at 1 % of the peak
-
-        at = {
-            w: module.luminosity(phase, np.full(len(phase), w), parameters) for w in (3000, *BAND_WAVELENGTH)
-        }
-        np.testing.assert_array_equal(at[3000], at[BAND_WAVELENGTH[0]])  # constant beyond g
-        between = module.luminosity(phase, np.full(len(phase), 5500.0), parameters)
-        g, r = at[BAND_WAVELENGTH[0]], at[BAND_WAVELENGTH[1]]
-        assert ((between >= np.minimum(g, r) * 0.999) & (between <= np.maximum(g, r) * 1.001)).all()
 
 
 @pytest.mark.parametrize("model", ["bazin", "villar"])
