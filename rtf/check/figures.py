@@ -33,11 +33,12 @@ def importance_figure(result, path: Path, title: str) -> None:
     left, right = figure.subplots(1, 2, sharey=True)
     rows = np.arange(len(features))
     left.barh(rows, [f.importance for f in features], color=COLOURS[1], height=0.65)
-    left.set_yticks(rows, [_named(f.name, f.unit) for f in features])
+    left.set_yticks(rows, [f.name for f in features])
     left.set_xlabel("ROC-AUC lost when shuffled")
     right.hlines(rows, 0.5, [f.auc for f in features], color="0.8")
     right.plot([f.auc for f in features], rows, "o", color=COLOURS[0], markersize=5)
     right.set_xlabel("ROC-AUC of the number alone")
+    right.set_ylim(-0.7, len(features) - 0.3)
     right.set_xlim(0.49, max(0.75, *(f.auc + 0.02 for f in features)))
     tidy(left, right)
     low, high = result.interval
@@ -45,27 +46,31 @@ def importance_figure(result, path: Path, title: str) -> None:
     save(figure, path)
 
 
-def histogram_figure(part, order: Sequence[int], path: Path, title: str) -> None:
-    """Histograms of both samples, each of unit area; columns in the order given."""
-    order = order[:_PANELS]
-    figure, panels = grid_of(len(order), 2.9, 2.3, 4)
-    names = [_named(*item) for item in part.columns.items()]
-    for axes, k in zip(panels, order):
-        present = [side[np.isfinite(side[:, k]), k] for side in part.sides]
-        axes.set_title(names[k], fontsize=9)
-        if not min(map(len, present)):
-            axes.text(0.5, 0.5, "one side has no value", ha="center", transform=axes.transAxes, color="0.5")
-        elif bins_log := _bins(present):
-            bins, log = bins_log
-            styles = ({"alpha": 0.35, "histtype": "stepfilled"}, {"histtype": "step", "linewidth": 1.3})
-            for values, colour, style in zip(present, COLOURS, styles):
-                weights = np.full(len(values), 1 / len(values))
-                axes.hist(values, bins, weights=weights, color=colour, **style)
-            axes.set_xscale("log" if log else "linear")
-            if not log:
-                axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3))
+def histogram_figure(result, names: list, sides: Sequence[np.ndarray], path: Path, title: str) -> None:
+    """Histograms of both samples, each of unit area, of the columns that give most away.
+
+    Parameters
+    ----------
+    names, sides : of K columns, and (N, K) of each sample
+    """
+    shown = result.features[:_PANELS]
+    figure, panels = grid_of(len(shown), 2.9, 2.3, 4)
+    styles = ({"alpha": 0.35, "histtype": "stepfilled"}, {"histtype": "step", "linewidth": 1.3})
+    for axes, feature in zip(panels, shown):
+        k = names.index(feature.name)
+        present = [side[np.isfinite(side[:, k]), k] for side in sides]
+        axes.set_title(feature.name, fontsize=9)
         tidy(axes)
         axes.set_yticks([])
+        axes.xaxis.set_major_locator(MaxNLocator(4, min_n_ticks=3))
+        if not min(map(len, present)):
+            axes.text(0.5, 0.5, "one side has no value", ha="center", transform=axes.transAxes, color="0.5")
+            continue
+        bins, log = _bins(present)
+        for values, colour, style in zip(present, COLOURS, styles):
+            axes.hist(values, bins, weights=np.full(len(values), 1 / len(values)), color=colour, **style)
+        if log:
+            axes.set_xscale("log")
     handles = [
         Patch(color=COLOURS[0], alpha=0.35, label=SIDES[0]),
         Patch(facecolor="none", edgecolor=COLOURS[1], label=SIDES[1]),
@@ -75,28 +80,23 @@ def histogram_figure(part, order: Sequence[int], path: Path, title: str) -> None
     save(figure, path)
 
 
-def _bins(sides: list[np.ndarray]) -> tuple[np.ndarray, bool]:
-    """Edges of common bins and whether they are logarithmic; whole numbers lie in the middle of theirs.
+def _bins(sides: Sequence[np.ndarray]) -> tuple[np.ndarray, bool]:
+    """Edges of common bins from 0.5 to 99.5 % and whether they are logarithmic.
 
-    They end at 0.5 and 99.5 % of the values, and at six interquartile ranges beyond the quartiles.
+    Whole numbers lie in the middle of theirs.
     """
-    ends = np.array([np.percentile(side, [0.5, 25, 75, 99.5]) for side in sides])
-    if ends[:, 0].min() > 0 and ends[:, 3].max() > 300 * ends[:, 0].min():
-        return np.geomspace(ends[:, 0].min(), ends[:, 3].max(), 31), True
-    far = 6 * (ends[:, 2] - ends[:, 1])
-    far[far == 0] = np.inf
-    low = np.maximum(ends[:, 0], ends[:, 1] - far).min()
-    high = np.minimum(ends[:, 3], ends[:, 2] + far).max()
-    if high <= low:
-        return np.linspace(low - 0.5, low + 0.5, 12), False
+    ends = np.array([np.percentile(side, [0.5, 99.5]) for side in sides])
+    low, high = ends[:, 0].min(), ends[:, 1].max()
+    if low > 0 and high > 300 * low:
+        return np.geomspace(low, high, 31), True
     if high - low <= 60 and all(np.all(side == np.round(side)) for side in sides):
         return np.arange(np.floor(low), np.ceil(high) + 2, max(1, round((high - low) / 30))) - 0.5, False
-    return np.linspace(low, high, 31), False
+    return np.linspace(low, high, 31) if high > low else np.linspace(low - 0.5, low + 0.5, 12), False
 
 
 def draw_sheets(folder: Path, sides: list[list], triplets: list[list], seed: int) -> dict[str, str]:
     """Draw light curves and stamps of both sides in random order, with their keys; captions by file name."""
-    curves = [[(source.history.object_id, source.history) for source in own] for own in sides]
+    curves = [[(history.object_id, history) for history, _ in own] for own in sides]
     captions = {}
     for name, items, draw in (
         ("light_curves", curves, light_curve_sheet), ("stamps", triplets, stamp_sheet),
@@ -156,7 +156,3 @@ def stamp_sheet(triplets: Sequence[list[np.ndarray]], path: Path) -> None:
         f"Which are real? Science, template, difference; {SIZE} × {SIZE} pixels; blue: missing", fontsize=12
     )
     save(figure, path)
-
-
-def _named(name: str, unit: str) -> str:
-    return f"{name} [{unit}]" if unit else name

@@ -9,10 +9,10 @@ Notable:
 - the report is made beside its place and takes it when it is complete
 """
 
+import json
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import asdict
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,10 +30,6 @@ from rtf.jobs import beside, put_in_place, remove
 from rtf.simulation.detections import alternating
 from rtf.store.store import Store, open_store
 
-_UNITS = dict.fromkeys((n for n in METADATA_FIELDS if n[2:5] == "mag"), "mag") | {
-    "diffmaglim": "mag", "magnr": "mag", "sigmapsf": "mag", "distpsnr1": "arcsec", "distpsnr2": "arcsec",
-    "distnr": "pixel", "fwhm": "pixel", "sky": "DN",
-}  # fmt: skip
 #: Of every number, and the mark of a report.
 NUMBERS = "numbers.json"
 _HOW = (
@@ -86,18 +82,16 @@ class Selection(NamedTuple):
         return ", ".join([*said, f"sources with {self.min_detections} detections or more"])
 
 
-class Source(NamedTuple):
-    """A source as selected, and the numbers (L,) in its store of the detections that are left."""
+#: A source as selected, and the numbers (L,) in its store of the detections that are left.
+Source = tuple[SourceHistory, np.ndarray]
+#: Names of K columns, and of both sides (N, K), NaN where missing.
+Part = tuple[list[str], list[np.ndarray]]
 
-    history: SourceHistory
-    detections: np.ndarray
 
-
-class Part(NamedTuple):
-    """What is compared: names and units of K columns, and of both sides (N, K), NaN where missing."""
-
-    columns: dict[str, str]
-    sides: list[np.ndarray]
+@contextmanager
+def silent(what: str, total: int):
+    """No bar."""
+    yield lambda done: None
 
 
 def check(
@@ -109,7 +103,7 @@ def check(
     at_most: int = 2000,
     seed: int = 0,
     repeats: int = 3,
-    progress: Callable | None = None,
+    progress: Callable = silent,
 ) -> tuple[Table, Path]:
     """Compare two stores and write a report; returns the verdict and the path of the page.
 
@@ -142,9 +136,8 @@ def check(
     triplets = [draw_triplets(store, own, seed) for store, own in zip(stores, sides)]
     parts, results = _parts(sides, triplets, seed), {}
     for name, part in parts.items():
-        with progress(f"telling {name} apart", FOLDS * repeats) if progress else nullcontext() as advance:
-            more = {"advance": advance} if advance else {}
-            results[name] = tell_apart(*part.sides, part.columns, seed, repeats=repeats, **more)
+        with progress(f"telling {name} apart", FOLDS * repeats) as advance:
+            results[name] = tell_apart(*part[1], part[0], seed, repeats=repeats, advance=advance)
 
     remove(folder := beside(out, ".new"))
     folder.mkdir(parents=True)
@@ -164,8 +157,11 @@ def check(
     title = "A simulated survey against real data"
     write_text(folder / "report.md", page_markdown(title, sections))
     write_text(folder / "index.html", to_html(title, sections, folder))
-    numbers = {name: asdict(result) for name, result in results.items()}
-    write_json(folder / NUMBERS, _plain({"selection": selection._asdict(), "parts": numbers}))
+    numbers = {"selection": selection._asdict(), "parts": {}}
+    for name, result in results.items():
+        numbers["parts"][name] = result._asdict() | {"features": [f._asdict() for f in result.features]}
+    # NaN becomes null.
+    write_json(folder / NUMBERS, json.loads(json.dumps(numbers), parse_constant=lambda constant: None))
     put_in_place(folder, out)
     return verdict, out / "index.html"
 
@@ -182,7 +178,7 @@ def draw_sources(store: Store, selection: Selection, without: set, at_most: int,
         some = np.sort(order[start : start + 2 * at_most])
         for k, history in zip(some, store.histories(some, cutouts=False)):
             if len(rows := selection.rows(history)):
-                found.append(Source(history.select(rows), store.offset[k] + rows))
+                found.append((history.select(rows), store.offset[k] + rows))
         if len(found) >= at_most:
             break
     return [found[k] for k in np.sort(rng.permutation(len(found))[:at_most])]
@@ -196,26 +192,29 @@ def draw_triplets(
     if not store.has_cutouts:
         return found
     whole = (np.diff(store.cutout_offset).reshape(-1, 3) > 0).all(1)
-    for source in sources:
-        if len(rows := np.flatnonzero(whole[source.detections])):
+    for history, detections in sources:
+        if len(rows := np.flatnonzero(whole[detections])):
             row = rng.choice(rows)
-            images = [pad_cutout(decode_cutout(stamp)) for stamp in store.cutouts(source.detections[row])]
-            fwhm = source.history.metadata[row, METADATA_FIELDS.index("fwhm")]
-            found.append((source.history.object_id, images, float(fwhm)))
+            images = [pad_cutout(decode_cutout(stamp)) for stamp in store.cutouts(int(detections[row]))]
+            fwhm = history.metadata[row, METADATA_FIELDS.index("fwhm")]
+            found.append((history.object_id, images, float(fwhm)))
     return found
 
 
 def _parts(sides: list[list[Source]], triplets: list[list], seed: int) -> dict[str, Part]:
     """What both sides have, by name."""
-    numbers = [np.array([summaries.light_curve(source.history) for source in own]) for own in sides]
-    parts = {"light curves": Part(summaries.LIGHT_CURVE, numbers)}
+    parts = {"light curves": _table(*([summaries.light_curve(h) for h, _ in own] for own in sides))}
     metadata = [_one_detection(own, np.random.default_rng(seed)) for own in sides]
     if min(map(len, metadata)) >= FOLDS:
-        parts["metadata"] = Part({name: _UNITS.get(name, "") for name in METADATA_FIELDS}, metadata)
+        parts["metadata"] = list(METADATA_FIELDS), metadata
     if min(map(len, triplets)) >= FOLDS:
-        numbers = [np.array([summaries.triplet(*one[1:]) for one in own]) for own in triplets]
-        parts["stamps"] = Part(summaries.STAMPS, numbers)
+        parts["stamps"] = _table(*([summaries.triplet(*one[1:]) for one in own] for own in triplets))
     return parts
+
+
+def _table(real: list[dict], simulated: list[dict]) -> Part:
+    rows = ([list(numbers.values()) for numbers in own] for own in (real, simulated))
+    return list(real[0]), [np.array(own, np.float64) for own in rows]
 
 
 def _one_detection(sources: list[Source], rng: np.random.Generator) -> np.ndarray:
@@ -244,16 +243,15 @@ def _verdict(results: dict[str, TwoSample]) -> Table:
 def _section(folder: Path, name: str, part: Part, result: TwoSample) -> Section:
     """A part's table and figures, most important columns first."""
     file = name.replace(" ", "_")
-    order = [list(part.columns).index(feature.name) for feature in result.features]
     figures.importance_figure(result, folder / f"{file}_importance.png", name)
-    figures.histogram_figure(part, order, folder / f"{file}_histograms.png", name)
+    figures.histogram_figure(result, *part, folder / f"{file}_histograms.png", name)
     columns = (
-        "number", "unit", "ROC-AUC lost when shuffled", "ROC-AUC alone", "real, median", "simulated, median",
+        "number", "ROC-AUC lost when shuffled", "ROC-AUC alone", "real, median", "simulated, median",
         "real, missing", "simulated, missing",
     )  # fmt: skip
     rows = [
         (
-            f.name, f.unit, f"{f.importance:.4f}", f"{f.auc:.3f}", f"{f.real:.4g}", f"{f.simulated:.4g}",
+            f.name, f"{f.importance:.4f}", f"{f.auc:.3f}", f"{f.real:.4g}", f"{f.simulated:.4g}",
             f"{f.real_missing:.1%}", f"{f.simulated_missing:.1%}",
         )
         for f in result.features
@@ -291,12 +289,3 @@ def shares(counts: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndar
     root = np.sqrt(quantile * (quantile + 4 * counts * (n - counts) / n))
     low, high = ((quantile + 2 * counts + sign * root) / (2 * (n + quantile)) for sign in (-1, 1))
     return counts / n, np.maximum(low, 0), high
-
-
-def _plain(value):
-    """What JSON knows: NaN becomes null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

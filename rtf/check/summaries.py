@@ -24,31 +24,6 @@ NEAR = 3.0
 #: Longest interval between the neighbours of a detection for `roughness` [day]: light curves bend.
 STRAIGHT = 10.0
 
-#: Name and unit of each number of a light curve.
-LIGHT_CURVE = {
-    "detections": "", "detections in 20 d": "", "detections before peak": "", "nights": "", "g share": "",
-    "span": "d", "median gap of nights": "d", "90 % gap of nights": "d", "longest gap": "d",
-    "share of same-night gaps": "", "same-night gap": "d", "median time of night": "d",
-    "scatter of time of night": "d",
-    "first mag": "mag", "last mag": "mag", "brightest g": "mag", "brightest r": "mag", "faintest mag": "mag",
-    "median mag": "mag", "range": "mag", "first below peak": "mag", "last below peak": "mag",
-    "median error": "mag", "smallest error": "mag", "error at 18 mag": "mag", "error at 19.5 mag": "mag",
-    "scatter of errors": "dex",
-    "time to peak": "d", "g peak before r peak": "d", "rise slope": "mag/d", "decline slope g": "mag/d",
-    "decline slope r": "mag/d", "time within 1 mag": "d",
-    "g-r at peak": "mag", "g-r at +15 d": "mag", "g-r at +30 d": "mag", "roughness": "", "worst outlier": "",
-}  # fmt: skip
-
-KINDS = ("science", "template", "difference")
-_OF_STAMP = {
-    "sky": "DN", "noise": "DN", "noise correlation": "", "pixels above 5 σ": "", "pixels below -5 σ": "",
-    "signal to noise": "", "peak": "DN", "width": "pixel", "darkest near centre": "σ", "missing": "",
-}  # fmt: skip
-#: Name and unit of each number of a triplet.
-STAMPS = {f"{kind} {name}": unit for kind in KINDS for name, unit in _OF_STAMP.items()} | {
-    "noise science / difference": "", "width difference / fwhm": "", "width science / fwhm": "",
-}  # fmt: skip
-
 _CENTRE, _SKY_FROM, _APERTURE, _BRIGHT, _N_RINGS = 31, 12.0, 3.0, 15.0, 13  # the survey's central pixel
 _RADIUS = np.hypot(*np.indices((63, 63)) - _CENTRE)
 _RING = np.round(_RADIUS).astype(int)
@@ -56,8 +31,8 @@ _RING = np.round(_RADIUS).astype(int)
 _RINGS = np.array([_RADIUS[k == _RING].mean() for k in range(_N_RINGS)])
 
 
-def light_curve(history: SourceHistory) -> np.ndarray:
-    """The numbers of one light curve, (38,) float64 in the order of `LIGHT_CURVE`.
+def light_curve(history: SourceHistory) -> dict[str, float]:
+    """The numbers of one light curve, by name and unit, always the same ones.
 
     Parameters
     ----------
@@ -70,54 +45,53 @@ def light_curve(history: SourceHistory) -> np.ndarray:
     same, between = gap[gap < NIGHT], gap[gap >= NIGHT]
     dex = np.log10(np.maximum(error, 1e-4))
     bright = time[mag < mag.min() + 1]
-    values = {
+    return {
         "detections": len(time),
         "detections in 20 d": (time <= 20).sum(),
         "detections before peak": mag.argmin(),
         "nights": 1 + len(between),
         "g share": np.mean(band == 0),
-        "span": time[-1],
-        "median gap of nights": _median(between),
-        "90 % gap of nights": np.percentile(between, 90) if len(between) else np.nan,
-        "longest gap": gap.max(initial=-np.inf) if len(gap) else np.nan,
+        "span [d]": time[-1],
+        "median gap of nights [d]": _median(between),
+        "90 % gap of nights [d]": np.percentile(between, 90) if len(between) else np.nan,
+        "longest gap [d]": gap.max() if len(gap) else np.nan,
         "share of same-night gaps": len(same) / len(gap) if len(gap) else np.nan,
-        "same-night gap": _median(same),
-        "median time of night": np.median(mjd % 1),
-        "scatter of time of night": np.std(mjd % 1) if len(mjd) > 1 else np.nan,
+        "same-night gap [d]": _median(same),
+        "median time of night [d]": np.median(mjd % 1),
+        "scatter of time of night [d]": np.std(mjd % 1) if len(mjd) > 1 else np.nan,
         "first mag": mag[0],
         "last mag": mag[-1],
         "faintest mag": mag.max(),
         "median mag": np.median(mag),
-        "range": np.ptp(mag),
-        "first below peak": mag[0] - mag.min(),
-        "last below peak": mag[-1] - mag.min(),
-        "median error": np.median(error),
-        "smallest error": error.min(),
-        "error at 18 mag": _median(error[np.abs(mag - 18.0) < 0.5]),
-        "error at 19.5 mag": _median(error[np.abs(mag - 19.5) < 0.5]),
+        "range [mag]": np.ptp(mag),
+        "first below peak [mag]": mag[0] - mag.min(),
+        "last below peak [mag]": mag[-1] - mag.min(),
+        "median error [mag]": np.median(error),
+        "smallest error [mag]": error.min(),
+        "error at 18 mag [mag]": _median(error[np.abs(mag - 18.0) < 0.5]),
+        "error at 19.5 mag [mag]": _median(error[np.abs(mag - 19.5) < 0.5]),
         # Background-limited errors go as 10^(0.4 mag): what is left is depth, moon and host.
-        "scatter of errors": np.std(dex - 0.4 * mag) if len(mag) > 1 else np.nan,
-        "time within 1 mag": bright[-1] - bright[0],
+        "scatter of errors [dex]": np.std(dex - 0.4 * mag) if len(mag) > 1 else np.nan,
+        "time within 1 mag [d]": bright[-1] - bright[0],
         **_peak(time, band, mag),
         **_roughness(time, band, mag, error),
-    }  # fmt: skip
-    return np.array([values[name] for name in LIGHT_CURVE], np.float64)
+    }
 
 
 def _peak(time: np.ndarray, band: np.ndarray, mag: np.ndarray) -> dict:
     """Where the peak is, how steep both its sides are, and colours from it on."""
     peak = time[mag.argmin()]
-    values = {"time to peak": peak, "rise slope": _slope(time[time <= peak], mag[time <= peak])}
+    values = {"time to peak [d]": peak, "rise slope [mag/d]": _slope(time[time <= peak], mag[time <= peak])}
     when = {}
     for name, own in (("g", band == 0), ("r", band == 1)):
         values[f"brightest {name}"] = mag[own].min() if own.any() else np.nan
         when[name] = time[own][mag[own].argmin()] if own.any() else np.nan
         after = own & (time >= peak) & (time <= peak + 30)
-        values[f"decline slope {name}"] = _slope(time[after], mag[after])
-    values["g peak before r peak"] = when["r"] - when["g"]
+        values[f"decline slope {name} [mag/d]"] = _slope(time[after], mag[after])
+    values["g peak before r peak [d]"] = when["r"] - when["g"]
     for name, phase in {"at peak": 0, "at +15 d": 15, "at +30 d": 30}.items():
         g, r = (_magnitude_at(time[band == b], mag[band == b], peak + phase) for b in (0, 1))
-        values[f"g-r {name}"] = g - r
+        values[f"g-r {name} [mag]"] = g - r
     return values
 
 
@@ -157,21 +131,21 @@ def _magnitude_at(time: np.ndarray, mag: np.ndarray, when: float) -> float:
     return float(mag[distance.argmin()]) if distance.min(initial=np.inf) <= NEAR else np.nan
 
 
-def triplet(images: list[np.ndarray], fwhm: float) -> np.ndarray:
-    """The numbers of one triplet, (33,) float64 in the order of `STAMPS`.
+def triplet(images: list[np.ndarray], fwhm: float) -> dict[str, float]:
+    """The numbers of one triplet, by name and unit, always the same ones.
 
     Parameters
     ----------
     images : science, template, difference, (63, 63) each, NaN where missing
     fwhm : the alert's field [pixel], NaN where unknown
     """
-    measures = [_of_stamp(image) for image in images]
-    values = {f"{kind} {name}": m[name] for kind, m in zip(KINDS, measures) for name in _OF_STAMP}
-    science, _, difference = measures
-    values["noise science / difference"] = science["noise"] / difference["noise"]
-    values["width difference / fwhm"] = difference["width"] / fwhm
-    values["width science / fwhm"] = science["width"] / fwhm
-    return np.array([values[name] for name in STAMPS])
+    science, template, difference = (_of_stamp(image) for image in images)
+    kinds = {"science": science, "template": template, "difference": difference}
+    return {f"{kind} {name}": value for kind, own in kinds.items() for name, value in own.items()} | {
+        "noise science / difference": science["noise [DN]"] / difference["noise [DN]"],
+        "width difference / fwhm": difference["width [pixel]"] / fwhm,
+        "width science / fwhm": science["width [pixel]"] / fwhm,
+    }
 
 
 def _of_stamp(image: np.ndarray) -> dict[str, float]:
@@ -184,15 +158,15 @@ def _of_stamp(image: np.ndarray) -> dict[str, float]:
     # Flux in a small aperture over the noise of as many independent pixels.
     signal = float(inside.sum() / (noise * np.sqrt(len(inside)))) if len(inside) else np.nan
     return {
-        "sky": sky,
-        "noise": noise,
+        "sky [DN]": sky,
+        "noise [DN]": noise,
         "noise correlation": _neighbours(np.where(present & far, np.clip(sigmas, -3, 3), np.nan)),
         "pixels above 5 σ": float((sigmas[far] > 5).mean()) if noise > 0 else np.nan,
         "pixels below -5 σ": float((sigmas[far] < -5).mean()) if noise > 0 else np.nan,
         "signal to noise": signal,
-        "peak": float(near.max()) if len(near) else np.nan,
-        "width": _width(flat) if signal >= _BRIGHT else np.nan,
-        "darkest near centre": float(near.min() / noise) if len(near) else np.nan,
+        "peak [DN]": float(near.max()) if len(near) else np.nan,
+        "width [pixel]": _width(flat) if signal >= _BRIGHT else np.nan,
+        "darkest near centre [σ]": float(near.min() / noise) if len(near) else np.nan,
         "missing": float(1 - present.mean()),
     }
 

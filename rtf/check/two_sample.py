@@ -13,7 +13,8 @@ Notable:
 Reference: Lopez-Paz & Oquab (2017), Revisiting classifier two-sample tests, ICLR (arXiv:1610.06545).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
@@ -27,13 +28,11 @@ FOLDS = 5
 _SMALL = 200
 
 
-@dataclass(frozen=True)
-class Feature:
+class Feature(NamedTuple):
     """What one column does to tell the samples apart.
 
     Attributes
     ----------
-    name, unit : of the column
     importance : loss of area when it is shuffled, mean over held-out folds
     auc : area of the column alone, at least 0.5; missing values are put on the side where they help
     real, simulated : median, NaN where always missing
@@ -41,7 +40,6 @@ class Feature:
     """
 
     name: str
-    unit: str
     importance: float
     auc: float
     real: float
@@ -50,16 +48,13 @@ class Feature:
     simulated_missing: float
 
 
-@dataclass(frozen=True)
-class TwoSample:
+class TwoSample(NamedTuple):
     """How well a gradient-boosted classifier tells simulated sources from real ones.
 
     Attributes
     ----------
-    auc : mean cross-validated ROC-AUC
-    interval : its 95 % bootstrap interval over sources
-    n_real, n_simulated : sources of each side in the test
-    n_used : of each side in one repeat
+    auc, interval : mean cross-validated ROC-AUC, and its 95 % bootstrap interval over sources
+    n_real, n_simulated, n_used : sources of each side in the test, and of either in one repeat
     features : most important first
     """
 
@@ -74,7 +69,7 @@ class TwoSample:
 def tell_apart(
     real: np.ndarray,
     simulated: np.ndarray,
-    columns: dict[str, str],
+    names: Sequence[str],
     seed: int = 0,
     *,
     repeats: int = 3,
@@ -87,7 +82,7 @@ def tell_apart(
     Parameters
     ----------
     real, simulated : (N, K) and (M, K), NaN where missing
-    columns : K names and units
+    names : K, with units
     repeats : times that sources are drawn and split anew
     resamples : of the bootstrap
     shuffles : of each column in each held-out fold
@@ -125,11 +120,11 @@ def tell_apart(
     low, high = np.nanpercentile(area[1:], [2.5, 97.5])
     features = [
         Feature(
-            name, unit, float(loss), column_area(theirs, ours), _median(theirs), _median(ours),
+            name, float(loss), column_area(theirs, ours), _median(theirs), _median(ours),
             float(np.isnan(theirs).mean()), float(np.isnan(ours).mean()),
         )
-        for (name, unit), loss, theirs, ours in zip(
-            columns.items(), np.mean(importance, axis=0), real.T, simulated.T, strict=True
+        for name, loss, theirs, ours in zip(
+            names, np.mean(importance, axis=0), real.T, simulated.T, strict=True
         )
     ]  # fmt: skip
     return TwoSample(

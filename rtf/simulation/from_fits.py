@@ -1,7 +1,7 @@
 """Light curves drawn from fits to real ones: a backend that gives a survey the variety that nature has.
 
-A table of fits (`python -m rtf.fit`, `rtf.simulation.fitting`) is a sample of each class. A source is one of
-its fits, chosen at random and moved a little in the space of the function's coordinates, all bands at once:
+A table of fits (`python -m rtf.fit`) is a sample of each class. A source is one of its fits, chosen at random
+and moved a little in the space of the function's coordinates, all bands at once:
 
     x = mean + (x_k - mean + h e) / sqrt(1 + h²),  e normal with the covariance of the class
 
@@ -9,15 +9,12 @@ Notable:
 - this is a draw from a kernel density estimate that keeps mean and covariance (Silverman 1986, section 6.4),
   so that colours stay with decline rates. Moving a fit within its own errors instead would count the errors
   twice: they are in the spread of the table already
-- what is drawn is what was observed: apparent, in the survey's bands, dust of host and Milky Way and the
-  K-correction included. None of them is applied again, whatever the dust of the place; the parameters'
-  `host_dust` is 0 for that reason
+- what is drawn is what was observed: apparent, in the survey's bands, dust and K-correction included. None of
+  them is applied again; the parameters' `host_dust` is 0 for that reason
 - by default the apparent magnitudes are the table's, which a survey had selected already; with `distance` a
   source is moved nearer or farther, its time dilated accordingly, and selected by its new magnitude
-- a redshift is what puts an absolute magnitude at the apparent one. The absolute magnitude is drawn from the
-  class's luminosity function, weighted by the volume in which it would be as bright: hosts need a distance,
-  the light curve needs none
-- curves are zero before r (or the best band there is) has 1 % of its peak
+- hosts need a distance: the absolute magnitude is drawn from the class's luminosity function, weighted by the
+  volume in which it would be as bright, and the redshift puts it at the apparent magnitude
 """
 
 import os
@@ -158,7 +155,11 @@ class Sample(NamedTuple):
 def _samples(
     path: str, stamp: int, max_chi2: float, min_detections: int, min_bands: int
 ) -> dict[str, Sample]:
-    table = _read(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: not a parquet table ({error})") from error
+    _need(path, table, REQUIRED)
     models = set(table["model"].to_pylist())
     if len(models) != 1 or not models <= set(MODELS):
         raise ValueError(
@@ -166,11 +167,8 @@ def _samples(
         )
     model = models.pop()
     names = MODELS[model].NAMES
-    absent = [name for name in names if name not in table.column_names]
-    if absent:
-        raise ValueError(f"{path}: no column {', '.join(absent)}, which fits with {model} have")
+    _need(path, table, names)
     column = {name: np.array(table[name].to_pylist()) for name in (*REQUIRED, *names)}
-
     values = np.stack([column[name].astype(float) for name in names], -1)
     good = (column["chi2"] <= max_chi2) & (column["n_detections"] >= min_detections)
     good &= np.isfinite(values).all(1) & (column["peak_mag"] > column["brightest_mag"] - _INVENTED)
@@ -180,8 +178,7 @@ def _samples(
         rows.setdefault(str(column["type"][k]), {}).setdefault(str(column["object_id"][k]), []).append(k)
     samples = {}
     for name in sorted(rows, key=FINE.index):
-        objects = [own for own in rows[name].values() if len(own) >= min_bands]
-        if objects:
+        if objects := [own for own in rows[name].values() if len(own) >= min_bands]:
             bands = [[BANDS.index(column["band"][k]) for k in own] for own in objects]
             samples[name] = _sample(model, [values[own] for own in objects], bands)
     if not samples:
@@ -192,15 +189,9 @@ def _samples(
     return samples
 
 
-def _read(path: str) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path}: not a parquet table ({error})") from error
-    absent = [name for name in REQUIRED if name not in table.column_names]
-    if absent:
+def _need(path: str, table: pa.Table, names) -> None:
+    if absent := [name for name in names if name not in table.column_names]:
         raise ValueError(f"{path}: no column {', '.join(absent)}; a table of python -m rtf.fit has them")
-    return table
 
 
 def _sample(model: str, values: list[np.ndarray], bands: list[list[int]]) -> Sample:
@@ -283,14 +274,15 @@ def _distance(rng, name: str, magnitude: float) -> tuple[float, float, dict]:
     return redshift, float(modulus), {**kept, "host_dust": 0.0}
 
 
+def _redshift(modulus: float) -> float:
+    grid, moduli = _redshifts()
+    return float(np.interp(modulus, moduli, grid))
+
+
 @cache
 def _redshifts() -> tuple[np.ndarray, np.ndarray]:
     grid = np.geomspace(5e-4, 4.0, 2000)
-    return distance_modulus(grid), grid
-
-
-def _redshift(modulus: float) -> float:
-    return float(np.interp(modulus, *_redshifts()))
+    return grid, distance_modulus(grid)
 
 
 def _moved(x: np.ndarray, redshift: float, modulus: float, shift: float) -> tuple[np.ndarray, float]:
