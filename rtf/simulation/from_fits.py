@@ -135,20 +135,12 @@ class FromFits:
 
 
 class Sample(NamedTuple):
-    """The usable fits of a class.
+    """The usable fits of a class; t0 of each band counts from that of the first with one of r, g, i."""
 
-    Attributes
-    ----------
-    model : name of the function
-    coordinates : (N, 3, P), NaN in bands without fit; t0 of each band counts from that of the first with one
-        in the order r, g, i
-    mean, root : (3 P,), (3 P, 3 P), mean and a square root of the covariance, of what is there
-    """
-
-    model: str
-    coordinates: np.ndarray
-    mean: np.ndarray
-    root: np.ndarray
+    model: str  # name of the function
+    coordinates: np.ndarray  # (N, 3, P), NaN in bands without fit
+    mean: np.ndarray  # (3 P,), of what is there
+    root: np.ndarray  # (3 P, 3 P), a square root of the covariance
 
 
 @lru_cache(4)
