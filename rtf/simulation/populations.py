@@ -39,7 +39,7 @@ _PEAK_SEARCH = np.geomspace(3e-4, 1.0, 60)
 class Population(NamedTuple):
     """One class; its `rate` is per comoving volume and time [1 / Gpc^3 / yr].
 
-    Of stars and AGN, whose number in a spectroscopic sample is not a matter of rate, it counts spectra for each
+    Of stars and AGN, whose number in a spectroscopic sample is no matter of rate, it counts spectra for each
     1000 of SN Ia.
     """
 
