@@ -8,7 +8,9 @@ import pytest
 from rtf.alerts.history import SourceHistory, from_columns
 from rtf.alerts.read import read_histories
 from rtf.classes import FINE
+from rtf.figures import BAND_STYLE
 from rtf.simulation import bazin, fitting, villar
+from rtf.simulation.fit_figures import fitted_figure
 from rtf.simulation.fitting import Failure, Fit, Settings
 
 DAYS = np.arange(-60.0, 300.0, 1.7)
@@ -187,6 +189,21 @@ def test_what_cannot_be_fitted_is_counted_with_its_reason():
     assert "2 of 4 sources fitted" in text and "1 not: fewer than 4 detections" in text
     with pytest.raises(ValueError, match="villain"):
         fitting.fit(history, Settings("villain"))
+
+
+def test_the_figure_shows_detections_and_the_fitted_curve():
+    rng = np.random.default_rng(9)
+    history = observed(rng, supernova(rng, villar), villar, label=0)
+    fit = fitting.fit(history)
+    (axes,) = fitted_figure([(fit, history)]).axes
+    seen = np.concatenate([box.lines[0].get_ydata() for box in axes.containers])
+    np.testing.assert_array_equal(np.sort(seen), np.sort(history.mag))
+    curves = {line.get_color(): line for line in axes.lines if len(line.get_xdata()) == 300}
+    red = curves[BAND_STYLE["r"][0]]
+    days = red.get_xdata() + history.mjd[0]
+    np.testing.assert_allclose(red.get_ydata(), fitting.curve_magnitude(fit, days, 1))
+    assert np.min(red.get_ydata()) == pytest.approx(fit.peak_mag[1], abs=0.01)
+    assert "SN Ia" in axes.get_title() and f"{fit.chi2:.2f}" in axes.get_title() and axes.yaxis_inverted()
 
 
 def test_processes_give_the_same_table_in_the_same_order(tmp_path):
