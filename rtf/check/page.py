@@ -68,8 +68,7 @@ class Selection(NamedTuple):
     def rows(self, history: SourceHistory) -> np.ndarray:
         """Indices of the detections that stay; none for a source that is left out."""
         keep = np.isin(history.band, [BANDS.index(band) for band in self.bands or BANDS])
-        keep &= history.magerr <= (np.inf if self.max_error is None else self.max_error)
-        rows = np.flatnonzero(keep)
+        rows = np.flatnonzero(keep if self.max_error is None else keep & (history.magerr <= self.max_error))
         rows = rows[alternating(history.band[rows])] if self.alternate else rows
         rows = rows[history.mjd[rows] <= history.mjd[rows[:1]] + self.window] if len(rows) else rows
         return rows if len(rows) >= self.min_detections else rows[:0]
@@ -119,6 +118,8 @@ def check(
     FileExistsError : `out` is something else than such a report
     """
     selection.check()
+    if at_most < FOLDS:
+        raise ValueError(f"at_most is {at_most}; a comparison needs {FOLDS} sources a side")
     out = Path(os.path.abspath(out))
     if out.exists() and not (out / NUMBERS).exists():
         raise FileExistsError(

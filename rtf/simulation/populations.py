@@ -97,6 +97,12 @@ def kpc_per_arcsec(redshift):
     return np.interp(redshift, z, scale)
 
 
+def draw_redshift(rng: np.random.Generator, largest: float) -> float:
+    """Uniform in comoving volume and source time out to the redshift `largest`."""
+    z, _, _, cumulative = _distances()
+    return float(np.interp(rng.random() * np.interp(largest, z, cumulative), cumulative, z))
+
+
 def followed(name: str, magnitude):
     """Probability that a source of an apparent peak in r, dust included, gets a spectrum and so its class."""
     population = POPULATIONS[name]

@@ -33,7 +33,7 @@ def test_two_stores_are_compared(stores, tmp_path):
         ("real=nowhere", "nowhere is not a store"),
         ("bands=[z]", "no band z"),
         ("type=Asteroid", "no class Asteroid"),
-        ("min_detections=999", "too few"),
+        ("at_most=0", "needs 5 sources"),
     ],
 )
 def test_errors_name_what_is_wrong(stores, settings, said, tmp_path):
