@@ -15,7 +15,7 @@ Notable:
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 import fastavro
@@ -250,8 +250,46 @@ def _cutouts(candidate: dict, stamps) -> dict:
     }
 
 
-def container(alert: dict) -> bytes:
-    """A packet as the content of an Avro file of its own, uncompressed as the survey sends it."""
+def containers(alerts: Iterable[dict]) -> Iterator[bytes]:
+    """Each packet of a source as the content of an Avro file of its own, uncompressed as the survey sends it.
+
+    A record is its fields one after another, so the entries that histories share are encoded once: fastavro's
+    writer of whole packets gives the same bytes, several times slower.
+    """
+    before, past, after = _around_history()
+    known: dict[int, bytes] = {}
+    for alert in alerts:
+        entries = alert["prv_candidates"] or []
+        known |= {id(entry): _encoded(past, entry) for entry in entries if id(entry) not in known}
+        shared = [_long(1), _long(len(entries)), *(known[id(entry)] for entry in entries)] if entries else []
+        record = b"".join([_encoded(before, alert), *shared, _long(0), _encoded(after, alert)])
+        yield b"".join([_header(), _long(1), _long(len(record)), record, _SYNC])
+
+
+@cache
+def _around_history() -> tuple[dict, dict, dict]:
+    """Schemas of a packet's fields before its history, of an entry of the history, of the fields after it."""
+    fields = schema()["fields"]
+    at = next(k for k, field in enumerate(fields) if field["name"] == "prv_candidates")
+    before, after = (
+        fastavro.parse_schema({"type": "record", "name": "part", "fields": some})
+        for some in (fields[:at], fields[at + 1 :])
+    )
+    return before, fields[at]["type"][1]["items"], after
+
+
+def _encoded(kind, value) -> bytes:
     stream = io.BytesIO()
-    fastavro.writer(stream, schema(), [alert], sync_marker=_SYNC)
+    fastavro.schemaless_writer(stream, kind, value)
+    return stream.getvalue()
+
+
+def _long(value: int) -> bytes:
+    return _encoded("long", value)
+
+
+@cache
+def _header() -> bytes:
+    stream = io.BytesIO()
+    fastavro.writer(stream, schema(), [], sync_marker=_SYNC)
     return stream.getvalue()

@@ -23,7 +23,7 @@ import numpy as np
 
 from rtf.files import whole, write_json
 from rtf.jobs import beside, finish_part, made_from, part_record, put_in_place, remove
-from rtf.simulation.packets import container, packets
+from rtf.simulation.packets import containers, packets
 from rtf.simulation.survey import simulate_source
 from rtf.workers import in_processes
 
@@ -151,8 +151,8 @@ def _write_avro(folder: Path, name: str, sources: Sources) -> None:
     remove(folder / name)  # of a run stopped before this part had its record
     (folder / name).mkdir()
     for _, alerts in sources:
-        for alert in alerts:
-            (folder / name / f"{alert['candid']}.avro").write_bytes(container(alert))
+        for alert, content in zip(alerts, containers(alerts)):
+            (folder / name / f"{alert['candid']}.avro").write_bytes(content)
 
 
 def _write_tar(folder: Path, name: str, sources: Sources) -> None:
@@ -170,8 +170,7 @@ def _write_tar_gz(folder: Path, name: str, sources: Sources) -> None:
 def _archive(stream, sources: Sources) -> None:
     with tarfile.open(mode="w", fileobj=stream) as archive:
         for _, alerts in sources:
-            for alert in alerts:
-                content = container(alert)
+            for alert, content in zip(alerts, containers(alerts)):
                 member = tarfile.TarInfo(f"{alert['candid']}.avro")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
