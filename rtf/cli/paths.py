@@ -10,8 +10,8 @@ from hydra.errors import HydraException
 
 #: Last words of the settings that are paths; their values are taken as they are typed.
 PATHS = {
-    "input", "out", "run", "runs", "store", "labels", "splits", "real", "table", "path", "outliers",
-    "weights",
+    "input", "out", "run", "runs", "store", "labels", "splits", "real", "simulated", "table", "path",
+    "outliers", "weights",
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rtf.alerts.history import BANDS
-from rtf.simulation.light_curves import villar
+from rtf.simulation import villar
 from rtf.store.read import open_store
 from tests.entry.test_commands import failed, ok
 
