@@ -37,6 +37,13 @@ def steps(n_sources: int, training: list[str]) -> list[tuple[str, str, bool]]:
     ]
 
 
+def run(*command: str, keep: bool) -> subprocess.CompletedProcess:
+    """`python -m COMMAND`, its output shown, or kept for later."""
+    return subprocess.run(
+        [sys.executable, "-m", *command], stdout=subprocess.PIPE if keep else None, text=True
+    )
+
+
 def main() -> None:
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=plain)
@@ -50,9 +57,7 @@ def main() -> None:
         if command.startswith("rtf.simulate") and (STORE / "zarr.json").exists():
             print(f"{STORE} is there already")
             continue
-        done = subprocess.run(
-            [sys.executable, "-m", *shlex.split(command)], stdout=subprocess.PIPE if keep else None, text=True
-        )
+        done = run(*shlex.split(command), keep=keep)
         if done.returncode:
             print(done.stdout or "")
             sys.exit(done.returncode)

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import command, progress_bar, read_input, resolved
+from rtf.cli.command import command, progress_bar, read_input, resolved
 from rtf.jobs import WHOLE, Shard, chosen_shard, named
 
 #: Sources encoded at a time, without stamps and with them (some 2 MB a source).
@@ -43,7 +43,7 @@ def encode_shard(config: DictConfig, shard: Shard) -> None:
     """One shard of the input, unless it is done already; and the merging, if it is the last."""
     from rtf.encoding import shards as parts
     from rtf.encoding.load import load
-    from rtf.store.store import open_store
+    from rtf.store.read import open_store
 
     out = Path(config.out)
     model = load(config.run, config.device)
@@ -73,12 +73,17 @@ def _table(config: DictConfig, model, histories, report, shard: Shard = WHOLE):
     """The table of fingerprints, encoded chunk by chunk; None without a source."""
     import pyarrow as pa
 
+    from rtf.alerts.read import nothing_message
+    from rtf.alerts.report import NothingReadable
     from rtf.encoding.table import fingerprint_table, load_probe
 
     probe, tables = load_probe(config.run), []
     with progress_bar(shard.label("encoding"), report.counts["objects"], config.progress) as advance:
         while chunk := list(islice(histories, _CHUNK[model.needs_cutouts])):
             tables.append(fingerprint_table(model, chunk, probe, report, str(config.input), advance))
+    tables = [table for table in tables if len(table)]
+    if not tables and shard.of == 1:
+        raise NothingReadable(nothing_message(config.input, report))
     return pa.concat_tables(tables) if tables else None
 
 
@@ -86,7 +91,7 @@ def _say_done(config: DictConfig, report) -> None:
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(config.out)
-    print(report.summary())
+    print(report.summary(), *report.first_items(), sep="\n")
     print(
         f"{file.metadata.num_rows:,} fingerprints: {config.out}; "
         f"what was skipped and why: {config.out}.report.json"

@@ -149,8 +149,10 @@ def rebuilt_light_curves(rebuilt, names, labels) -> list[LightCurve]:
     for k, (name, label) in enumerate(zip(names, labels, strict=True)):
         rows = slice(*seen.offset[k : k + 2])
         curves.append(LightCurve(
-            str(name), class_name(label), seen.mjd[rows] - seen.mjd[rows][0], seen.mag[rows],
-            seen.magerr[rows], seen.band[rows], rebuilt.dt[rows], rebuilt.mag[rows], rebuilt.band[rows],
+            object_id=str(name), class_name=class_name(label), dt=seen.mjd[rows] - seen.mjd[rows][0],
+            mag=seen.mag[rows], magerr=seen.magerr[rows], band=seen.band[rows],
+            predicted_dt=rebuilt.dt[rows], predicted_mag=rebuilt.mag[rows],
+            predicted_band=rebuilt.band[rows],
         ))  # fmt: skip
     return curves
 

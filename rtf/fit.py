@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
-from rtf.entry import command, progress_bar, read_input, resolved
+from rtf.cli.command import command, progress_bar, read_input, resolved
 
 _WORST = 6  # fits in the second figure
 

@@ -6,14 +6,14 @@ With `shards` the input is divided among jobs.
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import command, resolved
+from rtf.cli.command import command, resolved
 from rtf.jobs import chosen_shard, named
 
 
 @command("preprocess")
 def main(config: DictConfig) -> None:
     from rtf.store.build import preprocess_shard
-    from rtf.store.store import open_store
+    from rtf.store.read import open_store
 
     config = resolved(config)
     shard = chosen_shard(config.shards, config.shard)
@@ -25,7 +25,7 @@ def main(config: DictConfig) -> None:
     if missing:
         print(f"{shard} has read {report.summary()}; {config.out} still waits for {named(missing)}")
         return
-    print(report.summary())
+    print(report.summary(), *report.first_items(), sep="\n")
     print(f"what was skipped and why: {config.out}/report.json")
     print(open_store(config.out).summary())
 

@@ -28,6 +28,7 @@ def test_html_shows_text_and_holds_its_figures(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
 def test_a_screen_without_greek_gets_replacements_and_brackets_are_text(encoding):
     code = (
+        "import sys; sys.stdout.reconfigure(errors='replace'); "  # as every command does
         "from rtf.console import say; from rtf.documents import Table, to_rich; "
         f"say(to_rich({TABLE!r}), 'figure: run [x]/Δ.png', 'after')"
     )

@@ -17,8 +17,6 @@ from rtf.alerts.history import SourceHistory
 from rtf.alerts.merge import merge_objects
 from rtf.alerts.report import NothingReadable, ReadReport
 
-_NAMED = 3  # bad items in an error message
-
 
 def auto_reader(path, **settings):
     """The reader that recognises what lies at `path`.
@@ -128,9 +126,7 @@ def read_histories(
 def nothing_message(path, report: ReadReport) -> str:
     """Why nothing could be read, with the first bad items by name."""
     lines = [f"{path}: no readable source; read {report.summary()}"]
-    for item in report.items[:_NAMED]:
-        where = " ".join(part for part in (item["file"], item["item"], item["field"]) if part)
-        lines.append(f"  {where}: {item['reason']}")
+    lines += report.first_items()
     if report.counts["negative"] and not report.skipped:
         lines.append("  every detection is a negative subtraction; negative=true keeps those")
     return "\n".join(lines)

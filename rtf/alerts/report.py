@@ -112,6 +112,14 @@ class ReadReport:
     def read(cls, path: Path) -> "ReadReport":
         return cls.from_dict(json.loads(Path(path).read_text()))
 
+    def first_items(self, number: int = 3) -> list[str]:
+        """Lines that name the first bad items."""
+        named = [
+            (" ".join(part for part in (item["file"], item["item"], item["field"]) if part), item["reason"])
+            for item in self.items[:number]
+        ]
+        return [f"  {where}: {reason}" for where, reason in named]
+
     def summary(self) -> str:
         """One line a person can read."""
         names = {

@@ -28,7 +28,7 @@ from rtf.documents import Section, Table, page_markdown, to_csv, to_html, write_
 from rtf.files import write_json
 from rtf.jobs import beside, put_in_place, remove
 from rtf.simulation.detections import alternating
-from rtf.store.store import Store, open_store
+from rtf.store.read import Store, open_store
 
 #: Of every number, and the mark of a report.
 NUMBERS = "numbers.json"

@@ -66,6 +66,8 @@ def fingerprint_table(
     for k, reason in wrong.items():
         report.skip(where, reason, item=histories[k].object_id)
     histories = [h for k, h in enumerate(histories) if k not in wrong]
+    if not histories:
+        return pa.table({})
     found = model.encode(histories, progress=progress)
     for k in np.flatnonzero(~found.finite):
         report.skip(where, "its fingerprint is not finite", item=histories[k].object_id)

@@ -1,1 +1,1 @@
-"""What the fingerprints are worth: probes, physical units, intervals, tables and figures."""
+"""What fingerprints are worth: the tasks, their records, and the runner that carries them out."""

@@ -174,7 +174,7 @@ def checked_counts(counts: Sequence[int | str]) -> list[int | None]:
 
 def known_where_finite(label: np.ndarray, found) -> np.ndarray:
     """Labels, unknown where a fingerprint is not finite: such sources are left out of scores."""
-    return np.where(np.isfinite(found.latent).all(1), label, UNKNOWN)
+    return np.where(found.finite, label, UNKNOWN)
 
 
 def _finite(rows: np.ndarray, split: str) -> np.ndarray:

@@ -31,7 +31,7 @@ from rtf.evaluation.record import Evaluation, Record, write_evaluation
 from rtf.evaluation.statistics import N_RESAMPLES
 from rtf.figures import save
 from rtf.models.probe import LinearProbe
-from rtf.store.store import Store, open_store
+from rtf.store.read import Store, open_store
 from rtf.training.runs import read_record
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ class Inputs:
         if known.any():
             detections = detections.take(np.flatnonzero(~known))
         found = self.model.encode(detections)
-        finite = np.isfinite(found.latent).all(1)
+        finite = found.finite
         self._leave_out(name, ~finite, "their fingerprints are not finite")
         if not finite.all():
             detections, found = detections.take(np.flatnonzero(finite)), _rows(found, finite)
@@ -241,6 +241,8 @@ def evaluate(
         return
     trained = frozenset() if own else trained_on(run)
     given = Inputs(load(run), opened, trained=trained, seed=seed, n_bootstrap=n_bootstrap)
+    if not own and not trained:
+        given.notes.append("The run does not say which sources it was trained on: none were left out.")
     folder = out or (run if own else run / EVALUATIONS / f"{opened.path.name}@{short}")
     for name, task in tasks.items():
         log.info("%s: task %s on %s", run, name, opened.path)

@@ -1,9 +1,9 @@
 """Search among fingerprints by cosine: who is near whom, and how good that is.
 
 Notable:
-- what a search scores is the mean over the orders of equal cosines: fingerprints that have collapsed, or that
-  a codebook made equal, score what they are worth and not what the sorting did
-- in blocks of queries, so that the cosines of a large split never stand in memory at once
+- ties score their expectation over random order: collapsed fingerprints, or equal ones of a codebook, gain
+  nothing from the sorting
+- queries go in blocks, so that the cosines of a large split never stand in memory at once
 """
 
 from collections.abc import Callable

@@ -56,16 +56,8 @@ def resample_counts(
 ) -> Iterator[np.ndarray]:
     """How often each source is drawn in each resample, some resamples at a time.
 
-    Each row is one multinomial draw of `n_sources` from equal probabilities. Rows do not depend on how
-    many are yielded at a time.
-
-    Parameters
-    ----------
-    width : columns of the widest array the statistic makes (default `n_sources`); sets the rows at a time
-
-    Yields
-    ------
-    (b, N) int32, rows sum to N
+    Yields (b, N) int32, rows that sum to N: one multinomial draw each, the same however many come at a time.
+    `width` is the number of columns of the widest array that the statistic makes, and sets b.
     """
     if n_sources < 1:
         raise ValueError("cannot resample an empty set of sources")
@@ -135,19 +127,10 @@ def recall(label: np.ndarray, prediction: np.ndarray, weights: np.ndarray, n_cla
 
 
 def class_auc(label: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted one-vs-rest ROC-AUC of each class.
+    """Weighted one-vs-rest ROC-AUC of each class, (B, C), NaN where a class or its rest has no weight.
 
     AUC = sum over pairs (i of the class, j not) of w_i w_j ([s_i > s_j] + [s_i = s_j] / 2) / (W_class W_rest)
-
-    Parameters
-    ----------
-    label : (N,) int, column of `score` that is right
-    score : (N, C), higher means more likely that class
-    weights : (B, N)
-
-    Returns
-    -------
-    (B, C), NaN where a class or its rest has no weight
+    for labels (N,), scores (N, C) and weights (B, N).
     """
     weights = np.asarray(weights, float)
     auc = np.full((len(weights), score.shape[1]), np.nan)

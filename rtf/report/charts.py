@@ -8,18 +8,18 @@ Notable:
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from rtf.evaluation.tasks.early import draw_early
 from rtf.evaluation.tasks.map import draw_map, map_legend
 from rtf.figures import (
     COLOURS,
     MARKERS,
-    count_axis,
     count_places,
-    draw_band,
     grid_of,
     legend,
     literal,
@@ -30,7 +30,7 @@ from rtf.figures import (
 from rtf.report.compare import Configuration, DataSet, is_trained, labels, varying
 from rtf.report.published import HEADING, published, published_early, published_sizes, rebuilds_times
 from rtf.report.read import Run
-from rtf.report.scores import SCORES, Measured, measure
+from rtf.report.scores import SCORES, measure
 from rtf.report.tables import CLASS_SCORES, MAPS, counts_of, early_score, evaluated, mapped, methods_of
 
 _PUBLISHED = {"linestyle": (0, (4, 2.5)), "linewidth": 1.2, "markerfacecolor": "white", "markersize": 5.5}
@@ -49,50 +49,52 @@ _TITLES = {
 }  # fmt: skip
 
 
-def size_figure(block: Sequence[Configuration], title: str) -> Figure | None:
-    """Scores by size of the fingerprint, one line a bottleneck; None where there is one size."""
-    lines = _lines(block)
-    sizes = sorted({c.settings["latent_dim"] for c in block if "latent_dim" in c.settings})
-    panels = _measured_panels(block)
+def size_figure(block: Sequence[Configuration], title: str, by: str = "latent_dim") -> Figure | None:
+    """Scores by size of the fingerprint, one line a bottleneck; None where there is one size.
+
+    Parameters
+    ----------
+    by : latent_dim, with the published curves where they hold, or bytes
+    """
+    size = {
+        id(c): c.settings.get(by) if by == "latent_dim" else measure(SCORES[by], c).whole.value for c in block
+    }
+    block = [c for c in block if size[id(c)] is not None and np.isfinite(size[id(c)])]
+    sizes = sorted({size[id(c)] for c in block})
+    panels = [n for n in _PANELS if any(measure(SCORES[n], c).n for c in block)]
     if len(sizes) < 2 or not panels:
         return None
-    figure, axes_of = _score_panels(panels, title)
     same = all(c.settings.get("modalities") == "photometry" and rebuilds_times(c.settings) for c in block)
-    curves = published_sizes() if same else {}
-    for name, axes in axes_of.items():
-        for k, (line, members) in enumerate(lines.items()):
-            x = np.array([c.settings["latent_dim"] for c in members], float)
-            x = x * 1.025 ** (k - (len(lines) - 1) / 2)  # side by side, on a logarithmic axis
-            _line(axes, x, [measure(SCORES[name], c) for c in members], k, line)
-            known = curves.get(name, {}).get(members[0].settings.get("bottleneck"), {})
-            if known and k == _first(lines, members[0]):
-                axes.plot(
-                    list(known), list(known.values()), color=COLOURS[k % 8], marker=MARKERS[k % 8],
-                    label=f"{members[0].settings['bottleneck']}, published (other data)", zorder=1,
-                    **_PUBLISHED,
-                )  # fmt: skip
+    curves = published_sizes() if same and by == "latent_dim" else {}
+    figure, axes_of = grid_of(len(panels), 4.2, 3.3)
+    for axes, name in zip(axes_of, panels):
+        published_kinds = set()
+        for k, (line, members) in enumerate(_lines(block).items()):
+            members = [c for c in members if measure(SCORES[name], c).n]
+            members.sort(key=lambda c: size[id(c)])
+            drawn = [measure(SCORES[name], c).whole for c in members]
+            style = {"color": COLOURS[k % 8], "marker": MARKERS[k % 8]}
+            # side by side, on a logarithmic axis
+            x = np.array([size[id(c)] for c in members], float) * 1.025 ** (k - (len(_lines(block)) - 1) / 2)
+            axes.errorbar(
+                x, [e.value for e in drawn], yerr=whiskers(drawn), markersize=6, markeredgecolor="white",
+                markeredgewidth=0.6, linewidth=1.6, elinewidth=1.2, capsize=2.5, label=literal(line),
+                zorder=3, **style,
+            )  # fmt: skip
+            kind = members[0].settings.get("bottleneck") if members else None
+            known = {} if kind in published_kinds else curves.get(name, {}).get(kind, {})
+            published_kinds.add(kind)
+            if known:
+                label = f"{kind}, {HEADING}"
+                axes.plot([*known], [*known.values()], label=label, zorder=1, **style, **_PUBLISHED)
         seen = sorted({*sizes, *(s for of in curves.get(name, {}).values() for s in of)})
-        _log_axis(axes, seen, "floats in the latent vector (latent_dim)")
-    legend(figure, axes_of.values())
-    return figure
-
-
-def bytes_figure(block: Sequence[Configuration], title: str) -> Figure | None:
-    """Errors and accuracy by the bytes that are sent; None where all send as many."""
-    members = [c for c in block if measure(SCORES["bytes"], c).estimate is not None]
-    size = {id(c): measure(SCORES["bytes"], c).estimate.value for c in members}
-    panels = [name for name in ("mag", "dt", "coarse_accuracy") if name in _measured_panels(members)]
-    if len(set(size.values())) < 2 or not panels:
-        return None
-    figure, axes_of = _score_panels(panels, title)
-    lines = _lines(members)
-    for name, axes in axes_of.items():
-        for k, (line, of) in enumerate(lines.items()):
-            of = sorted(of, key=lambda c: size[id(c)])
-            x = np.array([size[id(c)] for c in of]) * 1.03 ** (k - (len(lines) - 1) / 2)
-            _line(axes, x, [measure(SCORES[name], c) for c in of], k, line)
-        _log_axis(axes, sorted(set(size.values())), "bytes of a fingerprint")
-    legend(figure, axes_of.values())
+        _log_axis(
+            axes, seen, "floats in the latent vector (latent_dim)" if by == "latent_dim" else "bytes sent"
+        )
+        axes.set_ylabel(SCORES[name].heading)
+        tidy(axes)
+    figure.suptitle(literal(title), fontsize=12)
+    legend(figure, axes_of)
     return figure
 
 
@@ -150,35 +152,6 @@ def _lines(block: Sequence[Configuration]) -> dict[str, list[Configuration]]:
     return found
 
 
-def _first(lines: dict[str, list], c: Configuration) -> int:
-    """Number of the first line of the configuration's bottleneck."""
-    kinds = [members[0].settings.get("bottleneck") for members in lines.values()]
-    return kinds.index(c.settings.get("bottleneck"))
-
-
-def _measured_panels(block: Sequence[Configuration]) -> list[str]:
-    return [name for name in _PANELS if any(measure(SCORES[name], c).n for c in block)]
-
-
-def _line(axes, x: np.ndarray, found: Sequence[Measured], k: int, name: str) -> None:
-    here = [j for j, m in enumerate(found) if m.estimate is not None]
-    drawn = [found[j].whole for j in here]
-    axes.errorbar(
-        x[here], [e.value for e in drawn], yerr=whiskers(drawn), color=COLOURS[k % 8],
-        marker=MARKERS[k % 8], markersize=6, markeredgecolor="white", markeredgewidth=0.6, linewidth=1.6,
-        elinewidth=1.2, capsize=2.5, label=literal(name), zorder=3,
-    )  # fmt: skip
-
-
-def _score_panels(panels: Sequence[str], title: str):
-    figure, axes_of = grid_of(len(panels), 4.2, 3.3)
-    for axes, name in zip(axes_of, panels):
-        axes.set_ylabel(SCORES[name].heading)
-        tidy(axes)
-    figure.suptitle(literal(title), fontsize=12)
-    return figure, dict(zip(panels, axes_of))
-
-
 def _log_axis(axes, ticks: Sequence[float], name: str) -> None:
     """A logarithmic axis with labels at these values, from the largest on those that do not touch."""
     room = (max(ticks) / min(ticks)) ** (1 / 9)
@@ -194,7 +167,7 @@ def _log_axis(axes, ticks: Sequence[float], name: str) -> None:
 
 
 def early_figure(data: DataSet) -> Figure | None:
-    """Accuracy and balanced accuracy by number of detections, coarse and fine; None if nobody asked."""
+    """Accuracy and balanced accuracy by number of detections, coarse and fine; None where no run has it."""
     chosen = evaluated(data)
     steps = counts_of(chosen)
     if len(steps) < 2:
@@ -207,32 +180,24 @@ def early_figure(data: DataSet) -> Figure | None:
     pairs = pairs[:COLOURED]
     beside = {n for c, _ in pairs for n in published_early(c.settings)}
     steps = sorted({*steps, *beside}, key=lambda n: (n is None, n))
+
+    def line(c: Configuration, method: str, level: str, score: str) -> dict:
+        found = {n: measure(early_score(level, method, n, score), c).estimate for n in steps}
+        return {n: e for n, e in found.items() if e is not None}
+
+    names = {n: "all" if n is None else str(n) for n in steps}
+    title = f"Classification from the first detections: {data.title}{left_out}"
+    figure, panels = draw_early({f"{called(c)}, {m}": partial(line, c, m) for c, m in pairs}, names, title)
     at = dict(zip(steps, count_places(steps)))
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    grid = figure.subplots(2, 2, sharex=True, sharey="row")
-    for column, level in enumerate(("coarse", "fine")):
-        for row, score in enumerate(("balanced accuracy", "accuracy")):
-            axes = grid[row, column]
-            for k, (c, method) in enumerate(pairs):
-                found = {n: measure(early_score(level, method, n, score), c).estimate for n in steps}
-                found = {n: e for n, e in found.items() if e is not None}
-                name = f"{called(c)}, {method}"
-                draw_band(axes, [at[n] for n in found], [*found.values()], COLOURS[k], MARKERS[k], name)
-                known = published_early(c.settings) if level == "coarse" else {}
-                if known and (c, method) == next(p for p in pairs if p[0] is c):
-                    values = [v[CLASS_SCORES.index(score)] for v in known.values()]
-                    axes.plot(
-                        [at[n] for n in known], values, color=COLOURS[k], marker=MARKERS[k], zorder=1,
-                        label=literal(f"{called(c)}, {HEADING}"), **_PUBLISHED,
-                    )  # fmt: skip
-            axes.set_ylabel("" if column else score)
-            axes.set_title("" if row else f"{level} classes", fontsize=11)
-    for axes in grid[-1]:
-        count_axis(axes, steps, ["all" if n is None else str(n) for n in steps])
-        axes.set_xlabel("detections used")
-    tidy(*grid.flat)
-    legend(figure, grid.flat)
-    figure.suptitle(literal(f"Classification from the first detections: {data.title}{left_out}"), fontsize=12)
+    for k, (c, _) in enumerate(pairs):
+        known = {} if k and pairs[k - 1][0] is c else published_early(c.settings)
+        for score, place in zip(CLASS_SCORES, range(2)):
+            if known:
+                panels["coarse", score].plot(
+                    [at[n] for n in known], [v[place] for v in known.values()], color=COLOURS[k],
+                    marker=MARKERS[k], zorder=1, label=literal(f"{called(c)}, {HEADING}"), **_PUBLISHED,
+                )  # fmt: skip
+    legend(figure, panels.values())
     return figure
 
 

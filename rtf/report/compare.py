@@ -5,8 +5,8 @@ Notable:
   of one configuration differ by their seed alone and are averaged. No others ever are
 - a data set is a store, known by its content and not by its path, and a number of epochs: runs with other
   test sources are never in one table, except in the table of everything
-- a comparison asks what one setting does, so everything else must be equal. Settings of which each value of
-  the compared one has its own (a learning rate that comes with a bottleneck) belong to it, and are shown
+- a comparison asks what one setting does, so everything else must be equal. Settings fully determined by the
+  compared one (a learning rate that comes with a bottleneck) count as part of it, and are shown
 """
 
 import json
@@ -90,7 +90,7 @@ def data_sets(runs: Iterable[Run]) -> list[DataSet]:
         own = run.store or (next(iter(known)) if len(known) == 1 else _path(run))
         names.setdefault(own, PurePath(_path(run)).name)
         names |= {e.store["digest"]: e.store["name"] for e in run.evaluations}
-        for store in dict.fromkeys([own, *(e.store["digest"] for e in run.evaluations)]):
+        for store in dict.fromkeys([own, *(e.store["digest"] for e in run.evaluations if e.records)]):
             results = {e.task: e for e in run.evaluations if e.store["digest"] == store}
             key = store, run.config.get("epochs")
             groups.setdefault(key, []).append(replace(run, results=results))
@@ -170,7 +170,7 @@ def blocks(
 
 
 def labels(configurations: Sequence[Configuration], names: Sequence[str] | None = None) -> Labels:
-    """What to call each of these configurations in a few words.
+    """Name each of these configurations in a few words.
 
     The main settings by their values, others by name and value where they are not those of most.
 

@@ -11,10 +11,9 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -57,11 +56,11 @@ class Report:
 
 @dataclass(frozen=True)
 class Content:
-    """What there is to show of a data set: tables that compare, other tables, figures with their captions."""
+    """Tables of a data set that compare, its other tables, and its figures with their captions."""
 
     main: dict[str, Table]
     rest: dict[str, Table]
-    figures: dict[str, tuple[str, Callable[[], Figure]]]
+    figures: dict[str, tuple[str, Figure]]
 
 
 def write_report(runs: Sequence[Run], out: str | os.PathLike, source: str, progress=None) -> Report:
@@ -101,10 +100,9 @@ def write_report(runs: Sequence[Run], out: str | os.PathLike, source: str, progr
             write_text(folder / f"tables/{name}.md", to_markdown(table))
             write_text(folder / f"tables/{name}.csv", to_csv(table))
             write_text(folder / f"tables/{name}.tex", to_latex(table, name))
-        drawn = {name: draw for part in parts for name, (_, draw) in part.figures.items()}
+        drawn = {name: figure for part in parts for name, (_, figure) in part.figures.items()}
         with progress("figures", len(drawn)) if progress else nullcontext() as advance:
-            for name, draw in drawn.items():
-                figure = draw()
+            for name, figure in drawn.items():
                 for ending in ("png", "pdf"):
                     save(figure, folder / f"figures/{name}.{ending}")
                 if advance:
@@ -151,7 +149,7 @@ def content(data: DataSet, prefix: str = "") -> Content:
         ("learning", "Learning curves", charts.learning_figure(data)),
     ):
         if figure:
-            made.figures[name] = f"{what}: {data.title}", partial(_same, figure)
+            made.figures[name] = f"{what}: {data.title}", figure
     _confusions(data, made)
     return Content(*({prefix + k: v for k, v in d.items()} for d in (made.main, made.rest, made.figures)))
 
@@ -176,14 +174,14 @@ def _compare(data: DataSet, comparison: tables.Comparison, made: Content) -> Non
                     made.main[f"{name}_{score}"] = sizes
             figures = {
                 "by_size": charts.size_figure(part, title),
-                "by_bytes": charts.bytes_figure(part, title),
+                "by_bytes": charts.size_figure(part, title, "bytes"),
             }
         if not any(figures.values()):
             figures = {"bars": charts.bars_figure(part, comparison.name, title)}
         for kind, figure in figures.items():
             if figure:
                 caption = f"{title} ({kind.replace('_', ' ')})"
-                made.figures[f"{name}_{kind}"] = caption, partial(_same, figure)
+                made.figures[f"{name}_{kind}"] = caption, figure
 
 
 def _confusions(data: DataSet, made: Content) -> None:
@@ -195,15 +193,11 @@ def _confusions(data: DataSet, made: Content) -> None:
         counts = confusion_of(run.results["probe"].arrays, level, "probe", len(names))
         title = f"{run.name}: linear probe, {level} classes, test split"
         caption = f"Confusion of the linear probe, {level} classes, of {run.name}: {how}"
-        made.figures[f"confusion_{level}"] = caption, partial(confusion_figure, counts, names, title)
-
-
-def _same(figure: Figure) -> Figure:
-    return figure
+        made.figures[f"confusion_{level}"] = caption, confusion_figure(counts, names, title)
 
 
 def _shared(data: DataSet, part: list[Configuration]) -> str:
-    """What the configurations of a part have in common and others of the data set have not."""
+    """The settings that tell the configurations of a part from others of the data set."""
     names = [n for n in varying(data.configurations) if len({str(c.settings.get(n)) for c in part}) == 1]
     words = labels(data.configurations, names)(part[0])
     # The usual setting needs a label here.
@@ -211,7 +205,7 @@ def _shared(data: DataSet, part: list[Configuration]) -> str:
 
 
 def _prefixes(data: Sequence[DataSet]) -> list[str]:
-    """What the names of files of each data set begin with; nothing where there is one data set."""
+    """The prefix of each data set's file names; empty for a single data set."""
     if len(data) == 1:
         return [""]
     made: list[str] = []

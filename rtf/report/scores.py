@@ -31,7 +31,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class Score:
-    """Something that is measured.
+    """A measured quantity.
 
     Attributes
     ----------

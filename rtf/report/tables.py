@@ -194,7 +194,7 @@ def size_table(data: DataSet, block: Sequence[Configuration], name: str, where: 
 
 
 def cost_table(data: DataSet) -> Table:
-    """What training took."""
+    """The cost of training."""
     scores = {n: SCORES[n] for n in ("minutes", "parameters", "epochs", "best_epoch", "speed", "bytes")}
     note = "Minutes are those of the machine that trained, which other work may have slowed."
     return score_table(f"Cost of training: {data.title}", data.configurations, scores, notes=[note])
@@ -316,7 +316,7 @@ def evaluated(data: DataSet) -> list[Configuration]:
 
 
 def methods_of(c: Configuration) -> list[str]:
-    """What reads the class in these runs: the probe, and the classification head where there is one."""
+    """The readers of the class in these runs: the probe, and the classification head where there is one."""
     return [m for m in METHODS if any(r.method == m for e in _early([c]) for r in e.records)]
 
 

@@ -17,7 +17,7 @@ from rtf.check.two_sample import tell_apart
 from rtf.classes import FINE
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 
 QUIET = {"workers": 0, "progress": False}
 

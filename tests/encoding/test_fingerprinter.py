@@ -91,3 +91,16 @@ def test_a_device_that_is_not_there_is_one_clear_line(device):
         pytest.skip("this machine has a GPU")
     with pytest.raises(RunError, match=f"device={device}"):
         usable_device(device)
+
+
+def test_training_on_a_gpu_that_is_not_there_is_one_clear_line(store, tmp_path):
+    with pytest.raises(RunError, match="accelerator=toaster is none that torch knows"):
+        train(store, tmp_path / "run", "accelerator=toaster")
+
+
+def test_a_night_without_a_sound_source_gives_no_fingerprints(model):
+    report = ReadReport()
+    assert (
+        len(fingerprint_table(model, [with_value("mag", np.nan)(made_up_sources(1)[0])], report=report)) == 0
+    )
+    assert sum(report.skipped.values()) == 1

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,10 @@ import rtf
 from rtf.alerts.history import BANDS
 from rtf.evaluation.record import pick, read_evaluation
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
+from tests.commands import ROOT, run
 from tests.sources import MadeUpReader, made_up_sources
 
-ROOT = Path(rtf.__file__).parents[1]
 SMALL = (
     "encoder.d_model=32 encoder.n_layers=1 encoder.n_heads=4 encoder.d_ff=64 decoder.d_model=32 "
     "decoder.n_layers=1 decoder.n_heads=4 decoder.d_ff=64 latent_dim=16 accelerator=cpu epochs=2 "
@@ -27,9 +26,7 @@ SMALL = (
 
 
 def command(line: str, folder: Path = ROOT) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", *line.split()], cwd=folder, capture_output=True, text=True, timeout=300
-    )
+    return run(*line.split(), cwd=folder)
 
 
 def ok(line: str, folder: Path = ROOT) -> str:
@@ -142,7 +139,7 @@ def test_configs_compose():
     """Every choice of every group composes and resolves."""
     from hydra import compose, initialize_config_dir
 
-    from rtf.entry import resolved
+    from rtf.cli.command import resolved
 
     needed = {
         "train": ["data.store=s"], "preprocess": ["input=i", "out=o"], "simulate": ["out=o"],
@@ -168,7 +165,7 @@ def test_every_experiment_composes_at_every_scale():
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    from rtf.entry import resolved
+    from rtf.cli.command import resolved
 
     tasks = {p.stem for p in (ROOT / "conf/task").glob("*.yaml")}
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -9,7 +9,7 @@ import pytest
 
 from rtf.alerts.history import BANDS
 from rtf.simulation import villar
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from tests.entry.test_commands import failed, ok
 
 

@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-import rtf
 from rtf.alerts.history import BANDS
 from rtf.alerts.report import ReadReport
 from rtf.simulation.survey import SimulatedSurvey
+from tests.commands import ROOT, run
 from tests.packets import packets, write_avro
 
-ROOT = Path(rtf.__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 #: What makes a command of the README small enough for a test; replaces what the README says of the same key.
 SMALLER = {
@@ -109,9 +108,7 @@ def test_every_command_runs(folder):
                 ["make", "--dry-run", *line.split()[1:]], cwd=ROOT, check=True, capture_output=True
             )
         elif line.startswith("python -m rtf") and NEEDS_DATA not in line:
-            done = subprocess.run(
-                [sys.executable, *smaller(line)], cwd=folder, capture_output=True, text=True
-            )
+            done = run(*smaller(line)[1:], cwd=folder)
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         else:
             assert NEEDS_DATA in line or line.startswith(("git clone", "cd ")), f"not run by any test: {line}"

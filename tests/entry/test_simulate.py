@@ -9,14 +9,15 @@ import pytest
 import zarr
 
 from rtf.alerts.read import auto_reader
+from rtf.alerts.tables import read_splits
 from rtf.simulation import survey as survey_module
 from rtf.simulation import write
 from rtf.simulation.cadence import VisitLog
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.simulation.write import FORMATS, write_survey
 from rtf.store.build import preprocess
-from rtf.store.splits import SPLITS, read_splits, stratified
-from rtf.store.store import open_store
+from rtf.store.read import open_store
+from rtf.store.splits import SPLITS, stratified
 from tests.entry.test_commands import ROOT, failed, ok
 
 pytestmark = pytest.mark.filterwarnings("ignore:Object at report.json")  # our file in the store

@@ -1,6 +1,5 @@
 import base64
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -147,16 +146,3 @@ def test_too_few_sources_and_bad_settings_are_refused():
         maps.maps(inputs(store=FakeStore(60)), **{**SETTINGS, "perplexity": -1})
     with pytest.raises(ValueError, match="all test fingerprints are the same"):
         maps.embed(np.ones((20, 4)), n_neighbors=5, min_dist=0.1, perplexity=5, seed=0)
-
-
-def test_numba_has_a_cache_where_nothing_can_be_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(maps, "_can_be_written", lambda folder: False)
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
-    maps.give_numba_a_cache()
-    made = os.environ.pop("NUMBA_CACHE_DIR")
-    assert os.access(made, os.W_OK)
-    monkeypatch.undo()
-    assert maps._can_be_written(str(tmp_path / "not/there/yet")) and not maps._can_be_written("~/.cache")
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "theirs")
-    maps.give_numba_a_cache()
-    assert os.environ["NUMBA_CACHE_DIR"] == "theirs"

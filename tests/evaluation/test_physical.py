@@ -140,8 +140,8 @@ def test_chosen_sources_run_from_good_to_bad():
     assert np.all(np.diff([error[n] for n in names[:5]]) >= 0) and length[names[5]] == max(length.values())
     named = light_curves(given, objects=["made0_00170", "made0_00163"], split="test", title="t")
     assert [a.get_title().split("\n")[0].split()[-1] for a in _drawn(named)] == ["made0_00170", "made0_00163"]
-    with pytest.raises(ValueError, match="has no made00001 in its test split"):
-        light_curves(given, objects=["made00001"], split="test", title="t")
+    with pytest.raises(ValueError, match="has no made0_00001 in its test split"):
+        light_curves(given, objects=["made0_00001"], split="test", title="t")
 
 
 def _drawn(made):

@@ -24,7 +24,7 @@ from rtf.evaluation import statistics
 from rtf.evaluation.record import CHANCE, Record, record, record_table, select
 from rtf.evaluation.run import Evaluated, Inputs
 from rtf.figures import COLOURS, MARKERS, legend, literal, tidy, whiskers
-from rtf.store.store import Store, open_store
+from rtf.store.read import Store, open_store
 
 #: Scores that need no model, one the negative of the other, and how they are drawn.
 TRIVIAL = ("few detections", "many detections")
@@ -45,10 +45,6 @@ def anomaly(
     neighbours : the distance is that to this training fingerprint
     trees : of the isolation forest
     top : how many of the strangest sources
-
-    Raises
-    ------
-    ValueError : no outliers or no inliers left, a class that no outlier store has, the run's own store
     """
     paths = [outliers] if isinstance(outliers, str) else list(outliers)
     if not paths:
@@ -107,12 +103,7 @@ def anomaly(
 
 
 def fit_scorers(train: np.ndarray, *, neighbours: int, trees: int, seed: int) -> dict[str, Callable]:
-    """Fit what scores fingerprints (N, F) as (N,), higher is stranger, on training fingerprints (M, F).
-
-    Raises
-    ------
-    ValueError : fewer training fingerprints than neighbours
-    """
+    """Fit what scores fingerprints (N, F) as (N,), higher is stranger, on training fingerprints (M, F)."""
     from sklearn.ensemble import IsolationForest
     from sklearn.neighbors import NearestNeighbors
 
@@ -135,7 +126,7 @@ def fit_scorers(train: np.ndarray, *, neighbours: int, trees: int, seed: int) ->
 def anomaly_scores(found: Fingerprints, scorers: Mapping[str, Callable]) -> dict[str, np.ndarray]:
     """Every score of N sources, (N,) each, by name; NaN where a fingerprint is not finite."""
     n_detections = found.n_detections.astype(float)
-    finite = np.isfinite(found.latent).all(1)
+    finite = found.finite
     fitted = {name: np.full(len(finite), np.nan) for name in scorers}
     if finite.any():
         for name, score in scorers.items():
@@ -154,10 +145,6 @@ def choose_classes(
     group : (N,) class or store name of each source
     trained : classes of the train split
     classes : those asked for, or None
-
-    Raises
-    ------
-    ValueError : a class asked for that no source has, or nothing left
     """
     there = dict(zip(*np.unique(group, return_counts=True), strict=True))
     if classes is not None and (absent := [c for c in classes if c not in there]):

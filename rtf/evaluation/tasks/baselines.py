@@ -135,10 +135,6 @@ def fit_gp(train: Detections, seed: int = 0) -> LightCurveGP:
     Parameters
     ----------
     train : training split; 200 of its sources, drawn with `seed`, are used, their first 60 detections each
-
-    Raises
-    ------
-    ValueError : no source with two detections
     """
     long = np.flatnonzero(train.length >= 2)
     if not len(long):

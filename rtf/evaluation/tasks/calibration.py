@@ -42,10 +42,6 @@ def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
     Parameters
     ----------
     n_bins : of equal width, for the calibration error and the reliability diagram
-
-    Raises
-    ------
-    ValueError : a split without labelled sources
     """
     split = {name: given.split(name) for name in ("train", "val", "test")}
     label = {name: of.label["fine"] for name, of in split.items()}
@@ -133,10 +129,6 @@ def at_temperature(probability: np.ndarray, temperature: float) -> np.ndarray:
 
     softmax(logit / T) needs only log-probabilities, which are logits up to a constant a source. With
     `temperature=1 / T` it undoes a calibration by T.
-
-    Raises
-    ------
-    ValueError : a temperature that is not positive and finite
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"a temperature is positive and finite, not {temperature}")
@@ -151,10 +143,6 @@ def temperature_of(probability: np.ndarray, label: np.ndarray) -> float:
 
     One number for all classes, so that no prediction changes (Guo et al. 2017, equation 9). Sources without
     a label, or whose class has probability 0 at every temperature, say nothing about it and are left out.
-
-    Raises
-    ------
-    ValueError : no source is left
     """
     probability = np.asarray(probability, float)
     known = label != UNKNOWN

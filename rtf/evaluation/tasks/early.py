@@ -9,7 +9,8 @@ Notable:
   test sources really have N; the test sources of every row are thus the same, and rows compare in pairs
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from matplotlib.figure import Figure
 
@@ -17,10 +18,18 @@ from rtf.classes import UNKNOWN
 from rtf.evaluation import classification as cls
 from rtf.evaluation.record import MAJORITY, Record, distinct, pick, record, record_table, select, shown_text
 from rtf.evaluation.run import LEVELS, Evaluated, Inputs
-from rtf.figures import count_axis, count_places, draw_band, legend, tidy
+from rtf.figures import (
+    COLOURS,
+    MARKERS,
+    count_axis,
+    count_places,
+    draw_band,
+    grid_of,
+    legend,
+    literal,
+    tidy,
+)  # fmt: skip
 
-#: Colour and marker of what reads the class from the fingerprint.
-_STYLE = {"probe": ("#1f4e9c", "o"), "head": ("#d9822b", "s")}
 HAVE = "have as many"
 
 
@@ -71,30 +80,56 @@ def early(given: Inputs, *, counts: Sequence[int | str]) -> Evaluated:
 
 
 def early_figure(records: Sequence[Record]) -> Figure:
-    """Balanced accuracy and accuracy against the number of detections, with 95 % bands.
+    """Balanced accuracy and accuracy against the number of detections, beside the majority class.
 
-    All detections stand right of the largest number. Under each number: the share of test sources that have
-    it.
+    Under each number: the share of test sources that have it.
     """
-    figure = Figure(figsize=(11.5, 7.4), layout="constrained")
-    panels = figure.subplots(2, len(LEVELS), sharex=True, sharey="row", squeeze=False)
-    for column, level in enumerate(LEVELS):
-        for row, score in enumerate(("balanced accuracy", "accuracy")):
-            axes, own = panels[row, column], select(records, level=level, score=score, group="all")
-            for method, (colour, marker) in _STYLE.items():
-                line = select(own, method=method)
-                draw_band(axes, count_places([r.shown for r in line]), line, colour, marker, method)
-            base = pick(own, method=MAJORITY)
-            axes.axhline(base.value, color="0.45", linestyle="--", linewidth=1.2, label=MAJORITY)
-            axes.set_ylabel("" if column else score)
-            axes.set_title("" if row else f"{level} classes", fontsize=12)
+
+    def line(method: str, level: str, score: str) -> dict:
+        own = select(records, level=level, score=score, method=method, group="all")
+        return {r.shown: r for r in own}
+
     have = select(records, score=HAVE, level="fine", method="probe")
     total = pick(records, score="accuracy", level="fine", method=MAJORITY).n
-    labels = [f"{shown_text(r)}\n{100 * r.value / total:.0f}%" for r in have]
-    for axes in panels[-1]:
-        count_axis(axes, [r.shown for r in have], labels)
+    steps = {r.shown: f"{shown_text(r)}\n{100 * r.value / total:.0f}%" for r in have}
+    methods = dict.fromkeys(r.method for r in records if r.method != MAJORITY)
+    title = "Classification from the first detections, test split, 95 % intervals"
+    figure, panels = draw_early({m: partial(line, m) for m in methods}, steps, title)
+    for axes in figure.axes[2:]:
         axes.set_xlabel("detections used (below: test sources that have as many)")
-    tidy(*panels.flat)
-    legend(figure, panels.flat)
-    figure.suptitle("Classification from the first detections, test split, 95 % intervals", fontsize=13)
+    for (level, score), axes in panels.items():
+        base = line(MAJORITY, level, score)[None].value
+        axes.axhline(base, color="0.45", linestyle="--", linewidth=1.2, label=MAJORITY)
+    legend(figure, panels.values())
     return figure
+
+
+def draw_early(lines: Mapping[str, Callable], steps: Mapping[int | None, str], title: str):
+    """Draw lines by number of detections, with 95 % bands; all detections stand right of the largest number.
+
+    Parameters
+    ----------
+    lines : label -> function of level and score that gives {number of detections: estimate}
+    steps : numbers of detections -> how they are called
+
+    Returns
+    -------
+    the figure, without a legend, and its axes by level and score
+    """
+    figure, grid = grid_of(4, 5.6, 3.7, 2, sharex=True, sharey="row")
+    scores = ("balanced accuracy", "accuracy")
+    panels = dict(zip([(level, score) for score in scores for level in LEVELS], grid))
+    at = dict(zip(steps, count_places(list(steps))))
+    for (level, score), axes in panels.items():
+        for k, (label, line) in enumerate(lines.items()):
+            found = line(level, score)
+            places = [at[n] for n in found]
+            draw_band(axes, places, [*found.values()], COLOURS[k], MARKERS[k], label)
+        axes.set_ylabel(score if level == "coarse" else "")
+        axes.set_title(f"{level} classes" if score == scores[0] else "", fontsize=11)
+        tidy(axes)
+    for axes in grid[2:]:
+        count_axis(axes, list(steps), list(steps.values()))
+        axes.set_xlabel("detections used")
+    figure.suptitle(literal(title), fontsize=12)
+    return figure, panels

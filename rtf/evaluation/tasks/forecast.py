@@ -22,7 +22,8 @@ from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.evaluation.record import Record, record, record_table
 from rtf.evaluation.run import Evaluated, Inputs
 from rtf.evaluation.statistics import NoiseFloor, WeightedMedian, bootstrap, weighted_mean
-from rtf.evaluation.tasks import baselines, forecast_figures
+from rtf.evaluation.tasks import baselines
+from rtf.evaluation.tasks.forecast_figures import calibration_figure, forecast_figure
 from rtf.evaluation.tasks.physical import NOISE
 
 #: Days ahead of the last detection shown.
@@ -65,11 +66,6 @@ def forecast(given: Inputs, *, counts: list[int]) -> Evaluated:
     Parameters
     ----------
     counts : numbers of detections shown
-
-    Raises
-    ------
-    RunError : the model's decoder cannot be asked for a time
-    ValueError : counts that are no whole numbers above 0, or a test split without detections to ask for
     """
     if not counts or min(counts) < 1:
         raise ValueError(f"counts are {list(counts)}: they must be numbers of detections, 1 or more")
@@ -101,15 +97,12 @@ def forecast(given: Inputs, *, counts: list[int]) -> Evaluated:
                 group = "all" if window is None else "{:g} to {:g} days ahead".format(*window)
                 keys = {"level": level, "shown": n, "group": group}
                 records += group_records(found, member, keys, len(test), given.resamples)
-    pulls = {forecast_figures.name_of(*k): (a.pull("model"), k[0]) for k, a in answers.items()}
     middle = asked[len(asked) // 2]
     chosen = spread_sources(answers["forecast", middle])
-    curves = forecast_figures.forecast_curves(
-        model, test.take(chosen), middle, split.object_id[chosen], split.label["fine"][chosen]
-    )
+    who = split.object_id[chosen], split.label["fine"][chosen]
     figures = {
-        "forecast_calibration.png": forecast_figures.calibration_figure(pulls),
-        "forecast_light_curves.png": forecast_figures.forecast_figure(curves, middle),
+        "forecast_calibration.png": calibration_figure({k: a.pull("model") for k, a in answers.items()}),
+        "forecast_light_curves.png": forecast_figure(model, test.take(chosen), middle, *who),
     }
     return Evaluated(records, forecast_tables(given, records), figures)
 

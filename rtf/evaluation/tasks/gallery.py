@@ -12,8 +12,8 @@ Notable:
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -48,8 +48,7 @@ _SHOWN = 5  # most probable classes
 _READ_BY = {"head": "classification head", "probe": "linear probe", "none": "no classifier"}
 
 
-@dataclass(frozen=True)
-class Neighbour:
+class Neighbour(NamedTuple):
     """A training source near in fingerprint: days since first detection, magnitudes and bands (L,)."""
 
     object_id: str
@@ -60,18 +59,8 @@ class Neighbour:
     band: np.ndarray
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A source of the gallery.
-
-    Attributes
-    ----------
-    type : of a catalogue
-    curve : observed and rebuilt
-    cutouts : science, template and difference image (h, w) as sent, or None
-    neighbours : nearest first
-    probability : (15,) of `FINE`, NaN unknown
-    """
+class Entry(NamedTuple):
+    """A source: type in a catalogue, light curve, cutouts as sent or None, nearest first, p (15,) or NaN."""
 
     type: str
     curve: LightCurve
@@ -93,11 +82,6 @@ def gallery(
         of detections of those with cutouts
     objects : ids of the sources to show
     n_neighbours : nearest training sources shown
-
-    Raises
-    ------
-    ValueError : no alerts given, objects that are not among them, a label file without those columns
-    rtf.alerts.report.NothingReadable : no source could be read
     """
     if not alerts:
         raise ValueError("please give the alerts to show as task.alerts=PATH")
@@ -137,12 +121,7 @@ def gallery(
 
 
 def read_types(path: str | Path) -> dict[str, str]:
-    """Object id to type, of a CSV file with the columns object_id and type.
-
-    Raises
-    ------
-    ValueError : it has other columns
-    """
+    """Object id to type, of a CSV file with the columns object_id and type."""
     with Path(path).open(newline="") as file:
         rows = csv.DictReader(file)
         if absent := {"object_id", "type"} - set(rows.fieldnames or ()):
@@ -153,12 +132,7 @@ def read_types(path: str | Path) -> dict[str, str]:
 def choose_sources(
     histories: list[SourceHistory], types: dict[str, str], n: int, objects: Sequence[str], view
 ) -> list[SourceHistory]:
-    """The sources to show; see `gallery`.
-
-    Raises
-    ------
-    ValueError : an object that is not there
-    """
+    """The sources to show; see `gallery`."""
     by_id = {h.object_id: h for h in histories}
     if objects:
         if absent := sorted(set(objects) - set(by_id)):

@@ -14,10 +14,6 @@ def light_curves(given: Inputs, *, objects: Sequence[str], split: str, title: st
 
     The six are the sources at the 10th, 30th, 50th, 70th and 90th percentile of the median magnitude error,
     and the one of the most detections.
-
-    Raises
-    ------
-    ValueError : an object that is not in the split
     """
     own = given.split(split)
     if objects:

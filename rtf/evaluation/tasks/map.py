@@ -11,11 +11,6 @@ References: McInnes, Healy & Melville (2018), UMAP, arXiv:1802.03426; van der Ma
 Visualizing data using t-SNE, JMLR 9, 2579.
 """
 
-import atexit
-import importlib.util
-import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping
 
@@ -57,10 +52,6 @@ def maps(
     n_neighbors, min_dist : of UMAP; n_neighbors is lowered to what few sources allow
     perplexity : of t-SNE; lowered to a third of the sources where they are few
     max_sources : of more test sources this many are drawn at random
-
-    Raises
-    ------
-    ValueError : fewer than 10 test sources, settings out of range
     """
     if n_neighbors < 2 or perplexity <= 0 or min_dist < 0 or max_sources < FEWEST:
         raise ValueError(
@@ -102,32 +93,10 @@ def maps(
     )
 
 
-def give_numba_a_cache() -> None:
-    """Let numba keep what it compiles in a temporary folder where it can write nowhere else.
-
-    Without any such folder UMAP cannot be imported. To be called before it is.
-    """
-    package = importlib.util.find_spec("umap")
-    folders = [os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")]
-    folders += [os.path.join(os.path.dirname(package.origin), "__pycache__")] if package else []
-    if "NUMBA_CACHE_DIR" not in os.environ and not any(map(_can_be_written, folders)):
-        os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="rtf-numba-")
-        atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
-
-
-def _can_be_written(folder: str) -> bool:
-    if not os.path.isabs(folder):  # no home
-        return False
-    while not os.path.exists(folder):
-        folder = os.path.dirname(folder)
-    return os.access(folder, os.W_OK | os.X_OK)
-
-
 def embed(
     fingerprints: np.ndarray, *, n_neighbors: int, min_dist: float, perplexity: float, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Both maps of fingerprints (N, F), by name: the places (N, 2), and how they were made."""
-    give_numba_a_cache()
     from sklearn.manifold import TSNE
     from umap import UMAP
 

@@ -62,103 +62,79 @@ def mlp(
 
 @dataclass(frozen=True)
 class Frozen:
-    """Fingerprints of N sources and what the model saw of them, the input of the network.
-
-    Attributes
-    ----------
-    latent : (N, F) fingerprints
-    seen : the model's view of their detections
-    """
+    """Fingerprints (N, F) of sources, and what the model saw of them."""
 
     latent: np.ndarray
     seen: Detections
 
-    @property
-    def source(self) -> np.ndarray:
-        """(D,) which source a detection belongs to."""
-        return np.repeat(np.arange(len(self.seen)), self.seen.length)
+    def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Source, days since its first detection, and band of each detection (D,)."""
+        source = np.repeat(np.arange(len(self.seen)), self.seen.length)
+        return source, np.float32(days(self.seen)), self.seen.band.astype(np.int64)
 
 
 class MLPDecoder(nn.Module):
-    """Fingerprints (D, F), days (D,) and bands (D,) to standardised magnitudes (D,).
+    """Fingerprints (D, F), days (D,) and bands (D,) to magnitudes (D,), standardised by the training split.
 
     Parameters
     ----------
-    latent_dim : F
+    train : the training split, for the statistics
     hidden : units of each hidden layer
+
+    Attributes
+    ----------
+    val_error : median |Δmag| over the validation detections after each epoch [mag]
     """
 
-    def __init__(self, latent_dim: int, hidden: int):
+    def __init__(self, train: Frozen, hidden: int):
         super().__init__()
-        self.latent = nn.Linear(latent_dim, hidden)
+        latent, mag = train.latent.astype(float), train.seen.mag.astype(float)
+        self.mean, self.std = latent.mean(0), np.where(latent.std(0) > 0, latent.std(0), 1.0)
+        self.mag_mean, self.mag_std = mag.mean(), mag.std() or 1.0
+        self.val_error: list[float] = []
+        self.latent = nn.Linear(latent.shape[1], hidden)
         self.query = QueryEmbedding(hidden, _PERIODS)
         self.hidden = nn.Linear(hidden, hidden)
         self.out = nn.Linear(hidden, 1)
 
     def forward(self, latent: Tensor, days: Tensor, band: Tensor) -> Tensor:
+        """Standardised magnitudes of standardised fingerprints."""
         # A linear map of fingerprint and query side by side is the sum of a map of each.
         x = F.gelu(self.latent(latent) + self.query(days, band))
         return self.out(F.gelu(self.hidden(x)))[:, 0]
 
-
-@dataclass(frozen=True)
-class FittedMLP:
-    """A trained network with the training split's statistics.
-
-    Attributes
-    ----------
-    network : the network of the best epoch
-    latent_mean, latent_std : (F,), of the training fingerprints
-    mag_mean, mag_std : of the training magnitudes
-    val_error : median |Δmag| over the validation detections after each epoch [mag]
-    """
-
-    network: MLPDecoder
-    latent_mean: np.ndarray
-    latent_std: np.ndarray
-    mag_mean: float
-    mag_std: float
-    val_error: list[float]
+    def tensors(self, data: Frozen) -> tuple[Tensor, ...]:
+        """Standardised fingerprints (N, F), and source, days and band of each detection (D,)."""
+        arrays = (np.float32((data.latent - self.mean) / self.std), *data.columns())
+        return tuple(torch.from_numpy(a).to(self.out.weight.device) for a in arrays)
 
     @torch.inference_mode()
     def magnitudes(self, data: Frozen) -> np.ndarray:
         """(D,) magnitudes at the detections of the sources."""
-        tensors = _tensors(data, self.latent_mean, self.latent_std, next(self.network.parameters()).device)
-        latent, source, days, band = tensors
+        latent, source, days, band = self.tensors(data)
         blocks = torch.arange(len(days), device=days.device).split(_BLOCK)
-        found = [self.network(latent[source[b]], days[b], band[b]).float().cpu() for b in blocks]
+        found = [self(latent[source[b]], days[b], band[b]).float().cpu() for b in blocks]
         return torch.cat(found).numpy().astype(float) * self.mag_std + self.mag_mean
 
 
 def fit_mlp(
-    train: Frozen,
-    val: Frozen,
-    *,
-    hidden: int,
-    epochs: int,
-    patience: int,
-    batch_size: int,
-    learning_rate: float,
-    seed: int,
-    device: str | torch.device = "cpu",
-) -> FittedMLP:
+    train: Frozen, val: Frozen, *, hidden: int, epochs: int, patience: int, batch_size: int,
+    learning_rate: float, seed: int, device: str | torch.device = "cpu",
+) -> MLPDecoder:  # fmt: skip
     """Train the network on `train` and keep the epoch that is best on `val`; batches are of detections.
 
     The same seed gives the same network, and the caller's random numbers are left as they were.
     """
-    std = train.latent.astype(float).std(0)
-    mean, std = train.latent.astype(float).mean(0), np.where(std > 0, std, 1.0)
-    mag_mean, mag_std = float(train.seen.mag.mean(dtype=float)), float(train.seen.mag.std(dtype=float)) or 1.0
-    latent, source, days, band = _tensors(train, mean, std, device)
-    target = torch.from_numpy(np.float32((train.seen.mag - mag_mean) / mag_std)).to(device)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = MLPDecoder(train.latent.shape[1], hidden).to(device)
+        network = MLPDecoder(train, hidden).to(device)
+    latent, source, days, band = network.tensors(train)
+    target = np.float32((train.seen.mag - network.mag_mean) / network.mag_std)
+    target = torch.from_numpy(target).to(device)
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, eta_min=0.01 * learning_rate)
-    fitted = FittedMLP(network, mean, std, mag_mean, mag_std, [])
-    best = None
+    best, error = None, network.val_error
     for _ in range(epochs):
         for rows in torch.randperm(len(days), generator=generator).to(device).split(batch_size):
             found = network(latent[source[rows]], days[rows], band[rows])
@@ -167,24 +143,12 @@ def fit_mlp(
             loss.backward()
             optimizer.step()
         schedule.step()
-        error = float(np.median(np.abs(fitted.magnitudes(val) - val.seen.mag)))
-        fitted.val_error.append(error)
-        if error <= min(fitted.val_error):
+        error.append(float(np.median(np.abs(network.magnitudes(val) - val.seen.mag))))
+        if error[-1] <= min(error):
             best = {k: v.clone() for k, v in network.state_dict().items()}
-        elif len(fitted.val_error) - 1 - int(np.argmin(fitted.val_error)) >= patience:
+        elif len(error) - 1 - int(np.argmin(error)) >= patience:
             break
     if best is None:
         raise ValueError(f"the network found no finite magnitudes in {epochs} epochs")
     network.load_state_dict(best)
-    return fitted
-
-
-def _tensors(data: Frozen, mean: np.ndarray, std: np.ndarray, device) -> tuple[Tensor, ...]:
-    """Standardised fingerprints (N, F), and source, days and band of each detection (D,)."""
-    arrays = (
-        np.float32((data.latent - mean) / std),
-        data.source,
-        np.float32(days(data.seen)),
-        data.seen.band.astype(np.int64),
-    )
-    return tuple(torch.from_numpy(a).to(device) for a in arrays)
+    return network

@@ -101,10 +101,6 @@ def reconstruction_records(
     answers : by method, by score (mag [mag], dt [day], band), the (D,) rebuilt values
     constants : of the training split
     resamples : keywords of `bootstrap`
-
-    Raises
-    ------
-    ValueError : lengths that differ, or numbers that are not finite
     """
     true = {"mag": seen.mag.astype(float), "dt": days(seen), "band": seen.band}
     everywhere = {name: np.full(len(seen.mjd), getattr(constants, name)) for name in true}

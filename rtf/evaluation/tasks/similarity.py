@@ -72,10 +72,6 @@ def class_precision(
 
     Sources without a class are neither asked about nor found. Beside each: chance, the share of the class
     among the others; and the best possible, for a class of fewer than k + 1 sources cannot fill k places.
-
-    Raises
-    ------
-    ValueError : not more than k sources with a class
     """
     known = label != UNKNOWN
     if known.sum() <= k:

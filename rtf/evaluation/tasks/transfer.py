@@ -24,7 +24,7 @@ from rtf.evaluation import statistics
 from rtf.evaluation.record import MAJORITY, Record, distinct, record, record_table, select, shown_text
 from rtf.evaluation.run import LEVELS, Evaluated, Inputs
 from rtf.figures import confusion_figure
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 
 SN_IA, TDE = FINE.index("SN Ia"), FINE.index("TDE")
 RANKED = "ROC-AUC SN Ia / TDE"
@@ -47,11 +47,6 @@ def transfer(given: Inputs, *, stores: Sequence[str], counts: Sequence[int | str
     ----------
     stores : data sets of real light curves; all their sources are scored, whatever their split
     counts : numbers of detections, and "all"
-
-    Raises
-    ------
-    ValueError : no store given, a real source that the run was trained on, no real source of a class with
-        training sources
     """
     model, train, test = given.model, given.split("train"), given.split("test")
     known = given.trained | set(train.object_id)
@@ -119,13 +114,7 @@ def transfer(given: Inputs, *, stores: Sequence[str], counts: Sequence[int | str
 def read_real(
     stores: Sequence[str], cutouts: bool = False, trained: frozenset[str] | set[str] = frozenset()
 ) -> tuple[Detections, np.ndarray, dict[str, int]]:
-    """All sources of several stores as one: detections, (N,) fine labels, and how many each store has.
-
-    Raises
-    ------
-    ValueError : no store, or sources of which the name is among `trained`
-    rtf.store.store.StoreError : a store that cannot be read
-    """
+    """All sources of several stores as one: detections, (N,) fine labels, and how many each store has."""
     if isinstance(stores, str) or not len(stores):
         raise ValueError("please give stores of real light curves as task.stores=[PATH,...]")
     parts, labels, sizes = [], [], {}
@@ -153,12 +142,7 @@ def without(simulated: Detections, real: Detections) -> Detections:
 
 
 def only_trained(label: np.ndarray, train_label: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
-    """Labels with classes that have no training source made unknown, and what is left out, counted by why.
-
-    Raises
-    ------
-    ValueError : nothing is left
-    """
+    """Labels with classes that have no training source made unknown, and what is left out, counted by why."""
     trained = np.isin(label, np.unique(train_label[train_label != UNKNOWN]))
     left_out = {"without a label": int((label == UNKNOWN).sum())}
     for c in np.unique(label[~trained & (label != UNKNOWN)]):
