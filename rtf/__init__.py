@@ -7,10 +7,19 @@ model = rtf.load("runs/first")                  # the folder of a finished run
 fingerprints = model.encode(histories)
 """
 
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # torch takes seconds to import, and readers do without
+    from rtf.alerts.history import SourceHistory
+    from rtf.encoding.fingerprinter import Fingerprinter
+
 __version__ = "0.2.0"
 
 
-def load(run, device: str = "cpu"):
+def load(run: str | os.PathLike[str], device: str = "cpu") -> Fingerprinter:
     """The trained model in a run folder.
 
     Parameters
@@ -18,21 +27,16 @@ def load(run, device: str = "cpu"):
     run : path of the folder
     device : "cpu", or "cuda"
 
-    Returns
-    -------
-    `rtf.encoding.fingerprinter.Fingerprinter`
-
     Raises
     ------
     rtf.encoding.fingerprinter.RunError : the folder is not a finished run, or there is no such device
     """
-    # torch takes seconds to import, and readers do without.
     from rtf.encoding.load import load
 
     return load(run, device)
 
 
-def read_histories(path, **settings):
+def read_histories(path: str | os.PathLike[str], **settings: Any) -> list[SourceHistory]:
     """Source histories of alerts in any format, one for each object; see `rtf.alerts.read.read_histories`."""
     from rtf.alerts.read import read_histories
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import command, progress_bar, read_input, resolved
+from rtf.cli.command import command, progress_bar, read_input, resolved
 from rtf.jobs import WHOLE, Shard, chosen_shard, named
 
 #: Sources encoded at a time, without stamps and with them (some 2 MB a source).
@@ -43,7 +43,7 @@ def encode_shard(config: DictConfig, shard: Shard) -> None:
     """One shard of the input, unless it is done already; and the merging, if it is the last."""
     from rtf.encoding import shards as parts
     from rtf.encoding.load import load
-    from rtf.store.store import open_store
+    from rtf.store.read import open_store
 
     out = Path(config.out)
     model = load(config.run, config.device)

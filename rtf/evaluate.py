@@ -3,7 +3,7 @@
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from rtf.entry import command, resolved
+from rtf.cli.command import command, resolved
 
 
 @command("evaluate")

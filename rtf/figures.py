@@ -86,6 +86,18 @@ def legend(figure: Figure, panels) -> None:
         figure.legend(entries.values(), entries.keys(), ncols=n_columns, **style)
 
 
+def stretched(image: np.ndarray) -> np.ndarray:
+    """A stamp (h, w) from 0 (2 sigma below the sky) to 1 (its brightest pixel), asinh between; NaN stays NaN.
+
+    The softening is the noise of the sky itself (Lupton, Gunn & Szalay 1999, AJ 118, 1406).
+    """
+    sky = np.nanmedian(image)
+    sigma = 1.4826 * np.nanmedian(np.abs(image - sky)) or 1.0
+    scaled = np.arcsinh((image - sky) / (2 * sigma))
+    low, high = np.arcsinh(-1.0), max(float(np.nanmax(scaled)), np.arcsinh(2.5))
+    return (scaled - low) / (high - low)
+
+
 def whiskers(estimates: Sequence) -> np.ndarray:
     """(2, N) lengths below and above of intervals, for `errorbar`; 0 where there is none."""
     ends = [(max(e.value - e.low, 0.0), max(e.high - e.value, 0.0)) for e in estimates]

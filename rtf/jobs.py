@@ -81,6 +81,8 @@ def _content(name: str) -> list:
         return [[os.path.basename(path), _content(path)] for path in below]
     sample = blake2b(digest_size=8)
     try:
+        if not os.path.isfile(name):
+            return ["no file"]  # a pipe would be waited for
         with open(name, "rb") as file:
             status = os.fstat(file.fileno())
             last = max(status.st_size - _SAMPLE, 0)

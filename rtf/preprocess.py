@@ -6,14 +6,14 @@ With `shards` the input is divided among jobs.
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import command, resolved
+from rtf.cli.command import command, resolved
 from rtf.jobs import chosen_shard, named
 
 
 @command("preprocess")
 def main(config: DictConfig) -> None:
     from rtf.store.build import preprocess_shard
-    from rtf.store.store import open_store
+    from rtf.store.read import open_store
 
     config = resolved(config)
     shard = chosen_shard(config.shards, config.shard)

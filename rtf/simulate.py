@@ -5,7 +5,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from rtf import __version__
-from rtf.entry import command, progress_bar, resolved
+from rtf.cli.command import command, progress_bar, resolved
 
 #: What changes nothing in what is written.
 _HOW = ("out", "workers", "overwrite", "progress", "debug")
@@ -26,7 +26,7 @@ def main(config: DictConfig) -> None:
 
 def _to_store(survey, config: DictConfig) -> None:
     from rtf.store.build import preprocess
-    from rtf.store.store import open_store
+    from rtf.store.read import open_store
 
     # The simulator speaks as a reader does, so a survey is stored the way alerts are.
     preprocess(

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from rtf.entry import command, log_to, progress_bar, resolved
+from rtf.cli.command import command, log_to, progress_bar, resolved
 
 
 @command("train")

@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 import rtf
-from rtf.entry import resolved
+from rtf.cli.command import resolved
 from rtf.training.fit import fit
 
 CONF = Path(rtf.__file__).parents[1] / "conf"

@@ -127,23 +127,23 @@ def trained_on(run: str | Path) -> frozenset[str]:
     return frozenset(path.read_text().splitlines()) if path.exists() else frozenset()
 
 
-def usable_device(device: str) -> torch.device:
-    """The device of this name.
+def usable_device(name: str, setting: str = "device") -> torch.device:
+    """The device of this name; `setting` is what the user called it by.
 
     Raises
     ------
     RunError : there is none of this name, here
     """
     try:
-        found = torch.device("cuda" if device == "gpu" else device)
+        device = torch.device("cuda" if name == "gpu" else name)
     except RuntimeError:
-        raise RunError(f"device={device} is none that torch knows: take cpu or cuda") from None
+        raise RunError(f"{setting}={name} is none that torch knows: take cpu or cuda") from None
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(found.type, False):
-        raise RunError(f"no GPU of that kind here (device={device}): take device=cpu")
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise RunError(f"device={device}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
-    return found
+    if not there.get(device.type, False):
+        raise RunError(f"no GPU of that kind here ({setting}={name}): take {setting}=cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RunError(f"{setting}={name}: there are {torch.cuda.device_count()} GPUs here, counted from 0")
+    return device
 
 
 def load(run: str | Path, device: str = "cpu") -> Fingerprinter:

@@ -26,7 +26,7 @@ from rtf.encoding.load import CONFIG, PROBE, STATISTICS, WEIGHTS
 from rtf.encoding.table import write_table
 from rtf.files import write_json
 from rtf.jobs import Shard, beside, digest, finish_part, locked, made_from, part_record, remove
-from rtf.store.store import Store
+from rtf.store.read import Store
 
 
 def settings_digest(run: Path, path: Path, source) -> str:

@@ -32,7 +32,7 @@ from rtf.evaluation.record import Evaluation, Record, write_evaluation
 from rtf.evaluation.statistics import N_RESAMPLES
 from rtf.figures import save
 from rtf.models.probe import LinearProbe
-from rtf.store.store import Store, open_store
+from rtf.store.read import Store, open_store
 from rtf.training.runs import read_record
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from functools import partial
 
 from omegaconf import DictConfig, ListConfig
 
-from rtf.entry import command, progress_bar, resolved
+from rtf.cli.command import command, progress_bar, resolved
 
 
 @command("report")

@@ -54,24 +54,14 @@ _BEFORE, _AFTER = 60, 520
 
 
 class Visits(NamedTuple):
-    """Exposures of one position in order of time.
+    """Exposures of one position in order of time, (V,) each."""
 
-    Attributes
-    ----------
-    mjd : (V,) float64 [day]
-    band : (V,) int8
-    depth : (V,) float, 5-sigma limiting magnitude of a point source [mag]
-    fwhm : (V,) float, seeing [pixel of 1.01 arcsec]
-    moon : (V,) float, illuminated fraction
-    field : (V,) int32
-    """
-
-    mjd: np.ndarray
-    band: np.ndarray
-    depth: np.ndarray
-    fwhm: np.ndarray
-    moon: np.ndarray
-    field: np.ndarray
+    mjd: np.ndarray  # float64 [day]
+    band: np.ndarray  # int8
+    depth: np.ndarray  # 5-sigma limiting magnitude of a point source [mag]
+    fwhm: np.ndarray  # seeing [pixel of 1.01 arcsec]
+    moon: np.ndarray  # illuminated fraction
+    field: np.ndarray  # int32
 
     def between(self, start: float, end: float) -> "Visits":
         """The visits from `start` to `end` [MJD]."""

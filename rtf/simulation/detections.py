@@ -37,23 +37,14 @@ FLOOR = 0.02  # relative systematic floor of the quoted error
 
 
 class Detections(NamedTuple):
-    """What the survey sends of one source: (L,) arrays over alerts of either sign, in order of time.
+    """What the survey sends of one source: (L,) arrays over alerts of either sign, in order of time."""
 
-    Attributes
-    ----------
-    visit : int, index into the visits
-    mag, magerr : AB magnitude of the difference and its quoted 1-sigma error
-    snr : absolute flux over the sigma of the threshold, at least 5 (`scorr`)
-    positive : bool, sign of the subtraction
-    raw : int, raw candidates of either sign, from 3 sigma, up to and including this one
-    """
-
-    visit: np.ndarray
-    mag: np.ndarray
-    magerr: np.ndarray
-    snr: np.ndarray
-    positive: np.ndarray
-    raw: np.ndarray
+    visit: np.ndarray  # int, index into the visits
+    mag: np.ndarray  # AB, of the difference
+    magerr: np.ndarray  # quoted 1-sigma error
+    snr: np.ndarray  # absolute flux over the sigma of the threshold, at least 5 (`scorr`)
+    positive: np.ndarray  # bool, sign of the subtraction
+    raw: np.ndarray  # int, raw candidates of either sign, from 3 sigma, up to and including this one
 
     def rows(self, index: np.ndarray) -> "Detections":
         """The alerts at `index`."""

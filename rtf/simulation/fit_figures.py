@@ -1,58 +1,51 @@
 """Pictures of fitted light curves: detections with their errors, and the curve of each band through them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from rtf.alerts.history import BANDS
-from rtf.figures import BAND_STYLE, band_handles, draw_detections, grid_of, literal, rim_labels, tidy
+from rtf.alerts.history import BANDS, SourceHistory
+from rtf.figures import (
+    BAND_STYLE,
+    band_handles,
+    class_name,
+    draw_detections,
+    grid_of,
+    literal,
+    rim_labels,
+    tidy,
+)  # fmt: skip
+from rtf.simulation.fitting import Fit, curve_magnitude
 
-_BELOW = 1.0  # magnitudes shown below the faintest detection
-
-
-@dataclass(frozen=True)
-class FittedCurve:
-    """A source and its fit.
-
-    Attributes
-    ----------
-    title : of the panel
-    mjd, band, mag, magerr : (L,) detections
-    curve_mjd : (T,) where the curves are drawn [MJD]
-    curve_mag : (3, T) of g, r, i, NaN where there is none
-    """
-
-    title: str
-    mjd: np.ndarray
-    band: np.ndarray
-    mag: np.ndarray
-    magerr: np.ndarray
-    curve_mjd: np.ndarray
-    curve_mag: np.ndarray
+#: Days about the brightest detection that are shown.
+_SHOWN = 250.0
 
 
-def fitted_figure(curves: Sequence[FittedCurve], title: str = "") -> Figure:
-    """Draw fits, one panel a source.
+def fitted_figure(fits: Sequence[tuple[Fit, SourceHistory]], title: str = "") -> Figure:
+    """Draw fits and the detections behind them, one panel a source.
 
     Raises
     ------
     ValueError : no fits
     """
-    if not curves:
+    if not fits:
         raise ValueError("no fits to draw")
-    figure, panels = grid_of(len(curves), 4.4, 3.1, margin=0.6)
-    for axes, curve in zip(panels, curves):
-        start = curve.mjd.min()
-        draw_detections(axes, curve.mjd - start, curve.mag, curve.magerr, curve.band, size=4)
+    figure, panels = grid_of(len(fits), 4.4, 3.1, margin=0.6)
+    for axes, (fit, history) in zip(panels, fits):
+        brightest = history.mjd[np.argmin(history.mag)]
+        near = history.select(np.flatnonzero(np.abs(history.mjd - brightest) < _SHOWN))
+        start = near.mjd[0]
+        draw_detections(axes, near.mjd - start, near.mag, near.magerr, near.band, size=4)
+        time = np.linspace(start - 20, near.mjd[-1] + 20, 300)
         for b, name in enumerate(BANDS):
-            axes.plot(curve.curve_mjd - start, curve.curve_mag[b], color=BAND_STYLE[name][0], linewidth=1.2)
-        axes.set_ylim(curve.mag.max() + _BELOW, curve.mag.min() - 0.5)  # bright is up
-        axes.set_title(literal(curve.title), fontsize=9)
+            axes.plot(time - start, curve_magnitude(fit, time, b), color=BAND_STYLE[name][0], linewidth=1.2)
+        axes.set_ylim(near.mag.max() + 1.0, near.mag.min() - 0.5)  # bright is up
+        name = literal(f"{class_name(fit.label)}  ·  {fit.object_id}")
+        axes.set_title(f"{name}\n{fit.n.sum()} detections, chi2 / dof = {fit.chi2:.2f}", fontsize=9)
         tidy(axes)
     rim_labels(panels, "days since first detection", "magnitude (AB)")
-    handles = band_handles(b for curve in curves for b in curve.band)
+    handles = band_handles(np.concatenate([history.band for _, history in fits]))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
     figure.suptitle(literal(title), fontsize=13)
     return figure

@@ -10,21 +10,18 @@ is minimised by Levenberg and Marquardt's method (MINPACK) with an analytic Jaco
 (sqrt(1 + (r / c)²) - 1) with c = 3, so that an outlier pulls with a constant force.
 
 Notable:
-- coordinates are unbounded (`from_coordinates` of `rtf.simulation.light_curves.bazin` and `.villar`): time
-  scales cannot become negative nor a plateau rise; beyond 6 spreads of the prior nothing is evaluated
+- coordinates are unbounded: time scales cannot become negative nor a plateau rise
 - the start is the best of a grid; where it ends badly, a second start of another shape is tried
 - a lone detection a season earlier is left out: what counts is the brightest that has another near in time
-- r is the reference even of sources without r: its curve is then the prior's and is not given
+- r is the reference even of sources without r: its curve is then the prior's; we return none
 - errors are those of the Gaussian approximation, prior included, times sqrt(chi2) where chi2 exceeds 1
-- a floor of the relative error keeps a few exact points from deciding what a simple function cannot follow
 - alerts quote errors that are larger than the scatter: a chi2 per degree of freedom near 0.5 is a good fit
-- a source that cannot be fitted is returned with the reason, never with numbers
-- fluxes have zero point 25
 """
 
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,29 +33,27 @@ from scipy.optimize import leastsq
 from rtf.alerts.history import BANDS, SourceHistory
 from rtf.classes import FINE, UNKNOWN
 from rtf.files import whole
+from rtf.simulation import bazin, villar
 from rtf.simulation.detections import POGSON, ZERO_POINT
-from rtf.simulation.light_curves import bazin, villar
 from rtf.workers import in_processes
 
 MODELS = {"bazin": bazin, "villar": villar}
 #: Band whose parameters the other bands are compared with.
 REFERENCE = BANDS.index("r")
 
-# Mean and spread of the coordinates in r; amplitude against the brightest detection, t0 against its time.
-# Time scales: fits of 6,000 ZTF supernovae (de Soto et al. 2024), with spreads at least as wide as theirs.
+# Mean and spread of the coordinates in r (amplitude against the brightest detection, t0 against its time) and
+# of those in g and i against r. Time scales: fits of 6,000 ZTF supernovae (de Soto et al. 2024), with spreads
+# at least as wide as theirs. g is earlier and faster (same source); i mirrors g.
 _PRIOR = {
-    "bazin": np.array([[0.0, 2.0], [0.0, 30.0], [1.5, 1.0], [3.5, 0.8]]),
-    "villar": np.array([[0.0, 2.0], [0.0, 30.0], [1.53, 1.0], [3.51, 0.8], [3.28, 0.75], [-1.25, 1.5]]),
-}
-# The same of g and i against r. g is earlier and faster (same source); i mirrors g.
-_PRIOR_DIFFERENCE = {
     "bazin": {
-        0: np.array([[0.0, 0.8], [-3.0, 5.0], [-0.35, 0.45], [-0.34, 0.6]]),
-        2: np.array([[0.0, 0.8], [1.0, 5.0], [0.15, 0.45], [0.20, 0.6]]),
+        1: [[0.0, 2.0], [0.0, 30.0], [1.5, 1.0], [3.5, 0.8]],
+        0: [[0.0, 0.8], [-3.0, 5.0], [-0.35, 0.45], [-0.34, 0.6]],
+        2: [[0.0, 0.8], [1.0, 5.0], [0.15, 0.45], [0.20, 0.6]],
     },
     "villar": {
-        0: np.array([[0.0, 0.8], [-2.0, 4.0], [-0.35, 0.45], [-0.34, 0.6], [-0.10, 0.4], [-0.2, 1.0]]),
-        2: np.array([[0.0, 0.8], [1.0, 4.0], [0.15, 0.45], [0.20, 0.6], [0.05, 0.4], [0.0, 1.0]]),
+        1: [[0.0, 2.0], [0.0, 30.0], [1.53, 1.0], [3.51, 0.8], [3.28, 0.75], [-1.25, 1.5]],
+        0: [[0.0, 0.8], [-2.0, 4.0], [-0.35, 0.45], [-0.34, 0.6], [-0.10, 0.4], [-0.2, 1.0]],
+        2: [[0.0, 0.8], [1.0, 4.0], [0.15, 0.45], [0.20, 0.6], [0.05, 0.4], [0.0, 1.0]],
     },
 }
 _REACH = 6.0  # spreads of the prior within which the function is evaluated
@@ -118,7 +113,6 @@ class Fit(NamedTuple):
 
     Attributes
     ----------
-    object_id, label, model
     values, errors : (3, P) parameters as the function's file names them (`NAMES`) and their 1-sigma errors;
         amplitude with zero point 25, t0 [MJD]
     n : (3,) int, detections used
@@ -163,9 +157,7 @@ class _Data(NamedTuple):
 def fit(history: SourceHistory, settings: Settings = DEFAULT) -> Fit | Failure:
     """Fit one source. The same detections in another order give the same fit.
 
-    Raises
-    ------
-    ValueError : no such model, or impossible settings
+    Raises ValueError for no such model, or impossible settings.
     """
     settings.check()
     mjd, band, mag, magerr, first = _window(history, settings)
@@ -183,10 +175,9 @@ def fit(history: SourceHistory, settings: Settings = DEFAULT) -> Fit | Failure:
 
 def _window(history: SourceHistory, settings: Settings):
     """mjd, band, mag, magerr of the detections near the brightest, in an order of their own; its index."""
-    mjd, band = np.asarray(history.mjd, float), np.asarray(history.band, int)
-    mag, magerr = np.asarray(history.mag, float), np.asarray(history.magerr, float)
-    order = np.lexsort((magerr, mag, band, mjd))
-    mjd, band, mag, magerr = mjd[order], band[order], mag[order], magerr[order]
+    order = np.lexsort((history.magerr, history.mag, history.band, history.mjd))
+    mjd, mag, magerr = (np.asarray(c, float)[order] for c in (history.mjd, history.mag, history.magerr))
+    band = np.asarray(history.band, int)[order]
     if not len(mjd):
         return mjd, band, mag, magerr, 0
     gap = np.diff(mjd, prepend=-np.inf, append=np.inf)
@@ -200,8 +191,7 @@ def _window(history: SourceHistory, settings: Settings):
 def _prepare(time, band, mag, magerr, settings: Settings) -> _Data:
     flux = 10 ** (-0.4 * mag)
     blocks = [REFERENCE, *(b for b in np.unique(band).tolist() if b != REFERENCE)]
-    prior = [_PRIOR[settings.model], *(_PRIOR_DIFFERENCE[settings.model][b] for b in blocks[1:])]
-    mean, spread = np.concatenate(prior).T
+    mean, spread = np.concatenate([_PRIOR[settings.model][b] for b in blocks]).T
     sigma = flux / POGSON * np.hypot(magerr, settings.floor)
     return _Data(blocks, [np.flatnonzero(band == b) for b in blocks], time, flux, sigma, mean, spread)
 
@@ -341,8 +331,8 @@ def curve_magnitude(fit: Fit, mjd, band: int) -> np.ndarray:
     return ZERO_POINT - POGSON * log_flux
 
 
-#: Sources in a unit of work, and the number from which processes pay.
-_CHUNK, _WORTH = 64, 200
+#: Sources in a part, and the number from which processes pay.
+_PART, _WORTH = 64, 200
 
 
 def fit_many(
@@ -357,32 +347,27 @@ def fit_many(
     ----------
     workers : processes; 0 fits in this one; None is one for each core, or none for few sources
     progress : called with the number of sources done since the last call
-
-    Raises
-    ------
-    ValueError : no such model, or impossible settings
     """
     settings.check()
-    # Only what a fit looks at goes to the workers.
-    light = [_without_extras(h) for h in histories]
-    chunks = [light[k : k + _CHUNK] for k in range(0, len(light), _CHUNK)]
-    results = [[] for _ in chunks]
-    if workers is None and len(histories) < _WORTH:
-        workers = 0
-    for k, result in in_processes(_fit_chunk, [(chunk, settings) for chunk in chunks], workers):
-        results[k] = result
-        progress(len(result))
-    every = [result for chunk in results for result in chunk]
+    # Stamps and metadata stay here.
+    light = [replace(h, metadata=h.metadata[:, :0], cutouts=None) for h in histories]
+    jobs = [(light[k : k + _PART], settings) for k in range(0, len(light), _PART)]
+    workers = 0 if workers is None and len(histories) < _WORTH else workers
+    results = {}
+    for k, results[k] in in_processes(_fit_part, jobs, workers):
+        progress(len(results[k]))
+    every = [result for k in range(len(jobs)) for result in results[k]]
     return [r for r in every if isinstance(r, Fit)], [r for r in every if isinstance(r, Failure)]
 
 
-def _fit_chunk(histories: list[SourceHistory], settings: Settings) -> list[Fit | Failure]:
+def _fit_part(histories: list[SourceHistory], settings: Settings) -> list[Fit | Failure]:
     return [fit(history, settings) for history in histories]
 
 
-def _without_extras(h: SourceHistory) -> SourceHistory:
-    empty = np.empty((len(h), 0), np.float32)
-    return SourceHistory(h.object_id, h.mjd, h.band, h.mag, h.magerr, empty, h.candid, label=h.label)
+_WHOLE = (
+    ("object_id", pa.string()), ("type", pa.string()), ("label", pa.int8()), ("model", pa.string()),
+    ("band", pa.string()), ("n", pa.int32()), ("n_detections", pa.int32()),
+)  # fmt: skip
 
 
 def to_table(fits: list[Fit]) -> pa.Table:
@@ -390,34 +375,24 @@ def to_table(fits: list[Fit]) -> pa.Table:
 
     Columns: object_id, type (name, "" unknown) and label, model, band, n (detections in the band),
     n_detections (in all), chi2 (per degree of freedom) and dof of the whole source, brightest_mag, peak_mjd,
-    peak_mag, then each parameter `p` of the function and `p_error`.
-
-    Raises
-    ------
-    ValueError : fits of several models
+    peak_mag, then each parameter `p` of the function and `p_error`. Fits of one model go into one table.
     """
-    models = {f.model for f in fits}
-    if len(models) > 1:
-        raise ValueError(f"fits of {' and '.join(sorted(models))} do not fit in one table")
-    rows = [(f, b) for f in fits for b in range(len(BANDS)) if f.n[b]]
-    columns = {
-        "object_id": pa.array([f.object_id for f, _ in rows], pa.string()),
-        "type": pa.array(["" if f.label == UNKNOWN else FINE[f.label] for f, _ in rows], pa.string()),
-        "label": pa.array([f.label for f, _ in rows], pa.int8()),
-        "model": pa.array([f.model for f, _ in rows], pa.string()),
-        "band": pa.array([BANDS[b] for _, b in rows], pa.string()),
-        "n": pa.array([int(f.n[b]) for f, b in rows], pa.int32()),
-        "n_detections": pa.array([int(f.n.sum()) for f, _ in rows], pa.int32()),
-        "chi2": pa.array([f.chi2 for f, _ in rows], pa.float64()),
-        "dof": pa.array([f.dof for f, _ in rows], pa.float64()),
-        "brightest_mag": pa.array([f.brightest[b] for f, b in rows], pa.float64()),
-        "peak_mjd": pa.array([f.peak_mjd[b] for f, b in rows], pa.float64()),
-        "peak_mag": pa.array([f.peak_mag[b] for f, b in rows], pa.float64()),
-    }
-    for k, name in enumerate(MODELS[models.pop()].NAMES if models else ()):
-        columns[name] = pa.array([f.values[b, k] for f, b in rows], pa.float64())
-        columns[f"{name}_error"] = pa.array([f.errors[b, k] for f, b in rows], pa.float64())
-    return pa.table(columns)
+    names = MODELS[fits[0].model].NAMES if fits else ()
+    rows = [
+        {
+            "object_id": f.object_id, "type": "" if f.label == UNKNOWN else FINE[f.label], "label": f.label,
+            "model": f.model, "band": BANDS[b], "n": int(f.n[b]), "n_detections": int(f.n.sum()),
+            "chi2": f.chi2, "dof": f.dof, "brightest_mag": f.brightest[b], "peak_mjd": f.peak_mjd[b],
+            "peak_mag": f.peak_mag[b],
+        }
+        | {name: f.values[b, k] for k, name in enumerate(names)}
+        | {f"{name}_error": f.errors[b, k] for k, name in enumerate(names)}
+        for f in fits
+        for b in np.flatnonzero(f.n)
+    ]  # fmt: skip
+    numbers = ["chi2", "dof", "brightest_mag", "peak_mjd", "peak_mag"]
+    numbers += [column for name in names for column in (name, f"{name}_error")]
+    return pa.Table.from_pylist(rows, pa.schema([*_WHOLE, *((name, pa.float64()) for name in numbers)]))
 
 
 def write_fits(fits: list[Fit], path: str | os.PathLike) -> None:

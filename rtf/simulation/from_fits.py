@@ -1,7 +1,7 @@
 """Light curves drawn from fits to real ones: a backend that gives a survey the variety that nature has.
 
-A table of fits (`python -m rtf.fit`, `rtf.simulation.fitting`) is a sample of each class. A source is one of
-its fits, chosen at random and moved a little in the space of the function's coordinates, all bands at once:
+A table of fits (`python -m rtf.fit`) is a sample of each class. A source is one of its fits, chosen at random
+and moved a little in the space of the function's coordinates, all bands at once:
 
     x = mean + (x_k - mean + h e) / sqrt(1 + h²),  e normal with the covariance of the class
 
@@ -9,15 +9,12 @@ Notable:
 - this is a draw from a kernel density estimate that keeps mean and covariance (Silverman 1986, section 6.4),
   so that colours stay with decline rates. Moving a fit within its own errors instead would count the errors
   twice: they are in the spread of the table already
-- what is drawn is what was observed: apparent, in the survey's bands, dust of host and Milky Way and the
-  K-correction included. None of them is applied again, whatever the dust of the place; the parameters'
-  `host_dust` is 0 for that reason
+- what is drawn is what was observed: apparent, in the survey's bands, dust and K-correction included. None of
+  them is applied again; the parameters' `host_dust` is 0 for that reason
 - by default the apparent magnitudes are the table's, which a survey had selected already; with `distance` a
   source is moved nearer or farther, its time dilated accordingly, and selected by its new magnitude
-- a redshift is what puts an absolute magnitude at the apparent one. The absolute magnitude is drawn from the
-  class's luminosity function, weighted by the volume in which it would be as bright: hosts need a distance,
-  the light curve needs none
-- curves are zero before r (or the best band there is) has 1 % of its peak
+- hosts need a distance: the absolute magnitude is drawn from the class's luminosity function, weighted by the
+  volume in which it would be as bright, and the redshift puts it at the apparent magnitude
 """
 
 import os
@@ -35,7 +32,6 @@ from rtf.classes import FINE
 from rtf.simulation.detections import POGSON, ZERO_POINT
 from rtf.simulation.fitting import MODELS, REFERENCE
 from rtf.simulation.light_curves import MODELS as CLASS_MODELS
-from rtf.simulation.light_curves.empirical import beginning
 from rtf.simulation.populations import PLANE, POPULATIONS, distance_modulus, selected
 from rtf.simulation.sky import EXTINCTION, Place
 from rtf.simulation.source import Event
@@ -47,6 +43,8 @@ _TYPICAL_DUST = 0.1
 _FAINT, _LONGEST = 21.5, 400.0
 #: A fit whose peak is brighter than any detection by more than this [mag] has invented it.
 _INVENTED = 0.5
+#: A source begins where its best band has this share of its peak flux.
+_BEGINNING = 0.01
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ class FromFits:
         for name, sample in self.samples.items():
             dark = [BANDS[b] for b in range(len(BANDS)) if np.isnan(sample.coordinates[:, b, 0]).all()]
             if dark:
-                known = name in MODELS[sample.model].POPULATION
+                known = name in MODELS[sample.model].TYPICAL
                 typical = "it gets typical colours there" if known else "it gets another band's curve there"
                 what = "it is without light there" if self.missing == "absent" else typical
                 warnings.warn(f"{self.table}: no fit of {name} in {', '.join(dark)}; {what}", stacklevel=3)
@@ -137,27 +135,23 @@ class FromFits:
 
 
 class Sample(NamedTuple):
-    """The usable fits of a class.
+    """The usable fits of a class; t0 of each band counts from that of the first with one of r, g, i."""
 
-    Attributes
-    ----------
-    model : name of the function
-    coordinates : (N, 3, P), NaN in bands without fit; t0 of each band counts from that of the first with one
-        in the order r, g, i
-    mean, root : (3 P,), (3 P, 3 P), mean and a square root of the covariance, of what is there
-    """
-
-    model: str
-    coordinates: np.ndarray
-    mean: np.ndarray
-    root: np.ndarray
+    model: str  # name of the function
+    coordinates: np.ndarray  # (N, 3, P), NaN in bands without fit
+    mean: np.ndarray  # (3 P,), of what is there
+    root: np.ndarray  # (3 P, 3 P), a square root of the covariance
 
 
 @lru_cache(4)
 def _samples(
     path: str, stamp: int, max_chi2: float, min_detections: int, min_bands: int
 ) -> dict[str, Sample]:
-    table = _read(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{path}: not a parquet table ({error})") from error
+    _need(path, table, REQUIRED)
     models = set(table["model"].to_pylist())
     if len(models) != 1 or not models <= set(MODELS):
         raise ValueError(
@@ -165,11 +159,8 @@ def _samples(
         )
     model = models.pop()
     names = MODELS[model].NAMES
-    absent = [name for name in names if name not in table.column_names]
-    if absent:
-        raise ValueError(f"{path}: no column {', '.join(absent)}, which fits with {model} have")
+    _need(path, table, names)
     column = {name: np.array(table[name].to_pylist()) for name in (*REQUIRED, *names)}
-
     values = np.stack([column[name].astype(float) for name in names], -1)
     good = (column["chi2"] <= max_chi2) & (column["n_detections"] >= min_detections)
     good &= np.isfinite(values).all(1) & (column["peak_mag"] > column["brightest_mag"] - _INVENTED)
@@ -179,8 +170,7 @@ def _samples(
         rows.setdefault(str(column["type"][k]), {}).setdefault(str(column["object_id"][k]), []).append(k)
     samples = {}
     for name in sorted(rows, key=FINE.index):
-        objects = [own for own in rows[name].values() if len(own) >= min_bands]
-        if objects:
+        if objects := [own for own in rows[name].values() if len(own) >= min_bands]:
             bands = [[BANDS.index(column["band"][k]) for k in own] for own in objects]
             samples[name] = _sample(model, [values[own] for own in objects], bands)
     if not samples:
@@ -191,15 +181,9 @@ def _samples(
     return samples
 
 
-def _read(path: str) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path}: not a parquet table ({error})") from error
-    absent = [name for name in REQUIRED if name not in table.column_names]
-    if absent:
+def _need(path: str, table: pa.Table, names) -> None:
+    if absent := [name for name in names if name not in table.column_names]:
         raise ValueError(f"{path}: no column {', '.join(absent)}; a table of python -m rtf.fit has them")
-    return table
 
 
 def _sample(model: str, values: list[np.ndarray], bands: list[list[int]]) -> Sample:
@@ -247,15 +231,15 @@ def _completed(rng: np.random.Generator, x: np.ndarray, sample: Sample, name: st
 
 
 def _typical(x: np.ndarray, model: str, name: str, band: int, by: int) -> np.ndarray:
-    """(P,) coordinates in one band from those in another: the mean difference of the function's population.
+    """(P,) coordinates in one band from those in another, as the function's fits of the class differ.
 
-    A class without a population has the same curve in both.
+    A class of which none are known has the same curve in both.
     """
     module = MODELS[model]
-    if name not in module.POPULATION:
+    if name not in module.TYPICAL:
         return x.copy()
-    of_r, of_g, of_i = np.array(module.POPULATION[name][0], float)
-    difference = {0: of_g, REFERENCE: np.zeros_like(of_r), 2: of_i}
+    of_g, of_i = np.array(module.TYPICAL[name], float)
+    difference = {0: of_g, REFERENCE: np.zeros_like(of_g), 2: of_i}
     shift = difference[band] - difference[by]
     there = x + shift
     there[0] = 0.0
@@ -282,14 +266,15 @@ def _distance(rng, name: str, magnitude: float) -> tuple[float, float, dict]:
     return redshift, float(modulus), {**kept, "host_dust": 0.0}
 
 
+def _redshift(modulus: float) -> float:
+    grid, moduli = _redshifts()
+    return float(np.interp(modulus, moduli, grid))
+
+
 @cache
 def _redshifts() -> tuple[np.ndarray, np.ndarray]:
     grid = np.geomspace(5e-4, 4.0, 2000)
-    return distance_modulus(grid), grid
-
-
-def _redshift(modulus: float) -> float:
-    return float(np.interp(modulus, *_redshifts()))
+    return grid, distance_modulus(grid)
 
 
 def _moved(x: np.ndarray, redshift: float, modulus: float, shift: float) -> tuple[np.ndarray, float]:
@@ -306,7 +291,7 @@ def _moved(x: np.ndarray, redshift: float, modulus: float, shift: float) -> tupl
 def _event(name, model, x, best: int, redshift, modulus, magnitude, parameters: dict) -> Event:
     top, _ = model.peak(x[best])
     x = x.copy()
-    x[:, 1] -= beginning(model, x[best], top)
+    x[:, 1] -= _beginning(model, x[best], top)
     light = np.isfinite(x[:, 0])
     known = np.where(light[:, None], x, x[best])
 
@@ -325,3 +310,10 @@ def _event(name, model, x, best: int, redshift, modulus, magnitude, parameters: 
     }
     # `amplitude` without a band is that of an outburst above its star.
     return Event(name, redshift, modulus, float(magnitude), duration, flux, {**parameters, **shape})
+
+
+def _beginning(model, x: np.ndarray, top: float) -> float:
+    """When a curve (P,) with its peak at `top` first has `_BEGINNING` of its peak flux."""
+    time = top - 20 * np.exp(x[2]) * np.linspace(1.0, 0.0, 200)
+    log_flux = model.log_flux(time, x)
+    return float(np.interp(np.log(_BEGINNING), log_flux - log_flux[-1], time))

@@ -28,7 +28,7 @@ import numpy as np
 from rtf.alerts.history import BANDS
 from rtf.simulation.detections import ZERO_POINT
 from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH
-from rtf.simulation.populations import POPULATIONS, distance_modulus, draw_event, selected
+from rtf.simulation.populations import POPULATIONS, distance_modulus, draw_event, draw_redshift, selected
 from rtf.simulation.sky import EXTINCTION, Place
 from rtf.simulation.source import Event
 
@@ -36,8 +36,8 @@ from rtf.simulation.source import Event
 NANOJANSKY = 31.4
 #: Classes whose light is a difference to a reference that a model does not know.
 _VARIABLE = ("Cataclysmic", "AGN", "Flare")
-#: Redshifts of the table of volumes, and days between which the peak is looked for.
-_STEPS, _PEAK_STEP = 400, 0.5
+#: Days between which the peak is looked for.
+_PEAK_STEP = 0.5
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class LightCurveLynx:
         state = model.sample_parameters(rng_info=rng)
         redshift = model.get_param(state, "redshift")
         if redshift is None:
-            redshift = _draw_redshift(rng, POPULATIONS[name].redshift_max)
+            redshift = draw_redshift(rng, POPULATIONS[name].redshift_max)
             light, length = _placed(model, state, redshift)
         else:
             redshift = float(redshift)
@@ -186,18 +186,3 @@ def _phases(model, state) -> tuple[float, float]:
         -np.inf if None in first else float(min(first)),
         np.inf if None in last else float(max(last)),
     )
-
-
-def _draw_redshift(rng: np.random.Generator, largest: float) -> float:
-    """Uniform in comoving volume and source time out to the redshift `largest`."""
-    redshift, cumulative = _volume(largest)
-    return float(np.interp(rng.random() * cumulative[-1], cumulative, redshift))
-
-
-@lru_cache(32)
-def _volume(largest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Redshifts, and the comoving volume within each, weighted by time dilation, in any unit."""
-    redshift = np.linspace(0, largest, _STEPS + 1)[1:]
-    # Space is flat: the volume is that of a sphere of the comoving distance.
-    distance = 10 ** (0.2 * distance_modulus(redshift)) / (1 + redshift)
-    return redshift, np.cumsum(np.diff(distance**3, prepend=0) / (1 + redshift))

@@ -48,14 +48,9 @@ _CLRCOEFF = np.array([-0.055, 0.097, 0.10])
 
 
 def draw_metadata(
-    rng: np.random.Generator,
-    visits: Visits,
-    detections: Detections,
-    scene: Scene,
-    place: Place,
-    event: Event,
+    rng: np.random.Generator, visits: Visits, detections: Detections, scene: Scene, place: Place, event: Event
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The metadata and positions that the survey measures with each alert of one source.
+    """What the survey measures with each of the L alerts of one source.
 
     Returns
     -------
@@ -100,17 +95,10 @@ def point_magnitudes(scene: Scene, aperture: float) -> np.ndarray:
 
 
 def star_scores(rng: np.random.Generator, star: np.ndarray, compact: np.ndarray, magnitude: np.ndarray):
-    """Star/galaxy scores of PS1 objects (Tachibana & Miller 2018): 1 star, 0 galaxy, 0.5 unknown.
+    """Star/galaxy scores (N,) of PS1 objects (Tachibana & Miller 2018): 1 star, 0 galaxy, 0.5 unknown.
 
-    Parameters
-    ----------
-    star : (N,) bool
-    compact : (N,) share of point-like light; above a half, a galaxy looks like neither
-    magnitude : (N,) of the point-source fit; scores lose their meaning beyond 20.5
-
-    Returns
-    -------
-    (N,) float
+    A galaxy whose light is `compact` by more than a half looks like neither; beyond `magnitude` 20.5 of the
+    point-source fit scores lose their meaning.
     """
     high, low, middle = rng.beta(20.0, 0.6, len(star)), rng.beta(0.5, 16.0, len(star)), rng.random(len(star))
     score = np.where(star, high, np.where(compact > 0.5, 0.25 + 0.75 * middle, low))

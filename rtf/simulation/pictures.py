@@ -11,13 +11,16 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from rtf.alerts.cutouts import decode_cutout, pad_cutout
-from rtf.simulation.check.figures import stretched
+from rtf.alerts.history import BANDS
+from rtf.figures import BAND_STYLE, draw_detections, save, stretched, tidy
 from rtf.simulation.detections import ZERO_POINT
 from rtf.simulation.light_curves import MODELS, Model, dwarf_nova, flare, nova, shock_cooling
 from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH, absolute
 from rtf.simulation.source import SimulatedSource
+from rtf.simulation.survey import SimulatedSurvey, simulate_source
 
 #: The class Cataclysmic is two models, SN IIb hold one that can shine alone, and flares last minutes.
 PICTURED = {name: model for name, model in MODELS.items() if name != "Cataclysmic"} | {
@@ -26,14 +29,19 @@ PICTURED = {name: model for name, model in MODELS.items() if name != "Cataclysmi
     "Shock cooling": Model(shock_cooling, "IIb", 30.0),
     "Flare": Model(flare, "", 8.0),  # the first days of many
 }
-_BANDS, _COLOURS = "gri", ("tab:green", "tab:red", "tab:purple")
 _DRAWS, _SHOWN = 100, 3
-#: First day on a logarithmic axis.
+#: First day on a logarithmic axis; how many magnitudes below the brightest are shown, of 10 by default.
 _LOGARITHMIC = {"Kilonova": 0.1, "Afterglow": 5e-4, "Shock cooling": 0.1}
-#: How many magnitudes below the brightest are shown.
 _DEPTH = {"Afterglow": 16.0, "Dwarf nova": 7.0, "Shock cooling": 6.0}
 #: Their draws share no phase, so that a median over them says nothing.
 _NO_MEDIAN = ("AGN", "Dwarf nova", "Flare")
+#: Classes on the contact sheet, a triplet each, and those whose light curves are shown.
+SHEET = (
+    "SN Ia", "SN II", "SN IIP", "SN IIn", "SN Ib", "SN Ic", "SN IIb", "AGN", "TDE", "Cataclysmic", "SN Ia",
+    "SN IIP",
+)  # fmt: skip
+SHOWN = ("SN Ia", "SN IIP", "TDE")
+_KINDS = ("science", "template", "difference")
 
 
 def draw_light(model: Model, days: np.ndarray, signed: bool, seed: int = 0) -> np.ndarray:
@@ -49,104 +57,78 @@ def draw_light(model: Model, days: np.ndarray, signed: bool, seed: int = 0) -> n
     return -2.5 * np.log10(np.where(light > 0, light, np.nan))
 
 
-def quantiles(values: np.ndarray) -> np.ndarray:
-    """16, 50 and 84 % (3, T) of `values` (draws, T), NaN where less than half of the draws are finite."""
-    enough = np.isfinite(values).mean(0) > 0.5
-    result = np.full((3, values.shape[1]), np.nan)
-    result[:, enough] = np.nanpercentile(values[:, enough], [16, 50, 84], axis=0)
-    return result
-
-
-def figure(name: str, path: Path) -> Path:
-    """Draw the model `name` (`PICTURED`) to the image file `path`, and return it."""
-    from matplotlib.figure import Figure  # slow to import
-
+def model_figure(name: str) -> Figure:
+    """Draw the model `name` of `PICTURED`."""
     model, first, signed = PICTURED[name], _LOGARITHMIC.get(name), name == "AGN"
     days = np.geomspace(first, model.duration, 400) if first else np.linspace(0.25, model.duration, 800)
     light = draw_light(model, days, signed)
-    colour_index = light[:, 0] - light[:, 1] if not signed else -2.5 * np.log10(light[:, 0] / light[:, 1])
-    canvas = Figure(figsize=(6, 6), layout="constrained")
-    above, below = canvas.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    panels = [(above, light[:, k], _COLOURS[k], _BANDS[k]) for k in range(3)]
+    colour_index = -2.5 * np.log10(light[:, 0] / light[:, 1]) if signed else light[:, 0] - light[:, 1]
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    panels = [(above, light[:, k], BAND_STYLE[band][0], band) for k, band in enumerate(BANDS)]
     for axes, values, colour, label in [*panels, (below, colour_index, "0.2", "")]:
         if name not in _NO_MEDIAN:
-            low, middle, high = quantiles(values)
-            axes.fill_between(days, low, high, color=colour, alpha=0.15, lw=0)
-            axes.plot(days, middle, color=colour, lw=2)
+            some = np.isfinite(values).mean(0) > 0.5
+            low, middle, high = np.nanpercentile(values[:, some], [16, 50, 84], axis=0)
+            axes.fill_between(days[some], low, high, color=colour, alpha=0.15, lw=0)
+            axes.plot(days[some], middle, color=colour, lw=2)
         for k, draw in enumerate(values[:_SHOWN]):
             axes.plot(days, draw, color=colour, lw=0.7, label=None if k else label)
     if signed:
-        above.set(ylabel="difference / mean of the nucleus in r")
-        above.axhline(0, color="0.5", lw=0.7)
+        above.set_ylabel("difference / mean of the nucleus in r")
     else:
         shown = light[:_SHOWN] if name in _NO_MEDIAN else light
         brightest = np.nanpercentile(np.fmin.reduce(shown[:, 1], axis=1), 2) - 0.7
         above.set(ylim=(brightest + _DEPTH.get(name, 10.0), brightest), ylabel="absolute magnitude (AB)")
-    above.set(title=name)
+    above.set_title(name)
     above.legend(frameon=False)
     below.set(ylim=(-1, 2), ylabel="g − r", xlabel="rest-frame days", xscale="log" if first else "linear")
-    canvas.savefig(path, dpi=110)
-    return path
+    tidy(above, below)
+    return figure
 
 
-#: Classes on the contact sheet, a triplet each, and those whose light curves are shown.
-SHEET = (
-    "SN Ia", "SN II", "SN IIP", "SN IIn", "SN Ib", "SN Ic", "SN IIb", "AGN", "TDE", "Cataclysmic", "SN Ia",
-    "SN IIP",
-)  # fmt: skip
-SHOWN = ("SN Ia", "SN IIP", "TDE")
-
-
-def survey_figure(path: Path, seed: int = 0) -> Path:
-    """Draw a contact sheet of simulated stamps, and three light curves, to the image file `path`."""
-    from matplotlib.figure import Figure  # slow to import
-
-    from rtf.simulation.survey import SimulatedSurvey, simulate_source
-
-    canvas = Figure(figsize=(13, 10), layout="constrained")
-    above, below = canvas.subfigures(2, 1, height_ratios=[1.35, 1])
-    axes = above.subplots(4, 9)
+def survey_figure(seed: int = 0) -> Figure:
+    """Draw a contact sheet of simulated stamps, and three light curves."""
+    figure = Figure(figsize=(13, 10), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[1.35, 1])
+    panels = above.subplots(4, 9)
     for k, name in enumerate(SHEET):
         source = simulate_source(SimulatedSurvey(k + 1, seed, {name: 1.0}, min_detections=8, stamps=True), k)
         brightest = int(source.alerts.mag.argmin())
-        for kind, stamp in enumerate(source.alerts.cutouts[brightest]):
-            cell = axes[k // 3, 3 * (k % 3) + kind]
+        row = panels[k // 3, 3 * (k % 3) : 3 * (k % 3) + 3]
+        row[0].set_ylabel(name, fontsize=9)
+        for axes, stamp, kind in zip(row, source.alerts.cutouts[brightest], _KINDS):
             image = stretched(pad_cutout(decode_cutout(stamp)))
-            cell.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            cell.set(xticks=[], yticks=[])
-            if kind == 0:
-                cell.set_ylabel(name, fontsize=9)
-            if k < 3:
-                cell.set_title(("science", "template", "difference")[kind], fontsize=9)
-    for k, (cell, name) in enumerate(zip(below.subplots(1, len(SHOWN)), SHOWN)):
+            axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(kind if k < 3 else "", fontsize=9)
+    for k, (axes, name) in enumerate(zip(below.subplots(1, len(SHOWN)), SHOWN)):
         source = simulate_source(SimulatedSurvey(100, seed, {name: 1.0}, min_detections=20), 60 + k)
-        draw_light_curve(cell, source)
-        cell.set(xlabel="days since the first detection", title=f"{name}, z = {source.event.redshift:.3f}")
-        if k == 0:
-            cell.set_ylabel("magnitude (AB)")
-            cell.legend(frameon=False, fontsize=8)
-    canvas.savefig(path, dpi=80)
-    return path
+        draw_source(axes, source)
+        axes.set(xlabel="days since the first detection", title=f"{name}, z = {source.event.redshift:.3f}")
+        axes.set_ylabel("" if k else "magnitude (AB)")
+    return figure
 
 
-def draw_light_curve(axes, source: SimulatedSource) -> None:
+def draw_source(axes, source: SimulatedSource) -> None:
     """Detections with errors, limits of visits without one as triangles, the light that came as a line."""
     alerts, visits = source.alerts, source.visits
     zero = alerts.mjd[0]
+    draw_detections(axes, alerts.mjd - zero, alerts.mag, alerts.magerr, alerts.band, size=4)
     days = np.linspace(-25, min(alerts.mjd[-1] - zero, 150) + 10, 300)
     missed = np.setdiff1d(np.arange(len(visits.mjd)), source.detections.visit)
-    for band, (colour, letter) in enumerate(zip(_COLOURS, _BANDS)):
-        rows = alerts.band == band
-        if not rows.any():
+    for band, name in enumerate(BANDS):
+        if not (alerts.band == band).any():
             continue
-        kwargs = {"color": colour, "markersize": 4, "elinewidth": 0.8, "label": letter}
-        axes.errorbar(alerts.mjd[rows] - zero, alerts.mag[rows], alerts.magerr[rows], fmt="o", **kwargs)
+        colour = BAND_STYLE[name][0]
         limits = missed[visits.band[missed] == band]
         axes.plot(visits.mjd[limits] - zero, visits.depth[limits], "v", color=colour, ms=3, alpha=0.3)
         flux = source.event.flux(zero + days - source.start, np.full(len(days), band))
         light = np.where(flux > 0, flux, np.nan)
-        axes.plot(days, ZERO_POINT - 2.5 * np.log10(light), color=colour, lw=0.8, alpha=0.7)
+        axes.plot(days, ZERO_POINT - 2.5 * np.log10(light), color=colour, lw=0.8, alpha=0.7, label=name)
+    axes.legend(frameon=False, fontsize=8)
     axes.set(xlim=(days[0], days[-1]), ylim=(21.6, alerts.mag.min() - 0.5))
+    tidy(axes)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -154,10 +136,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m rtf.simulation.pictures", description=main.__doc__)
     parser.add_argument("out", type=Path, help="folder for the figures")
     out = parser.parse_args(arguments).out
-    out.mkdir(parents=True, exist_ok=True)
     for name in PICTURED:
-        print(figure(name, out / f"{name.replace(' ', '_')}.png"))
-    print(survey_figure(out / "survey.png"))
+        save(model_figure(name), out / f"{name.replace(' ', '_')}.png")
+    save(survey_figure(), out / "survey.png")
+    print(f"{len(PICTURED) + 1} figures: {out}")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ Notable:
 - distances are interpolated from a table made once
 """
 
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,22 +36,17 @@ SATURATION = 12.5
 _PEAK_SEARCH = np.geomspace(3e-4, 1.0, 60)
 
 
-@dataclass(frozen=True)
-class Population:
-    """One class.
+class Population(NamedTuple):
+    """One class; its `rate` is per comoving volume and time [1 / Gpc^3 / yr].
 
-    Attributes
-    ----------
-    rate : per comoving volume and time [1 / Gpc^3 / yr]; of stars and AGN, whose number in a spectroscopic
-        sample is not a matter of rate, spectra a year for each 1000 of SN Ia
-    redshift_max : end of the volume; 0 for stars of our Galaxy
-    limit, softness : apparent peak [mag] at which half the sources get a spectrum, and how gradually
+    Of stars and AGN, whose number in a spectroscopic sample is no matter of rate, it counts spectra for each
+    1000 of SN Ia.
     """
 
     rate: float
-    redshift_max: float
-    limit: float = 18.95
-    softness: float = 0.08
+    redshift_max: float  # end of the volume; 0 for stars of our Galaxy
+    limit: float = 18.95  # apparent peak [mag] at which half the sources get a spectrum
+    softness: float = 0.08  # how gradually [mag]
 
 
 # Rates: SN Ia and core collapse Perley et al. 2020 (Bright Transient Survey), the latter divided by the
@@ -87,12 +82,7 @@ def _distances():
     z = np.geomspace(5e-4, 4.0, 1200)
     volume = 4 * np.pi * cosmology.differential_comoving_volume(z).value * 1e-9 / (1 + z)  # [Gpc^3 / dz]
     cumulative = np.concatenate([[0.0], np.cumsum(0.5 * (volume[1:] + volume[:-1]) * np.diff(z))])
-    return (
-        z,
-        cosmology.distmod(z).value,
-        cosmology.kpc_proper_per_arcmin(z).value / 60,
-        cumulative,
-    )
+    return z, cosmology.distmod(z).value, cosmology.kpc_proper_per_arcmin(z).value / 60, cumulative
 
 
 def distance_modulus(redshift):
@@ -105,6 +95,12 @@ def kpc_per_arcsec(redshift):
     """Proper transverse distance [kpc] that one arcsecond spans, same cosmology."""
     z, _, scale, _ = _distances()
     return np.interp(redshift, z, scale)
+
+
+def draw_redshift(rng: np.random.Generator, largest: float) -> float:
+    """Uniform in comoving volume and source time out to the redshift `largest`."""
+    z, _, _, cumulative = _distances()
+    return float(np.interp(rng.random() * np.interp(largest, z, cumulative), cumulative, z))
 
 
 def followed(name: str, magnitude):
@@ -123,8 +119,7 @@ def selected(rng: np.random.Generator, name: str, magnitude: float, place: Place
 
 def _faintest(name: str) -> float:
     """The apparent magnitude beyond which less than one source in a hundred is followed."""
-    population = POPULATIONS[name]
-    return population.limit + 5 * population.softness
+    return POPULATIONS[name].limit + 5 * POPULATIONS[name].softness
 
 
 def _sphere(name: str, magnitude: float) -> float:
@@ -180,9 +175,7 @@ def followed_rate(name: str) -> float:
 def draw_event(rng: np.random.Generator, name: str, place: Place) -> Event | None:
     """A source of a class on a line of sight, from the parametric models: the default light-curve backend.
 
-    Returns
-    -------
-    The event, or None where this one is too far, too faint, or not followed
+    None where this one is too far, too faint, or not followed.
     """
     population, model = POPULATIONS[name], MODELS[name]
     star = population.redshift_max == 0

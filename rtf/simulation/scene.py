@@ -9,7 +9,6 @@ Notable:
 - neighbours are unrelated: stars by Galactic latitude, galaxies by their counts; nothing is clustered
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -57,42 +56,24 @@ class Scene(NamedTuple):
     kind: str
 
 
-@dataclass(frozen=True)
-class Hosts:
-    """Where a class happens.
+class Hosts(NamedTuple):
+    """Where a class happens: in what galaxies, and at what offset from their centres."""
 
-    Attributes
-    ----------
-    kinds : kind of galaxy to its share
-    magnitude, scatter : absolute r magnitude of star-forming hosts and its standard deviation [mag]; other
-        kinds are shifted by `KINDS`
-    offset : "light" (bulge or disc, by their light), "disc", "far", or "nucleus"
-    """
-
-    kinds: dict
-    magnitude: float = -20.0
-    scatter: float = 1.3
-    offset: str = "disc"
+    kinds: dict  # kind of galaxy to its share
+    magnitude: float = -20.0  # absolute, in r, of star-forming hosts; other kinds are shifted by `KINDS`
+    scatter: float = 1.3  # of the magnitude
+    offset: str = "disc"  # or "light" (bulge or disc, by their light), "far", "nucleus"
 
 
 class Kind(NamedTuple):
-    """Galaxies of one kind, at luminosity -20.5.
+    """Galaxies of one kind, at luminosity -20.5."""
 
-    Attributes
-    ----------
-    shift : of the absolute magnitude against the class's star-forming hosts [mag]
-    colours : g - r, r - i, i - z at rest [mag]
-    radius, slope : half-light radius [kpc], and the exponent with which it grows with luminosity
-    bulge : parameters of the beta distribution of the bulge's share
-    flat : whether it is a disc seen at any inclination, else a spheroid
-    """
-
-    shift: float
-    colours: tuple
-    radius: float
-    slope: float
-    bulge: tuple
-    flat: bool
+    shift: float  # of the absolute magnitude against the class's star-forming hosts [mag]
+    colours: tuple  # g - r, r - i, i - z at rest [mag]
+    radius: float  # half-light [kpc]
+    slope: float  # exponent with which the radius grows with luminosity
+    bulge: tuple  # parameters of the beta distribution of the bulge's share
+    flat: bool  # a disc seen at any inclination, else a spheroid
 
 
 # Colours: Blanton & Moustakas 2009. Sizes: Shen et al. 2003 (early and late types, half light in z).
@@ -144,17 +125,7 @@ _PSF_AREA = 9.0
 
 
 def draw_scene(rng: np.random.Generator, event: Event, place: Place) -> Scene:
-    """The host of a source and the field around it.
-
-    Parameters
-    ----------
-    event : its class, distance, brightness and, where it has one, amplitude [mag]
-    place : Galactic latitude and dust
-
-    Raises
-    ------
-    KeyError : a class without hosts
-    """
+    """The host of a source and the field around it; KeyError for a class without hosts."""
     return add_field(rng, draw_host(rng, event, place), place)
 
 
@@ -249,10 +220,8 @@ def _field_stars(rng: np.random.Generator, place: Place) -> tuple:
     # Half of the dust lies before a typical star, and reddens it; the counts in r are as observed.
     magnitudes += 0.5 * place.dust * (_DUST - _DUST[1])
     none, one = np.zeros(count), np.ones(count)
-    return (
-        (2 * x - 1) * HALF_SIDE, (2 * y - 1) * HALF_SIDE, magnitudes,
-        np.ones(count, bool), one, none, none, one, none,
-    )  # fmt: skip
+    star = np.ones(count, bool)
+    return (2 * x - 1) * HALF_SIDE, (2 * y - 1) * HALF_SIDE, magnitudes, star, one, none, none, one, none
 
 
 def _field_galaxies(rng: np.random.Generator, place: Place) -> tuple:
@@ -280,13 +249,15 @@ def _griz(r: float, colours: np.ndarray) -> np.ndarray:
     return np.array([r + colours[0], r, r - colours[1], r - colours[1] - colours[2]])
 
 
-def _rows(dx, dy, magnitudes, star, compact, radius, bulge, axis_ratio, angle) -> tuple:
+def _rows(dx, dy, magnitudes, star, *numbers) -> tuple:
     """One object as columns of length one."""
-    numbers = ([value] for value in (compact, radius, bulge, axis_ratio, angle))
     return (
-        np.array([dx]), np.array([dy]), magnitudes[None], np.array([star]),
-        *(np.array(value, float) for value in numbers),
-    )  # fmt: skip
+        np.array([dx]),
+        np.array([dy]),
+        magnitudes[None],
+        np.array([star]),
+        *np.array(numbers, float)[:, None],
+    )
 
 
 def light_at_source(scene: Scene) -> np.ndarray:

@@ -25,21 +25,13 @@ _SOUTH, _NORTH = -28.0, 85.0
 
 
 class Place(NamedTuple):
-    """A line of sight.
+    """A line of sight."""
 
-    Attributes
-    ----------
-    ra, dec : [degree]
-    latitude : Galactic [degree]
-    dust : E(B-V) of the Milky Way through its whole disc [mag]
-    field : of the survey's grid, or of the user's log
-    """
-
-    ra: float
+    ra: float  # [degree]
     dec: float
-    latitude: float
-    dust: float
-    field: int
+    latitude: float  # Galactic [degree]
+    dust: float  # E(B-V) of the Milky Way through its whole disc [mag]
+    field: int  # of the survey's grid, or of the user's log
 
 
 def galactic_latitude(ra: float, dec: float) -> float:

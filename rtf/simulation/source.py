@@ -17,13 +17,11 @@ class Event(NamedTuple):
     Attributes
     ----------
     name : class (`rtf.classes.FINE`)
-    redshift : 0 for stars of our Galaxy
-    distance_modulus : [mag]
-    magnitude : apparent AB magnitude of the brightest difference flux in r, dust included: what a selection
-        by brightness looks at; of AGN, of the nucleus
+    redshift, distance_modulus : redshift 0 for stars of our Galaxy; [mag]
+    magnitude : apparent AB magnitude of the brightest difference flux in r, dust included; of AGN, nucleus
     duration : observer-frame days after its start for which it is watched
     flux : (days since its start (V,) ascending, band (V,) int) -> (V,) difference flux, dust included, with
-        zero point 25 (`rtf.simulation.detections.ZERO_POINT`); negative where fainter than the reference
+        zero point 25; negative where fainter than the reference
     parameters : of the light-curve model
     """
 

@@ -76,49 +76,30 @@ _BLOCK = 2880
 
 
 class _Shapes(NamedTuple):
-    """Transforms of the objects of a scene, each of unit flux.
+    """Transforms of the objects of a scene, each of unit flux, complex64."""
 
-    Attributes
-    ----------
-    rows, columns : (2G, S) and (S, G + 1) complex64, whose products are the S stars
-    galaxies : (M, 2G, G + 1) complex64
-    """
-
-    rows: np.ndarray
+    rows: np.ndarray  # (2G, S) and (S, G + 1), whose products are the S stars
     columns: np.ndarray
-    galaxies: np.ndarray
+    galaxies: np.ndarray  # (M, 2G, G + 1)
 
 
 class _Frame(NamedTuple):
-    """What the stamps of a band share: transform of the scene [DN], zero point, sky, template, its noise."""
+    """What the stamps of a band share."""
 
-    spectrum: np.ndarray
+    spectrum: np.ndarray  # transform of the scene [DN]
     zero_point: float
     sky: float
     template: np.ndarray
-    noise: np.ndarray
+    noise: np.ndarray  # of the template
 
 
 def draw_stamps(
-    rng: np.random.Generator,
-    visits: Visits,
-    detections: Detections,
-    scene: Scene,
-    place: Place,
+    rng: np.random.Generator, visits: Visits, detections: Detections, scene: Scene, place: Place
 ) -> list[Cutouts]:
-    """The stamps of each alert of one source.
+    """The stamps of each of the L alerts of one source: science, template and difference.
 
-    Parameters
-    ----------
-    visits : band, limiting magnitude and seeing of the exposures
-    detections : exposure, difference magnitude and sign of each alert
-    scene : what a deep image shows there
-    place : its dust glows
-
-    Returns
-    -------
-    list of L triplets of bytes: science, template, difference, each a gzipped FITS image of 63 x 63 float32
-    in DN, smaller at a chip edge, with NaN where the survey masks pixels
+    Each is a gzipped FITS image of 63 x 63 float32 in DN, smaller at a chip edge, with NaN where the survey
+    masks pixels.
     """
     phase = rng.random(2) - 0.5  # where in its pixel the source sits
     grid = _grid_for(scene)
@@ -276,7 +257,9 @@ def _galaxy(
     major, minor = kx * sine + ky * cosine, (kx * cosine - ky * sine) * axis_ratio
     wave = (radius / PIXEL) ** 2 * (major**2 + minor**2)
     disc = (1 + wave / 1.678347**2) ** -1.5  # of scale length radius / 1.678
-    extended = disc if bulge < 0.01 else (1 - bulge) * disc + bulge * _curve(_bulge_curve(), np.sqrt(wave))
+    extended = (
+        disc if bulge < 0.01 else (1 - bulge) * disc + bulge * np.interp(np.sqrt(wave), *_bulge_curve())
+    )
     return (compact + (1 - compact) * extended).astype(np.float32)
 
 
@@ -286,7 +269,7 @@ def _psf(step: int, grid: int) -> np.ndarray:
     ky, kx = _waves(grid)
     pixel = np.sinc(ky / (2 * np.pi)) * np.sinc(kx / (2 * np.pi))
     fwhm = np.exp(step * _SEEING_STEP)
-    return (pixel * _curve(_moffat_curve(), np.hypot(ky, kx) * fwhm)).astype(np.float32)
+    return (pixel * np.interp(np.hypot(ky, kx) * fwhm, *_moffat_curve())).astype(np.float32)
 
 
 def _seeing_step(fwhm: float) -> int:
@@ -301,10 +284,6 @@ def _mismatch(dx: float, dy: float, width: float, fwhm: float, grid: int) -> np.
     left.real = -spread * (kx**2 + ky**2)
     left.imag = -(kx * dx + ky * dy)
     return left
-
-
-def _curve(curve: tuple[np.ndarray, np.ndarray], wave: np.ndarray) -> np.ndarray:
-    return np.interp(wave, *curve)
 
 
 @cache

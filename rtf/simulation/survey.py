@@ -11,7 +11,6 @@ Notable:
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -44,21 +43,19 @@ class SimulatedSurvey:
 
     Attributes
     ----------
-    n_sources : accepted sources
-    seed : of the sources
+    n_sources, seed : accepted sources, and the seed of them
     classes : class name to share, any scale; None for the published shares (`populations.SHARES`); "rates"
         for shares that follow from `populations.POPULATIONS`
-    min_detections : fewest positive detections within `window` of the first, for a source to be accepted
-    window : days
+    min_detections, window : fewest positive detections within so many days of the first, for a source to be
+        accepted
     mjd_start, mjd_end : when sources begin [MJD], as far as the cadence has visits then
     cadence : object with `draw_place`, `visits` and `span` (`rtf.simulation.cadence`); None for the observing
         model of these dates, with the survey's seed
     backend : `(rng, class name, place) -> Event | None`, where light curves come from; None for the
         parametric models (`populations.draw_event`)
-    stamps : draw the three cutouts of every alert
-    negative : keep negative subtractions in the histories
-    alternate_bands : thin each source to bands that alternate, which no alert stream does but the table of
-        real SN Ia that the survey is compared with (`rtf.simulation.detections.alternating`)
+    stamps, negative : draw the three cutouts of every alert; keep negative subtractions in the histories
+    alternate_bands : thin each source to bands that alternate, as the table of real SN Ia is and no alert
+        stream (`rtf.simulation.detections.alternating`)
     """
 
     n_sources: int
@@ -107,7 +104,7 @@ class SimulatedSurvey:
         return [(k, min(k + chunk, self.n_sources)) for k in range(0, self.n_sources, chunk)]
 
     def read(self, unit: tuple[int, int], report: ReadReport) -> Iterator[SourceHistory]:
-        """The sources of one chunk; counts their detections, and the negative ones left out."""
+        """The sources of one unit; counts their detections, and the negative ones left out."""
         for number in range(*unit):
             source = simulate_source(self, number)
             history = history_of(source, self.negative)
@@ -148,20 +145,13 @@ def simulate_source(survey: SimulatedSurvey, number: int) -> SimulatedSource:
     visit = detections.visit
     # Of several positions that packets report, readers keep the smallest.
     ra, dec = positions[np.lexsort(positions.T)][0]
+    # Twelve bits hold the visits of a source, the next 36 its number, the rest the seed.
+    candid = ((np.int64(survey.seed) & 0x7FFF) << 48 | np.int64(number) << 12) + 1 + visit.astype(np.int64)
     alerts = SourceHistory(
-        object_id=f"SIM{survey.seed}_{number:07d}",
-        mjd=visits.mjd[visit],
-        band=visits.band[visit].astype(np.int8),
-        mag=detections.mag.astype(np.float32),
-        magerr=detections.magerr.astype(np.float32),
-        metadata=metadata,
-        # Twelve bits hold the visits of a source, the next 36 its number, the rest the seed.
-        candid=((np.int64(survey.seed) & 0x7FFF) << 48 | np.int64(number) << 12) + 1 + visit.astype(np.int64),
-        cutouts=None,
-        ra=float(ra),
-        dec=float(dec),
-        label=FINE.index(event.name),
-    )
+        f"SIM{survey.seed}_{number:07d}", visits.mjd[visit], visits.band[visit].astype(np.int8),
+        detections.mag.astype(np.float32), detections.magerr.astype(np.float32), metadata, candid,
+        ra=float(ra), dec=float(dec), label=FINE.index(event.name),
+    )  # fmt: skip
     if survey.stamps:
         from rtf.simulation.stamps import draw_stamps  # galsim is slow to import
 
@@ -172,15 +162,11 @@ def simulate_source(survey: SimulatedSurvey, number: int) -> SimulatedSource:
     )
 
 
-@lru_cache(8)
-def _shares(classes: tuple) -> tuple[list[str], np.ndarray]:
-    return [name for name, _ in classes], np.cumsum([share for _, share in classes])
-
-
 def _classes(survey: SimulatedSurvey) -> tuple[list[str], np.ndarray]:
     """Class names with a share, and the cumulative shares."""
-    shares = survey.shares
-    return _shares(tuple((name, shares[name]) for name in sorted(shares, key=FINE.index) if shares[name] > 0))
+    shares = {name: share for name, share in survey.shares.items() if share > 0}
+    names = sorted(shares, key=FINE.index)
+    return names, np.cumsum([shares[name] for name in names])
 
 
 def _begin(survey: SimulatedSurvey, rng: np.random.Generator, name: str) -> tuple[Place, float, Event]:

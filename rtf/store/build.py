@@ -4,7 +4,7 @@ Notable:
 - a reader has `units(path) -> list` and `read(unit, report) -> Iterator[SourceHistory]`; no format
   is known here
 - parts lie in OUT.parts until the store is complete: the same command continues where it was stopped, and
-  gives the same bytes as a run that was not (`rtf/store/publish.py`)
+  gives the same bytes as a run that was not (`rtf/store/plan.py`)
 - so shards can share them: each reads units of its own, and the one that finds all parts there merges them
 """
 
@@ -27,9 +27,9 @@ from rich.progress import (
 from rtf import __version__
 from rtf.alerts.read import nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
+from rtf.alerts.tables import read_labels, read_splits
 from rtf.jobs import WHOLE, Shard, beside, describe, digest, locked, made_from, remove
-from rtf.store.again import piece_of_store
-from rtf.store.combine import Merged, combine
+from rtf.store.merge import Merged, combine, piece_of_store
 from rtf.store.parts import (
     Piece,
     missing_units,
@@ -39,19 +39,19 @@ from rtf.store.parts import (
     pieces_of_part,
     read_units,
 )
-from rtf.store.publish import (
+from rtf.store.plan import (
     claim,
     clear,
-    existing,
     finish,
     forget_shards,
     made_by,
     mark_merged,
     merged_settings,
     plan_path,
+    store_to_extend,
 )
-from rtf.store.splits import DEFAULT_FRACTIONS, check_fractions, read_labels, read_splits
-from rtf.store.store import StoreError
+from rtf.store.read import StoreError
+from rtf.store.splits import DEFAULT_FRACTIONS, check_fractions
 from rtf.store.write import write_group
 from rtf.workers import cores
 
@@ -143,7 +143,7 @@ def preprocess_shard(
             return ReadReport.read(out / "report.json"), []
         if shard.of > 1 and not plan_path(out).exists() and made_by(out, run):
             return ReadReport.read(out / "report.json"), []
-        before = existing(out, append, overwrite)
+        before = store_to_extend(out, append, overwrite)
         work = claim(out, settings, shard.of > 1)
 
     mine = range(shard.index, len(units), shard.of)

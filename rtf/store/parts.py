@@ -260,18 +260,17 @@ def _piece(opener, path: Path, k: int) -> Piece:
     stamps = batch.column("cutouts").values
     starts = np.frombuffer(stamps.buffers()[1], np.int64)[: len(stamps) + 1]
     stamp_length = np.diff(starts).reshape(-1, 3).astype(np.int32)
+    rich, hashes = ranks(bulk()[0], stamp_length)
     return Piece(
-        batch.column("object_id").to_pylist(),
-        batch.column("label").to_numpy(),
-        batch.column("split").to_pylist(),
-        batch.column("ra").to_numpy(),
-        batch.column("dec").to_numpy(),
-        np.diff(batch.column("mjd").offsets.to_numpy()),
+        **{name: batch.column(name).to_pylist() for name in ("object_id", "split")},
+        **{name: batch.column(name).to_numpy() for name in ("label", "ra", "dec")},
+        length=np.diff(batch.column("mjd").offsets.to_numpy()),
         # copies, so that the part can be closed
-        {name: batch.column(name).values.to_numpy().copy() for name in NUMBERS},
-        *ranks(bulk()[0], stamp_length),
-        starts[:-1:3].copy(),
-        stamp_length,
-        any(batch.column("has_cutouts").to_pylist()),
-        bulk,
+        numbers={name: batch.column(name).values.to_numpy().copy() for name in NUMBERS},
+        richness=rich,
+        content=hashes,
+        stamp_start=starts[:-1:3].copy(),
+        stamp_length=stamp_length,
+        has_cutouts=any(batch.column("has_cutouts").to_pylist()),
+        open=bulk,
     )

@@ -16,8 +16,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from rtf.alerts.history import BANDS, METADATA_FIELDS
 from rtf.classes import FINE, coarse_label
-from rtf.store.combine import Merged
-from rtf.store.store import FORMAT, VERSION, open_store
+from rtf.store.merge import Merged
+from rtf.store.read import FORMAT, VERSION, open_store
 
 #: About this many bytes a chunk before compression; stamps take more, to keep the number of files down.
 CHUNK_BYTES = 2 << 20

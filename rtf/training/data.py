@@ -24,7 +24,7 @@ from rtf.features.normalisation import Statistics, feature_columns, fit_statisti
 from rtf.features.snapshots import COUNTS, needs_cutouts, normalise_snapshots, per_source, take_snapshots
 from rtf.features.view import view
 from rtf.store.batches import Batch, Sources, batches_by_length, n_batches
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 
 log = logging.getLogger(__name__)
 

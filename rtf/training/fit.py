@@ -23,7 +23,7 @@ from torch import distributed
 from rtf import __version__
 from rtf.classes import FINE
 from rtf.encoding.fingerprinter import Fingerprinter, RunError
-from rtf.encoding.load import SOURCES, STATISTICS, build_modalities, build_model, save_weights
+from rtf.encoding.load import SOURCES, STATISTICS, build_modalities, build_model, save_weights, usable_device
 from rtf.features.normalisation import masked_columns, save_statistics
 from rtf.files import whole, write_json
 from rtf.models.autoencoder import Autoencoder
@@ -129,6 +129,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         torch.set_num_threads(config.num_threads)
     if config.imbalance not in IMBALANCE:
         raise ValueError(f"imbalance is {config.imbalance!r}; it must be one of {', '.join(IMBALANCE)}")
+    if config.accelerator != "auto":
+        usable_device(config.accelerator, "accelerator")
     _quiet()
     modalities = build_modalities(config)
     torch.manual_seed(config.seed)

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.figures import light_curve_figure, rebuilt_light_curves, save
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 
 
 class ReconstructionPictures(Callback):

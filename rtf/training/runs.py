@@ -31,7 +31,7 @@ from torch import distributed
 from rtf.encoding.fingerprinter import RunError
 from rtf.encoding.load import CONFIG
 from rtf.files import whole, write_json
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from rtf.training.checkpoints import LAST
 
 #: Settings that may differ when a run is continued: they say how it runs and is looked at, not what it is.

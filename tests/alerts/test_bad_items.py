@@ -26,11 +26,11 @@ from rtf.alerts.read import auto_reader, read_histories
 from rtf.alerts.readers.applecider import load_alerts
 from rtf.alerts.readers.ztf_avro import ZtfAvro, records
 from rtf.alerts.report import NAMED, REASONS, NothingReadable, ReadReport, printable
+from rtf.alerts.tables import read_labels
 from rtf.alerts.ztf import CUTOUT_FIELDS, positive
 from rtf.store import parts
 from rtf.store.build import preprocess
-from rtf.store.splits import read_labels
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from tests.packets import _schema, avro, packets, write_applecider, write_avro, write_parquet
 
 

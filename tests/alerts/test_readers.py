@@ -278,10 +278,10 @@ def test_splits_that_cannot_be_used(alerts, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
         read_histories(folder, splits=str(tmp_path / "nowhere.csv"))
     (tmp_path / "splits.csv").write_text("object,split\nx,train\n")
-    with pytest.raises(ValueError, match=r"splits\.csv: column obj_id"):
+    with pytest.raises(ValueError, match=r"splits\.csv: needs a column object_id or obj_id, and split"):
         read_histories(folder)
     (tmp_path / "splits.csv").write_text("obj_id,split\nx,training\n")
-    with pytest.raises(ValueError, match=r"splits\.csv: split of x"):
+    with pytest.raises(ValueError, match=r"splits\.csv, line 2: split 'training' is none of"):
         read_histories(folder)
 
 

@@ -15,11 +15,11 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 import rtf
-from rtf.entry import resolved
+from rtf.cli.command import resolved
 from rtf.features.photometry import photometry as raw_photometry
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from rtf.training.fit import fit
 from tests.benchmarks.baseline import BaselineModel, normalise_photometry, npz_batch, write_npz
 from tests.benchmarks.bench_training import BATCH, bts_like

@@ -15,7 +15,7 @@ from rtf.features.photometry import Photometry, photometry
 from rtf.features.view import view
 from rtf.store.batches import Sources, batches_by_length
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from tests.benchmarks.baseline import normalise_photometry, npz_batch, write_npz
 from tests.sources import MadeUpReader
 

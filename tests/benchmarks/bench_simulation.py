@@ -8,8 +8,6 @@ The baseline draws all objects of each stamp anew with galsim and packs it with 
 
 import gzip
 import io
-import subprocess
-import sys
 import time
 
 import galsim
@@ -22,6 +20,7 @@ from rtf.simulation.populations import POPULATIONS
 from rtf.simulation.scene import draw_scene
 from rtf.simulation.stamps import MOFFAT, PIXEL, ZERO_POINT, draw_stamps
 from rtf.simulation.survey import SimulatedSurvey
+from tests.benchmarks.memory import peak_memory
 from tests.simulation.test_metadata import alerts, exposures
 from tests.simulation.test_scene import HIGH, LOW, event
 
@@ -100,16 +99,12 @@ def survey_rate(number: int, **settings) -> tuple[float, float]:
     return count / seconds, (report.counts["detections"] + report.counts["negative"]) / seconds
 
 
-def peak_memory(number: int) -> float:
-    """Peak memory [MiB] of a process that simulates `number` sources and keeps none."""
-    code = (
-        "import resource; from rtf.alerts.report import ReadReport; "
-        "from rtf.simulation.survey import SimulatedSurvey; "
-        f"s = SimulatedSurvey({number}); [0 for u in s.units() for _ in s.read(u, ReadReport())]; "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(done.stdout) / 1024
+def simulate(number: int) -> None:
+    """Simulate sources and keep none."""
+    survey = SimulatedSurvey(number)
+    for unit in survey.units():
+        for _ in survey.read(unit, ReadReport()):
+            pass
 
 
 def test_whole_surveys():
@@ -118,5 +113,5 @@ def test_whole_surveys():
     print(f"  without stamps   {plain[0]:8,.0f} sources/s, {plain[1]:8,.0f} alerts/s")
     print(f"  with all stamps  {rich[0]:8,.1f} sources/s, {rich[1]:8,.0f} alerts/s of three stamps")
     print(f"  the same for sources of 20 alerts  {rich[1] / 20:,.1f} sources/s")
-    small, large = peak_memory(1000), peak_memory(6000)
+    small, large = peak_memory(simulate, 1000), peak_memory(simulate, 6000)
     print(f"  peak memory for 1,000 sources {small:,.0f} MiB, for 6,000 {large:,.0f} MiB")

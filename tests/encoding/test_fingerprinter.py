@@ -93,6 +93,11 @@ def test_a_device_that_is_not_there_is_one_clear_line(device):
         usable_device(device)
 
 
+def test_training_on_a_gpu_that_is_not_there_is_one_clear_line(store, tmp_path):
+    with pytest.raises(RunError, match="accelerator=toaster is none that torch knows"):
+        train(store, tmp_path / "run", "accelerator=toaster")
+
+
 def test_a_night_without_a_sound_source_gives_no_fingerprints(model):
     report = ReadReport()
     assert (

@@ -14,7 +14,7 @@ import rtf
 from rtf.alerts.history import BANDS
 from rtf.evaluation.record import pick, read_evaluation
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from tests.commands import ROOT, run
 from tests.sources import MadeUpReader, made_up_sources
 
@@ -139,7 +139,7 @@ def test_configs_compose():
     """Every choice of every group composes and resolves."""
     from hydra import compose, initialize_config_dir
 
-    from rtf.entry import resolved
+    from rtf.cli.command import resolved
 
     needed = {
         "train": ["data.store=s"], "preprocess": ["input=i", "out=o"], "simulate": ["out=o"],
@@ -165,7 +165,7 @@ def test_every_experiment_composes_at_every_scale():
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    from rtf.entry import resolved
+    from rtf.cli.command import resolved
 
     tasks = {p.stem for p in (ROOT / "conf/task").glob("*.yaml")}
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rtf.alerts.history import BANDS
-from rtf.simulation.light_curves import villar
-from rtf.store.store import open_store
+from rtf.simulation import villar
+from rtf.store.read import open_store
 from tests.entry.test_commands import failed, ok
 
 

@@ -28,6 +28,7 @@ SMALLER = {
     "rtf.preprocess": "",
     "rtf.encode": "",
     "rtf.report": "",
+    "rtf.check": "repeats=1 min_detections=1",
 }
 #: Two runs of the thirty-five of a sweep.
 SMALLER_SWEEP = "bottleneck=ae,vqvae latent_dim=8"

@@ -12,7 +12,7 @@ from rtf.alerts.history import NO_CUTOUTS
 from rtf.alerts.read import auto_reader
 from rtf.alerts.report import ReadReport
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from tests.entry.test_commands import SMALL, ok
 
 

@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
+from rtf.cli.command import progress_bar
 from rtf.encoding.fingerprinter import RunError
-from rtf.entry import progress_bar
 from rtf.report.read import read_runs
 from tests.entry.test_commands import ok
 from tests.report.made_up import make_sweep

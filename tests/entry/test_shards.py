@@ -16,18 +16,18 @@ import rtf
 import rtf.encode
 from rtf.alerts.read import auto_reader
 from rtf.alerts.report import NothingReadable
+from rtf.cli.command import resolved
 from rtf.encode import encode, encode_shard
 from rtf.encoding import shards as fingerprint_shards
 from rtf.encoding.fingerprinter import RunError
 from rtf.encoding.load import CONFIG, STATISTICS, build_modalities, build_model, save_weights
 from rtf.encoding.shards import merge_parts, source_range
-from rtf.entry import resolved
 from rtf.features.normalisation import save_statistics
 from rtf.jobs import Shard
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.simulation.write import write_survey
 from rtf.store.build import preprocess, preprocess_shard
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from rtf.training.data import load_training_data
 from tests.entry.test_commands import ROOT, SMALL, ok
 from tests.store.kill_everywhere import tree

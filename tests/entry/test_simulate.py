@@ -1,6 +1,7 @@
 """A simulated survey in every format: reading it back gives the store that is made directly, to the bit."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import fastavro
 import numpy as np
@@ -8,13 +9,15 @@ import pytest
 import zarr
 
 from rtf.alerts.read import auto_reader
+from rtf.alerts.tables import read_splits
 from rtf.simulation import survey as survey_module
 from rtf.simulation import write
+from rtf.simulation.cadence import VisitLog
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.simulation.write import FORMATS, write_survey
 from rtf.store.build import preprocess
-from rtf.store.splits import SPLITS, read_splits, stratified
-from rtf.store.store import open_store
+from rtf.store.read import open_store
+from rtf.store.splits import SPLITS, stratified
 from tests.entry.test_commands import ROOT, failed, ok
 
 pytestmark = pytest.mark.filterwarnings("ignore:Object at report.json")  # our file in the store
@@ -119,7 +122,6 @@ def test_a_stopped_run_is_continued(tmp_path, small_chunks, monkeypatch, form):
     with pytest.raises(KeyboardInterrupt):
         written(out, form)
     assert not out.exists()
-    (tmp_path / "stopped.new" / ".left.123.tmp").write_text("by a killed worker")
     monkeypatch.setattr(write, "simulate_source", note)
     with pytest.raises(ValueError, match="other settings"):
         written(out, form, min_detections=4)
@@ -127,6 +129,23 @@ def test_a_stopped_run_is_continued(tmp_path, small_chunks, monkeypatch, form):
     assert made == list(range(8, 12))
     assert contents(out) == contents(tmp_path / "whole")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["stopped", "whole"]
+
+
+def test_another_log_at_the_same_path_is_another_survey(tmp_path, monkeypatch):
+    """A stopped run is not continued with the visits of a file that has changed since."""
+    log, out = tmp_path / "log.csv", tmp_path / "alerts"
+    rows = [f"{59000 + k},{'gr'[k % 2]},20.5,1" for k in range(300)]
+    log.write_text("\n".join(["mjd,band,limmag,field", *rows]))
+    settings = {"cadence": VisitLog(str(log)), "mjd_start": 59000.0, "mjd_end": 59200.0}
+    monkeypatch.setattr(write, "simulate_source", stop := Mock(side_effect=KeyboardInterrupt))
+    for changed in (False, True):
+        if changed:
+            log.write_text("\n".join(["mjd,band,limmag,field", *reversed(rows)]))
+        with pytest.raises(
+            ValueError if changed else KeyboardInterrupt, match="other settings" if changed else None
+        ):
+            write_survey(survey(4, **settings), out, "tar", settings={}, split=split, workers=0)
+    assert stop.call_count == 1
 
 
 def test_what_is_there_is_not_overwritten_unasked(tmp_path):

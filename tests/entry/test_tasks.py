@@ -12,13 +12,13 @@ from hydra.utils import instantiate
 from safetensors.torch import load_file, save_file
 
 import rtf
+from rtf.cli.command import resolved
 from rtf.encoding.fingerprinter import RunError
-from rtf.entry import resolved
 from rtf.evaluation.record import CONSTANTS, SCORES, pick, read_evaluation, select
 from rtf.evaluation.run import evaluate
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from rtf.training.fit import fit
 from tests.packets import packets, write_avro
 

@@ -16,7 +16,7 @@ from rtf.evaluation.tasks.anomaly import (
 )  # fmt: skip
 from rtf.features.view import view
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from tests.evaluation.fakes import inputs
 from tests.sources import made_up_sources
 

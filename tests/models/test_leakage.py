@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import rtf
 from rtf.alerts.history import SourceHistory, concatenate
 from rtf.alerts.report import ReadReport
+from rtf.cli.command import resolved
 from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.encoding.load import build_modalities, build_model
-from rtf.entry import resolved
 from rtf.features.normalisation import feature_columns, fit_statistics
 from rtf.features.snapshots import COUNTS, normalise_snapshots, per_source, source_features, take_snapshots
 from rtf.features.view import view

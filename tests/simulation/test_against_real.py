@@ -2,28 +2,37 @@
 
 Notable:
 - the table of real SN Ia is thinned to alternating bands; the survey is thinned likewise for the comparison
-- the survey was tuned on these tables: this shows that it still resembles them, not that it would
-  resemble others
+- the survey was tuned on these very tables, all sources of both: this shows that it still resembles them, not
+  that it would resemble others
 """
+
+from itertools import islice
 
 import numpy as np
 import pytest
 
-from rtf.simulation.check.light_curves import real_light_curves, simulated_light_curves
+from rtf.alerts.read import read_histories
+from rtf.alerts.report import ReadReport
+from rtf.check.page import Selection
 from rtf.simulation.survey import SimulatedSurvey
 
-
-def columns(histories):
-    """(mjd, band, mag, magerr) of each source."""
-    return [(h.mjd, h.band, h.mag, h.magerr) for h in histories]
+#: The real tables, and what is done to both sides: they hold alternating bands, and errors up to 5 sigma.
+TABLES = {
+    "SN Ia": ("ztf_bts_snia", Selection(("g", "r"), alternate=True)),
+    "TDE": ("ztf_tde", Selection(max_error=2.5 / np.log(10) / 5)),
+}
 
 
 def both_sides(real_data, class_name, n, seed=5):
-    """Real and simulated light curves of a class, selected alike."""
+    """(mjd, band, mag, magerr) of real and of `n` simulated light curves of a class, selected alike."""
+    name, selection = TABLES[class_name]
     survey = SimulatedSurvey(10 * n, seed=seed, classes={class_name: 1.0})
-    return columns(real_light_curves(real_data, class_name)), columns(
-        simulated_light_curves(survey, class_name, n)
-    )
+    simulated = (h for unit in survey.units() for h in survey.read(unit, ReadReport()))
+    sides = []
+    for histories in (read_histories(real_data / f"lightcurves/{name}.parquet"), simulated):
+        chosen = (h.select(rows) for h in histories if len(rows := selection.rows(h)))
+        sides.append([(h.mjd, h.band, h.mag, h.magerr) for h in islice(chosen, 10**6 if not sides else n)])
+    return sides
 
 
 @pytest.fixture(scope="module")

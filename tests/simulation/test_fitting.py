@@ -8,10 +8,10 @@ import pytest
 from rtf.alerts.history import SourceHistory, from_columns
 from rtf.alerts.read import read_histories
 from rtf.classes import FINE
-from rtf.simulation import fitting
+from rtf.figures import BAND_STYLE
+from rtf.simulation import bazin, fitting, villar
+from rtf.simulation.fit_figures import fitted_figure
 from rtf.simulation.fitting import Failure, Fit, Settings
-from rtf.simulation.light_curves import bazin, villar
-from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH, R_WAVELENGTH
 
 DAYS = np.arange(-60.0, 300.0, 1.7)
 SHAPES = {
@@ -114,27 +114,6 @@ def test_coordinates_gradient_and_peak(module, values):
     assert log_peak == pytest.approx(dense.max(), abs=1e-4)
 
 
-@pytest.mark.parametrize("module", [bazin, villar])
-@pytest.mark.parametrize("kind", ["SN Ia", "SN IIP", "TDE"])
-def test_as_a_model_of_a_source(module, kind):
-    rng = np.random.default_rng(3)
-    phase = np.arange(-5.0, 400.0, 0.5)
-    for _ in range(20):
-        parameters = module.draw(rng, kind)
-        light = module.luminosity(phase, np.full(len(phase), R_WAVELENGTH), parameters)
-        assert (light[phase <= 0] == 0).all() and np.isfinite(light).all()
-        assert -2.5 * np.log10(light.max()) == pytest.approx(parameters["magnitude"], abs=0.01)
-        assert light[phase == 0.5] < 0.03 * light.max()  # it begins at 1 % of the peak
-
-        at = {
-            w: module.luminosity(phase, np.full(len(phase), w), parameters) for w in (3000, *BAND_WAVELENGTH)
-        }
-        np.testing.assert_array_equal(at[3000], at[BAND_WAVELENGTH[0]])  # constant beyond g
-        between = module.luminosity(phase, np.full(len(phase), 5500.0), parameters)
-        g, r = at[BAND_WAVELENGTH[0]], at[BAND_WAVELENGTH[1]]
-        assert ((between >= np.minimum(g, r) * 0.999) & (between <= np.maximum(g, r) * 1.001)).all()
-
-
 @pytest.mark.parametrize("model", ["bazin", "villar"])
 def test_parameters_are_recovered_within_their_errors(model):
     module = fitting.MODELS[model]
@@ -210,6 +189,21 @@ def test_what_cannot_be_fitted_is_counted_with_its_reason():
     assert "2 of 4 sources fitted" in text and "1 not: fewer than 4 detections" in text
     with pytest.raises(ValueError, match="villain"):
         fitting.fit(history, Settings("villain"))
+
+
+def test_the_figure_shows_detections_and_the_fitted_curve():
+    rng = np.random.default_rng(9)
+    history = observed(rng, supernova(rng, villar), villar, label=0)
+    fit = fitting.fit(history)
+    (axes,) = fitted_figure([(fit, history)]).axes
+    seen = np.concatenate([box.lines[0].get_ydata() for box in axes.containers])
+    np.testing.assert_array_equal(np.sort(seen), np.sort(history.mag))
+    curves = {line.get_color(): line for line in axes.lines if len(line.get_xdata()) == 300}
+    red = curves[BAND_STYLE["r"][0]]
+    days = red.get_xdata() + history.mjd[0]
+    np.testing.assert_allclose(red.get_ydata(), fitting.curve_magnitude(fit, days, 1))
+    assert np.min(red.get_ydata()) == pytest.approx(fit.peak_mag[1], abs=0.01)
+    assert "SN Ia" in axes.get_title() and f"{fit.chi2:.2f}" in axes.get_title() and axes.yaxis_inverted()
 
 
 def test_processes_give_the_same_table_in_the_same_order(tmp_path):

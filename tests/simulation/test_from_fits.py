@@ -9,10 +9,9 @@ import pytest
 from scipy.stats import ks_2samp
 
 from rtf.classes import FINE
-from rtf.simulation import fitting
+from rtf.simulation import fitting, villar
 from rtf.simulation.fitting import Fit
 from rtf.simulation.from_fits import FromFits, draw_coordinates
-from rtf.simulation.light_curves import villar
 from rtf.simulation.populations import distance_modulus
 from rtf.simulation.sky import Place
 from rtf.simulation.survey import SimulatedSurvey, simulate_source
@@ -182,7 +181,7 @@ def test_a_band_without_fits(table):
     (lit,), (dark,) = draw(typical), draw(absent)
     assert (dark.flux(days, bands[2]) == 0).all() and "fall_i" not in dark.parameters
     colour = -2.5 * np.log10(lit.flux(days, bands[1]).max() / lit.flux(days, bands[2]).max())
-    assert colour == pytest.approx(-villar.POPULATION["SN Ia"][0][2][0], abs=0.02)
+    assert colour == pytest.approx(-villar.TYPICAL["SN Ia"][1][0], abs=0.02)
     np.testing.assert_array_equal(lit.flux(days, bands[1]), dark.flux(days, bands[1]))
     # Of a class with fits in i, everything comes from them.
     (tde,) = draw(typical, "TDE")

@@ -69,7 +69,7 @@ def test_read_back_to_the_last_bit(cutouts, negative):
     report = ReadReport()
     read = [
         packet_history(alert, report, "simulated", negative=negative)
-        for written in containers(list(packets(source)))
+        for written in containers(packets(source))
         for alert in records(written)
     ]
     assert not report.skipped and len(read) == len(source.alerts)

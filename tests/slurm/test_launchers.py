@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import rtf
-from rtf.cluster import SETTINGS, ClusterError, read_cluster, setting
+from rtf.cli.cluster import SETTINGS, ClusterError, read_cluster, setting
 from tests.slurm.settings import SMALL
 
 ROOT = Path(rtf.__file__).parents[1]

@@ -14,8 +14,8 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import rtf
-from rtf.entry import resolved
-from rtf.store.store import open_store
+from rtf.cli.command import resolved
+from rtf.store.read import open_store
 from rtf.training.fit import fit
 from rtf.training.runs import state
 from tests.packets import packets, write_avro

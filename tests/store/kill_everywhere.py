@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from tests.store.store_fakes import FakeReader
 
 FIRST = FakeReader(units_number=1, per_unit=2)

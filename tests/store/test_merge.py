@@ -10,7 +10,7 @@ from rtf.alerts.history import METADATA_FIELDS, from_columns
 from rtf.alerts.merge import merge, merge_objects
 from rtf.alerts.report import ReadReport
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 
 #: Few values of each, so that copies of a detection agree in some columns and differ in others.
 ROW = st.tuples(

@@ -14,7 +14,7 @@ from rtf.alerts.readers import light_curve_table
 from rtf.alerts.report import NothingReadable
 from rtf.jobs import WHOLE, Shard, chosen_shard, locked
 from rtf.store.build import preprocess, preprocess_shard
-from rtf.store.store import StoreError, open_store
+from rtf.store.read import StoreError, open_store
 from tests.store.kill_everywhere import tree
 from tests.store.store_fakes import FakeReader
 

@@ -11,7 +11,7 @@ from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.store import build, parts, write
 from rtf.store.build import preprocess
 from rtf.store.parts import SPLITS
-from rtf.store.store import StoreError, open_store
+from rtf.store.read import StoreError, open_store
 from tests.store.store_fakes import FakeReader, unit_histories
 
 QUIET = {"workers": 0, "progress": False}

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from rtf.store.build import preprocess
-from rtf.store.store import StoreError, open_store
+from rtf.store.read import StoreError, open_store
 from tests.store.store_fakes import FakeReader
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from tests.store.kill_everywhere import tree
 from tests.store.store_fakes import FakeReader
 

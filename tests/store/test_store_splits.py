@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtf.store.splits import read_labels, read_splits, stratified
+from rtf.alerts.tables import read_labels, read_splits
+from rtf.store.splits import stratified
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), unique=True, min_size=1, max_size=200)
 FRACTIONS = st.sampled_from([(0.7, 0.15, 0.15), (0.5, 0.5, 0.0), (1.0, 0.0, 0.0), (0.0, 0.1, 0.9)])

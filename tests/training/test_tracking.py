@@ -15,9 +15,9 @@ from hydra.utils import instantiate
 from lightning.pytorch.callbacks import Callback
 
 import rtf
+from rtf.cli.command import resolved
 from rtf.documents import Table
 from rtf.encoding.fingerprinter import RunError
-from rtf.entry import resolved
 from rtf.evaluation.record import Record
 from rtf.store.build import preprocess
 from rtf.training.fit import fit

@@ -23,7 +23,7 @@ from rtf.features.photometry import Photometry
 from rtf.features.view import view
 from rtf.store.batches import Sources
 from rtf.store.build import preprocess
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 from rtf.training.data import TrainingBatches, load_training_data
 from rtf.training.runs import read_record
 from rtf.training.task import warmup_cosine
@@ -147,7 +147,7 @@ def test_damaged_weights_are_named(store, tmp_path):
 
 FOREIGN = (
     "os.system", "rtf.models.elsewhere.Encoder", "rtf.encoding.load.np.load", "rtf.encoding.load.torch.load",
-    "rtf.files.Path.write_text", "rtf.store.publish.clear", "rtf.jobs.remove", "rtf.training.fit.fit",
+    "rtf.files.Path.write_text", "rtf.store.plan.clear", "rtf.jobs.remove", "rtf.training.fit.fit",
 )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ Notable:
 - splits come from a table, labels from files of their own
 """
 
-import csv
 import io
 import math
 import os
@@ -25,6 +24,7 @@ from rtf.alerts.history import SPLITS, SourceHistory
 from rtf.alerts.limits import PACKET, guarded
 from rtf.alerts.readers.photometry_events import fine_index, read_npy_header, read_npz
 from rtf.alerts.report import BadItem, ReadReport
+from rtf.alerts.tables import read_splits
 from rtf.alerts.ztf import packet_history
 from rtf.classes import UNKNOWN
 
@@ -221,7 +221,7 @@ class AppleCider:
         path = Path(path)
         table = _beside(path, "splits.csv", self.splits)
         labels = _beside(path, "labels", self.labels)
-        splits = read_splits(table) if table else {}
+        splits = {name: SPLITS[k] for name, k in read_splits(table).items()} if table else {}
         folders = [
             Folder(folder, splits.get(folder.name, ""), labels)
             for folder in sorted(path.iterdir())
@@ -275,25 +275,6 @@ def load_alerts(path: Path) -> np.ndarray:
     if not isinstance(alerts, np.ndarray) or alerts.ndim != 1 or alerts.shape != shape:
         raise BadItem("not a one-dimensional array of alerts")
     return alerts
-
-
-def read_splits(path: Path) -> dict[str, str]:
-    """Split of each object in a table with columns obj_id, split.
-
-    Raises
-    ------
-    ValueError : a column is missing, or a split is none of train, val, test
-    """
-    with Path(path).open(newline="") as stream:
-        table = csv.DictReader(stream)
-        for column in ("obj_id", "split"):
-            if column not in (table.fieldnames or ()):
-                raise ValueError(f"{path}: column {column} is missing")
-        splits = {row["obj_id"]: row["split"] for row in table}
-    for name, split in splits.items():
-        if split not in SPLITS:
-            raise ValueError(f"{path}: split of {name} is {split!r}, none of {', '.join(SPLITS)}")
-    return splits
 
 
 def _beside(path: Path, name: str, given: str | None) -> Path | None:

@@ -23,7 +23,7 @@ from rtf.evaluation import statistics
 from rtf.evaluation.record import CHANCE, Record, record, record_table, select
 from rtf.evaluation.run import Evaluated, Inputs
 from rtf.figures import COLOURS, MARKERS, grid_of, legend, literal, tidy, whiskers
-from rtf.store.store import Store, open_store
+from rtf.store.read import Store, open_store
 
 #: Scores that need no model, one the negative of the other.
 TRIVIAL = ("few detections", "many detections")

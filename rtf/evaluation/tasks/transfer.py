@@ -22,7 +22,7 @@ from rtf.evaluation import statistics
 from rtf.evaluation.record import MAJORITY, Record, distinct, record, record_table, select, shown_text
 from rtf.evaluation.run import LEVELS, Evaluated, Inputs
 from rtf.figures import confusion_figure
-from rtf.store.store import open_store
+from rtf.store.read import open_store
 
 SN_IA, TDE = FINE.index("SN Ia"), FINE.index("TDE")
 RANKED = "ROC-AUC SN Ia / TDE"

@@ -28,22 +28,15 @@ from rtf.simulation.light_curves import (
     plateau,
     sn_ia,
     tde,
-)
+)  # fmt: skip
 
 
 class Model(NamedTuple):
-    """A model as a class uses it.
+    """A model as a class uses it."""
 
-    Attributes
-    ----------
-    module : has `draw` and `luminosity`
-    kind : of the priors
-    duration : observer-frame days after its start for which a source is watched
-    """
-
-    module: object
-    kind: str
-    duration: float
+    module: object  # has `draw` and `luminosity`
+    kind: str  # of the priors
+    duration: float  # observer-frame days after its start for which a source is watched
 
 
 MODELS = {

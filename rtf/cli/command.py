@@ -1,30 +1,21 @@
-"""What the entry points share: Hydra with paths as people write them, and errors a person can read."""
+"""What makes a function a command: its configuration, its errors in one line, bars and logs."""
 
 import functools
 import logging
-import os
-import pwd
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from rtf.cluster import watch_queue  # and, with the module, the resolvers of the SLURM launchers
-
-#: Last words of the settings that are paths; their values are taken as they are typed.
-PATHS = {
-    "input", "out", "run", "runs", "store", "labels", "splits", "real", "table", "path", "outliers",
-    "weights",
-}  # fmt: skip
+from rtf.cli.cluster import watch_queue  # and, with the module, the resolvers of the SLURM launchers
+from rtf.cli.paths import make_home, path_arguments
 
 
 def command(config_name: str) -> Callable:
@@ -46,61 +37,12 @@ def command(config_name: str) -> Callable:
             try:
                 run()
             except KeyboardInterrupt:
-                sys.exit("interrupted: the same command, given again, goes on or starts anew")
+                print("interrupted: the same command, given again, goes on or starts anew", file=sys.stderr)
+                sys.exit(130)
 
         return entry
 
     return decorate
-
-
-def make_home() -> None:
-    """Give libraries that want a home folder, a user name or a cache a temporary one where there is none."""
-    try:
-        pwd.getpwuid(os.getuid())
-    except KeyError:  # a container that was started for a user it does not know
-        os.environ.setdefault("USER", str(os.getuid()))
-        os.environ.setdefault("LOGNAME", str(os.getuid()))
-        os.environ.setdefault("HOME", "/")
-    home = Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
-    if not os.access(home, os.W_OK):
-        folder = Path(tempfile.gettempdir()) / f"rtf-home-{os.getuid()}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        os.environ["HOME"] = str(folder)
-        os.environ.setdefault("NUMBA_CACHE_DIR", str(folder / "numba"))
-
-
-def path_arguments(arguments: list[str]) -> list[str]:
-    """Command-line arguments in which Hydra reads paths as they were typed: `input=night (1)/year=2024`.
-
-    `~` is the home folder. Lists, quoted values and `null` are left to Hydra, and in a multirun commas divide
-    values, unless a file has that name.
-    """
-    multirun = bool({"-m", "--multirun"} & set(arguments))
-    return [_path_argument(argument, multirun) for argument in arguments]
-
-
-def _path_argument(argument: str, multirun: bool) -> str:
-    key, equals, value = argument.partition("=")
-    if not equals or key.lstrip("+").split(".")[-1].split("@")[0] not in PATHS or key.startswith("hydra"):
-        return argument
-    try:
-        parsed = OverridesParser.create().parse_override(argument)
-    except HydraException:
-        parsed = None
-    if parsed is not None:
-        read = parsed.value()
-        if isinstance(read, str) and value[:1] in ("'", '"'):  # quoted already
-            return f"{key}={_quoted(read)}" if read.startswith("~") else argument
-        as_typed = isinstance(read, str) and read == value and not value.startswith("~")
-        plural = (parsed.is_sweep_override() and multirun) or isinstance(read, list | dict)
-        if read is None or as_typed or (plural and not os.path.exists(value)):
-            return argument
-    return f"{key}={_quoted(value)}"
-
-
-def _quoted(path: str) -> str:
-    text = os.path.expanduser(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
 
 
 def resolved(config: DictConfig) -> DictConfig:
@@ -131,7 +73,7 @@ def describe_errors(main: Callable) -> Callable:
     def wrapper(config: DictConfig):
         from rtf.alerts.report import NothingReadable
         from rtf.encoding.fingerprinter import RunError
-        from rtf.store.store import StoreError
+        from rtf.store.read import StoreError
 
         expected = (NothingReadable, RunError, StoreError, MissingMandatoryValue, OSError, ValueError)
         try:
@@ -161,7 +103,7 @@ def read_input(config: DictConfig, cutouts: bool = False):
 
     from rtf.alerts.read import read_histories
     from rtf.alerts.report import ReadReport
-    from rtf.store.store import open_store
+    from rtf.store.read import open_store
 
     report = ReadReport()
     if (Path(config.input) / "zarr.json").exists():

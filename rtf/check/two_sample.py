@@ -3,8 +3,8 @@
 Notable:
 - ROC-AUC 0.5 says that this classifier cannot; 1 that it always can
 - every repeat draws as many sources from the larger sample as the smaller one has, and splits them anew
-- areas are taken within each held-out fold, then averaged: pooling the scores of several folds compares
-  scores of different classifiers, and comes out below 0.5 for equal samples when they are small
+- areas are taken within each held-out fold, then averaged: scores of several classifiers do not compare, and
+  pooling them comes out below 0.5 for equal samples when they are small
 - the interval resamples sources of both sides (bootstrap) with the fitted classifiers as they are: it holds
   the scatter of the held-out sources, not that of the training
 - importance is the area lost when a column is shuffled among held-out sources (Breiman 2001, Machine Learning
@@ -13,7 +13,8 @@ Notable:
 Reference: Lopez-Paz & Oquab (2017), Revisiting classifier two-sample tests, ICLR (arXiv:1610.06545).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
@@ -21,17 +22,17 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
+#: Of each cross-validation, with equal shares of both samples.
+FOLDS = 5
 #: Samples smaller than this leave too little for the leaves of larger ones.
 _SMALL = 200
 
 
-@dataclass(frozen=True)
-class Feature:
+class Feature(NamedTuple):
     """What one column does to tell the samples apart.
 
     Attributes
     ----------
-    name, unit : of the column
     importance : loss of area when it is shuffled, mean over held-out folds
     auc : area of the column alone, at least 0.5; missing values are put on the side where they help
     real, simulated : median, NaN where always missing
@@ -39,7 +40,6 @@ class Feature:
     """
 
     name: str
-    unit: str
     importance: float
     auc: float
     real: float
@@ -48,18 +48,14 @@ class Feature:
     simulated_missing: float
 
 
-@dataclass(frozen=True)
-class TwoSample:
+class TwoSample(NamedTuple):
     """How well a gradient-boosted classifier tells simulated sources from real ones.
 
     Attributes
     ----------
-    auc : mean cross-validated ROC-AUC
-    interval : its 95 % bootstrap interval over sources
-    n_real, n_simulated : sources of each side in the test
-    n_used : of each side in one repeat
+    auc, interval : mean cross-validated ROC-AUC, and its 95 % bootstrap interval over sources
+    n_real, n_simulated, n_used : sources of each side in the test, and of either in one repeat
     features : most important first
-    notes : what was made equal before the test
     """
 
     auc: float
@@ -68,35 +64,17 @@ class TwoSample:
     n_simulated: int
     n_used: int
     features: tuple[Feature, ...]
-    notes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        lines = [
-            f"ROC-AUC {self.auc:.3f} [{low:.3f}, {high:.3f}], real {self.n_real:,}, simulated "
-            f"{self.n_simulated:,}, {self.n_used:,} of each a repeat",
-            f"{'feature':26} {'unit':6} {'import.':>8} {'alone':>6} {'real':>9} {'simul.':>9} "
-            f"{'missing':>8} {'simul.':>7}",
-        ]
-        lines += [
-            f"{f.name:26} {f.unit:6} {f.importance:8.4f} {f.auc:6.3f} {f.real:9.4g} {f.simulated:9.4g} "
-            f"{f.real_missing:8.1%} {f.simulated_missing:7.1%}"
-            for f in self.features
-        ]
-        return "\n".join([*lines, *self.notes])
 
 
 def tell_apart(
     real: np.ndarray,
     simulated: np.ndarray,
-    columns: dict[str, str],
+    names: Sequence[str],
     seed: int = 0,
     *,
     repeats: int = 3,
-    folds: int = 5,
     resamples: int = 1000,
     shuffles: int = 2,
-    notes: tuple[str, ...] = (),
     advance=lambda done: None,
 ) -> TwoSample:
     """Train a classifier on both samples, cross-validated, and say how it does.
@@ -104,19 +82,18 @@ def tell_apart(
     Parameters
     ----------
     real, simulated : (N, K) and (M, K), NaN where missing
-    columns : K names and units
+    names : K, with units
     repeats : times that sources are drawn and split anew
-    folds : of each cross-validation, with equal shares of both samples
     resamples : of the bootstrap
     shuffles : of each column in each held-out fold
-    advance : called with 1 after each fold, `repeats * folds` times
+    advance : called with 1 after each fold, `repeats * FOLDS` times
 
     Raises
     ------
     ValueError : a side has fewer sources than there are folds
     """
     n = min(len(real), len(simulated))
-    if n < folds:
+    if n < FOLDS:
         raise ValueError(f"{len(real)} real and {len(simulated)} simulated sources are too few to compare")
     rng = np.random.default_rng(seed)
     # The bootstrap's weights (resamples, sources); the first row is the sample itself.
@@ -127,28 +104,32 @@ def tell_apart(
         data = np.concatenate([real[chosen[0]], simulated[chosen[1]]])
         label = np.repeat([0, 1], n)
         member = np.concatenate(chosen)
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=int(rng.integers(2**31)))
+        splitter = StratifiedKFold(FOLDS, shuffle=True, random_state=int(rng.integers(2**31)))
         for train, test in splitter.split(data, label):
             known = data[train]
-            known[:, np.isnan(known).all(0)] = (
-                0.0  # the classifier knows NaN, but not a column of nothing else
-            )
+            # The classifier knows NaN, but not a column of nothing else.
+            known[:, np.isnan(known).all(0)] = 0.0
             classifier = _classifier(n, int(rng.integers(2**31))).fit(known, label[train])
             score = classifier.decision_function(data[test])
-            ours, theirs = test[label[test] == 1], test[label[test] == 0]
-            area.append(
-                _weighted_area(
-                    score[label[test] == 0], score[label[test] == 1],
-                    weights[0][:, member[theirs]], weights[1][:, member[ours]],
-                )
-            )  # fmt: skip
+            sides = [test[label[test] == side] for side in (0, 1)]
+            scores = [score[label[test] == side] for side in (0, 1)]
+            area.append(_weighted_area(*scores, *(w[:, member[side]] for w, side in zip(weights, sides))))
             importance.append(_importance(classifier, data[test], label[test], rng, shuffles))
             advance(1)
     area = np.nanmean(area, axis=0)
+    low, high = np.nanpercentile(area[1:], [2.5, 97.5])
+    features = [
+        Feature(
+            name, float(loss), column_area(theirs, ours), _median(theirs), _median(ours),
+            float(np.isnan(theirs).mean()), float(np.isnan(ours).mean()),
+        )
+        for name, loss, theirs, ours in zip(
+            names, np.mean(importance, axis=0), real.T, simulated.T, strict=True
+        )
+    ]  # fmt: skip
     return TwoSample(
-        float(area[0]), tuple(float(x) for x in np.nanpercentile(area[1:], [2.5, 97.5])),
-        len(real), len(simulated), n,
-        _features(real, simulated, columns, np.mean(importance, axis=0)), tuple(notes),
+        float(area[0]), (float(low), float(high)), len(real), len(simulated), n,
+        tuple(sorted(features, key=lambda f: -f.importance)),
     )  # fmt: skip
 
 
@@ -156,11 +137,8 @@ def column_area(real: np.ndarray, simulated: np.ndarray) -> float:
     """ROC-AUC of one column alone, at least 0.5; missing values count as one value at the better end."""
     values = np.concatenate([real, simulated]).astype(np.float64)
     label = np.repeat([0, 1], [len(real), len(simulated)])
-    best = 0.5
-    for end in (-1e300, 1e300):
-        area = roc_auc_score(label, np.where(np.isnan(values), end, values))
-        best = max(best, area, 1 - area)
-    return float(best)
+    areas = [roc_auc_score(label, np.where(np.isnan(values), end, values)) for end in (-1e300, 1e300)]
+    return float(max(0.5, *areas, *(1 - area for area in areas)))
 
 
 def _classifier(n: int, seed: int) -> HistGradientBoostingClassifier:
@@ -197,19 +175,6 @@ def _importance(classifier, data, label, rng, shuffles: int) -> np.ndarray:
     ones = int(label.sum())
     area = (ranks[:, label == 1].sum(1) - ones * (ones + 1) / 2) / (ones * (n - ones))
     return area[0] - area[1:].reshape(columns, shuffles).mean(1)
-
-
-def _features(real, simulated, columns: dict[str, str], importance: np.ndarray) -> tuple[Feature, ...]:
-    features = []
-    for k, (name, unit) in enumerate(columns.items()):
-        ours, theirs = simulated[:, k], real[:, k]
-        features.append(
-            Feature(
-                name, unit, float(importance[k]), column_area(theirs, ours), _median(theirs), _median(ours),
-                float(np.isnan(theirs).mean()), float(np.isnan(ours).mean()),
-            )
-        )  # fmt: skip
-    return tuple(sorted(features, key=lambda f: -f.importance))
 
 
 def _median(values: np.ndarray) -> float:

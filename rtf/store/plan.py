@@ -12,10 +12,10 @@ from pathlib import Path
 
 from rtf.files import write_json
 from rtf.jobs import beside, digest, put_in_place, remove
-from rtf.store.store import FORMAT, Store, StoreError, open_store
+from rtf.store.read import FORMAT, Store, StoreError, open_store
 
 
-def existing(out: Path, append: bool, overwrite: bool) -> Store | None:
+def store_to_extend(out: Path, append: bool, overwrite: bool) -> Store | None:
     """The store to append to, if any.
 
     Raises

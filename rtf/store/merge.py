@@ -10,7 +10,8 @@ import numpy as np
 
 from rtf.alerts.history import NUMBERS, SPLITS
 from rtf.alerts.merge import merged_facts, merged_rows, stamps_content
-from rtf.store.parts import Piece
+from rtf.store.parts import Piece, ranks
+from rtf.store.read import Store
 from rtf.store.splits import NO_SPLIT, stratified
 
 
@@ -110,19 +111,19 @@ def combine(
         lambda rows: _stamps(pieces, piece[rows], start[rows], stamp_length[rows]),
     )  # fmt: skip
     return Merged(
-        [names[k] for k in chosen],
-        label[chosen],
-        split[chosen],
-        position[chosen],
-        np.concatenate([[0], np.cumsum(np.bincount(key[order], minlength=len(chosen)))]).astype(np.int64),
-        {name: values[order] for name, values in numbers.items()},
-        piece[order],
-        row[order],
-        start[order],
-        stamp_length[order],
-        pieces,
-        len(key) - len(order),
-        [names[k] for k in np.flatnonzero(~present)],
+        object_id=[names[k] for k in chosen],
+        label=label[chosen],
+        split=split[chosen],
+        position=position[chosen],
+        offset=np.append(0, np.cumsum(np.bincount(key[order], minlength=len(chosen)))).astype(np.int64),
+        numbers={name: values[order] for name, values in numbers.items()},
+        piece=piece[order],
+        row=row[order],
+        stamp_start=start[order],
+        stamp_length=stamp_length[order],
+        pieces=pieces,
+        repeats=len(key) - len(order),
+        empty=[names[k] for k in np.flatnonzero(~present)],
     )
 
 
@@ -147,3 +148,39 @@ def _splits(names, present, label, split, table, kept, seed, fractions) -> np.nd
     for k in np.flatnonzero(old):
         split[k] = kept[names[k]]
     return split
+
+
+@dataclass
+class _Rows:
+    """An array of a store, read by slices; sources keep their order in a merge, so slices are short."""
+
+    store: Store
+    name: str
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self.store.read(self.name, rows.start, rows.stop)
+
+
+def piece_of_store(store: Store) -> Piece:
+    """The sources of a store, to merge with new ones. Their splits are not in it."""
+    detections = store.detections(metadata=False)
+    number = len(detections.mjd)
+    offset = store.cutout_offset if store.has_cutouts else np.zeros(3 * number + 1, np.int64)
+    stamp_length = np.diff(offset).reshape(-1, 3).astype(np.int32)
+    bulk = _Rows(store, "metadata"), _Rows(store, "cutout_bytes")
+    rich, hashes = ranks(bulk[0], stamp_length)
+    return Piece(
+        object_id=store.object_id.tolist(),
+        label=store.label,
+        split=[""] * store.n,
+        ra=store.position[:, 0],
+        dec=store.position[:, 1],
+        length=detections.length,
+        numbers={name: getattr(detections, name) for name in NUMBERS},
+        richness=rich,
+        content=hashes,
+        stamp_start=offset[:-1:3],
+        stamp_length=stamp_length,
+        has_cutouts=store.has_cutouts,
+        open=lambda: bulk,
+    )
