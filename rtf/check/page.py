@@ -39,24 +39,14 @@ _HOW = (
 
 
 class Selection(NamedTuple):
-    """What is done to both sides before they are compared.
+    """What is done to both sides before they are compared."""
 
-    Attributes
-    ----------
-    bands : names of the bands that stay, None for all
-    alternate : of each run of detections in one band, only the middle one stays
-    max_error : detections with a larger quoted error are left out [mag], None for no limit
-    window : days after the first detection that stay
-    min_detections : sources with fewer of them are left out
-    type : only sources of this class, None for all
-    """
-
-    bands: Sequence[str] | None = None
-    alternate: bool = False
-    max_error: float | None = None
-    window: float = 100.0
-    min_detections: int = 3
-    type: str | None = None
+    bands: Sequence[str] | None = None  # names of those that stay, None for all
+    alternate: bool = False  # of each run of detections in one band, only the middle one stays
+    max_error: float | None = None  # largest quoted error that stays [mag]
+    window: float = 100.0  # days after the first detection that stay
+    min_detections: int = 3  # sources with fewer of them are left out
+    type: str | None = None  # only sources of this class, None for all
 
     def check(self) -> None:
         """Raises ValueError for a band or a class that does not exist."""

@@ -29,41 +29,26 @@ _SMALL = 200
 
 
 class Feature(NamedTuple):
-    """What one column does to tell the samples apart.
-
-    Attributes
-    ----------
-    importance : loss of area when it is shuffled, mean over held-out folds
-    auc : area of the column alone, at least 0.5; missing values are put on the side where they help
-    real, simulated : median, NaN where always missing
-    real_missing, simulated_missing : share without a value
-    """
+    """What one column does to tell the samples apart."""
 
     name: str
-    importance: float
-    auc: float
-    real: float
+    importance: float  # loss of area when it is shuffled, mean over held-out folds
+    auc: float  # area of the column alone, at least 0.5; missing values stand where they help
+    real: float  # median, NaN where always missing
     simulated: float
-    real_missing: float
+    real_missing: float  # share without a value
     simulated_missing: float
 
 
 class TwoSample(NamedTuple):
-    """How well a gradient-boosted classifier tells simulated sources from real ones.
+    """How well a gradient-boosted classifier tells simulated sources from real ones."""
 
-    Attributes
-    ----------
-    auc, interval : mean cross-validated ROC-AUC, and its 95 % bootstrap interval over sources
-    n_real, n_simulated, n_used : sources of each side in the test, and of either in one repeat
-    features : most important first
-    """
-
-    auc: float
-    interval: tuple[float, float]
-    n_real: int
+    auc: float  # mean cross-validated ROC-AUC
+    interval: tuple[float, float]  # 95 %, by bootstrap over sources
+    n_real: int  # sources of a side
     n_simulated: int
-    n_used: int
-    features: tuple[Feature, ...]
+    n_used: int  # sources of either side in one repeat
+    features: tuple[Feature, ...]  # most important first
 
 
 def tell_apart(

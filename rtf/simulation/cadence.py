@@ -110,21 +110,13 @@ def field_centre(field: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class ObservingModel:
-    """A ZTF-like observing log.
-
-    Attributes
-    ----------
-    seed : of the log
-    mjd_start, mjd_end : when sources begin; the log reaches beyond on both sides
-    i_share : chance that a field is in the i-band survey, with a visit every four nights
-    repeats : chance that a visit is repeated within the night in the same band (overlapping fields)
-    """
+    """A ZTF-like observing log."""
 
     seed: int = 0
-    mjd_start: float = 58800.0
+    mjd_start: float = 58800.0  # when sources begin; the log reaches beyond on both sides
     mjd_end: float = 60200.0
-    i_share: float = 0.05
-    repeats: float = 0.1
+    i_share: float = 0.05  # chance that a field is in the i-band survey, with a visit every four nights
+    repeats: float = 0.1  # chance of a second visit in the night and band (overlapping fields)
 
     def span(self) -> tuple[float, float]:
         return self.mjd_start, self.mjd_end

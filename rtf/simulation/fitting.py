@@ -79,22 +79,13 @@ _STARTS = {
 
 
 class Settings(NamedTuple):
-    """How to fit.
+    """How to fit."""
 
-    Attributes
-    ----------
-    model : "bazin" or "villar"
-    min_detections : fewest of all bands together
-    min_in_band : fewest in the band that has most
-    floor : relative error added in quadrature [mag]
-    before, after : days about the brightest detection within which detections are used
-    """
-
-    model: str = "villar"
-    min_detections: int = 5
-    min_in_band: int = 3
-    floor: float = 0.03
-    before: float = 100.0
+    model: str = "villar"  # or "bazin"
+    min_detections: int = 5  # fewest of all bands together
+    min_in_band: int = 3  # fewest in the band that has most
+    floor: float = 0.03  # relative error added in quadrature [mag]
+    before: float = 100.0  # days about the brightest detection within which detections are used
     after: float = 200.0
 
     def check(self) -> None:
@@ -109,30 +100,19 @@ DEFAULT = Settings()
 
 
 class Fit(NamedTuple):
-    """A fitted source; arrays run over `BANDS` and are NaN for a band without detections.
-
-    Attributes
-    ----------
-    values, errors : (3, P) parameters as the function's file names them (`NAMES`) and their 1-sigma errors;
-        amplitude with zero point 25, t0 [MJD]
-    n : (3,) int, detections used
-    brightest : (3,) magnitude of the brightest of them
-    peak_mjd, peak_mag : (3,) of the fitted curve
-    chi2 : per degree of freedom
-    dof : detections less the effective number of parameters (the trace of the hat matrix)
-    """
+    """A fitted source; arrays run over `BANDS` and are NaN for a band without detections."""
 
     object_id: str
     label: int
     model: str
-    values: np.ndarray
-    errors: np.ndarray
-    n: np.ndarray
-    brightest: np.ndarray
-    peak_mjd: np.ndarray
+    values: np.ndarray  # (3, P), as the function's `NAMES`; amplitude with zero point 25, t0 [MJD]
+    errors: np.ndarray  # (3, P), 1 sigma
+    n: np.ndarray  # (3,) int, detections used
+    brightest: np.ndarray  # (3,) magnitude of the brightest of them
+    peak_mjd: np.ndarray  # (3,) of the fitted curve
     peak_mag: np.ndarray
-    chi2: float
-    dof: float
+    chi2: float  # per degree of freedom
+    dof: float  # detections less the effective number of parameters (the trace of the hat matrix)
 
 
 class Failure(NamedTuple):

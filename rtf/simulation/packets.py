@@ -176,7 +176,12 @@ def _exposure(jd: float) -> dict:
 def _non_detections(source: SimulatedSource, jd: np.ndarray) -> list[dict]:
     """An entry of `prv_candidates` for every visit, as if nothing had been detected."""
     visits = source.visits
-    columns = jd.tolist(), (visits.band + 1).tolist(), _float32(visits.depth), visits.field.tolist()
+    columns = (
+        jd.tolist(),
+        (visits.band + 1).tolist(),
+        np.float32(visits.depth).tolist(),
+        visits.field.tolist(),
+    )
     return [
         _BLANK_PAST | _exposure(time) | {"fid": fid, "diffmaglim": depth, "field": field}
         for time, fid, depth, field in zip(*columns)
@@ -188,17 +193,17 @@ def _candidates(source: SimulatedSource) -> list[dict]:
     alerts = source.alerts
     jd = (alerts.mjd + MJD_ZERO).tolist()
     counted = float(alerts.metadata[0, METADATA_FIELDS.index("ndethist")]) if len(alerts) else 0.0
-    columns = zip(
-        jd,
-        (alerts.band + 1).tolist(),
-        alerts.candid.tolist(),
-        source.positive.tolist(),
-        source.positions.tolist(),
-        source.visits.field[source.detections.visit].tolist(),
-        alerts.mag.tolist(),
-        alerts.metadata.tolist(),
-        alerts.magerr.tolist(),
+    field = source.visits.field[source.detections.visit]
+    rest = (
+        alerts.candid,
+        source.positive,
+        source.positions,
+        field,
+        alerts.mag,
+        alerts.metadata,
+        alerts.magerr,
     )
+    columns = zip(jd, (alerts.band + 1).tolist(), *(column.tolist() for column in rest))
     return [
         _BLANK_CANDIDATE
         | _exposure(time)
@@ -214,12 +219,10 @@ def _candidates(source: SimulatedSource) -> list[dict]:
 
 def _metadata(values: list[float]) -> dict:
     """The 30 metadata of an alert, missing ones as the survey sends them."""
-    known = {}
-    for name, value in zip(METADATA_FIELDS, values):
-        if value != value:
-            known[name] = MISSING if name in _SENTINEL else None
-        else:
-            known[name] = value
+    known = {
+        name: value if value == value else MISSING if name in _SENTINEL else None
+        for name, value in zip(METADATA_FIELDS, values)
+    }
     for name in _COUNTS:
         known[name] = int(known[name])
     for number in "12":
@@ -232,10 +235,6 @@ def _as_past(candidate: dict) -> dict:
     """What is left of an alert in the histories of later ones."""
     kept = ("jd", "fid", "pid", "nid", "field", "candid", "isdiffpos", "ra", "dec", "magpsf")
     return _BLANK_PAST | {name: candidate[name] for name in (*kept, *HISTORY_METADATA)}
-
-
-def _float32(values: np.ndarray) -> list[float]:
-    return np.asarray(values, np.float32).tolist()
 
 
 def _cutouts(candidate: dict, stamps) -> dict:

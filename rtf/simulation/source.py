@@ -35,25 +35,14 @@ class Event(NamedTuple):
 
 
 class SimulatedSource(NamedTuple):
-    """A source as the survey saw it, and the truth behind it.
+    """A source as the survey saw it, and the truth behind it: event, place, scene, start."""
 
-    Attributes
-    ----------
-    alerts : all that the survey sends of it, negative subtractions included, with cutouts if asked for
-    positive : (L,) bool, sign of each alert's subtraction
-    positions : (L, 2) right ascension and declination measured in each alert [degree]
-    detections : the same alerts by visit
-    visits : all visits to its place from 30 days before its start until it is no longer watched
-    event, place, scene : the truth
-    start : when the event began [MJD]
-    """
-
-    alerts: SourceHistory
-    positive: np.ndarray
-    positions: np.ndarray
-    detections: Detections
-    visits: Visits
+    alerts: SourceHistory  # all that is sent of it, negative subtractions included, with cutouts if asked for
+    positive: np.ndarray  # (L,) bool, sign of each alert's subtraction
+    positions: np.ndarray  # (L, 2) right ascension and declination measured in each alert [degree]
+    detections: Detections  # the same alerts by visit
+    visits: Visits  # all to its place from 30 days before its start until it is no longer watched
     event: Event
     place: Place
     scene: object
-    start: float
+    start: float  # when the event began [MJD]

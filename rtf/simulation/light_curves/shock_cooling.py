@@ -27,34 +27,22 @@ from rtf.simulation.light_curves.spectrum import R_WAVELENGTH, black_body, effec
 _N, _DELTA = 10.0, 1.1
 _K = (_N - 3) * (3 - _DELTA) / (4 * np.pi * (_N - _DELTA))
 _RADIUS_OF_SUN = 6.957e10  # [cm]
-_ENVELOPES = {
-    "IIb": {
-        "mass": (0.045, 0.5),
-        "radius": (50.0, 1.0),
-        "energy": (6e49, 0.5),
-        "floor": 5500.0,
-        "opacity": 0.34,
-    },
-    "FBOT": {
-        "mass": (0.25, 0.5),
-        "radius": (1400.0, 0.7),
-        "energy": (1e51, 0.5),
-        "floor": 9000.0,
-        "opacity": 0.2,
-    },
+_ENVELOPES = {  # median and scatter (ln) of mass, radius and energy; floor, opacity
+    "IIb": (((0.045, 0.5), (50.0, 1.0), (6e49, 0.5)), 5500.0, 0.34),
+    "FBOT": (((0.25, 0.5), (1400.0, 0.7), (1e51, 0.5)), 9000.0, 0.2),
 }
 _PEAK_PHASE = np.geomspace(0.2, 30.0, 40)
 
 
 def draw_envelope(rng: np.random.Generator, kind: str) -> dict:
     """The envelope of a SN IIb or FBOT, see the file's docstring."""
-    prior = _ENVELOPES[kind]
+    priors, floor, opacity = _ENVELOPES[kind]
     normal = rng.standard_normal(3)
     drawn = {
-        f"envelope_{name}": prior[name][0] * np.exp(prior[name][1] * normal[k])
-        for k, name in enumerate(("mass", "radius", "energy"))
+        f"envelope_{name}": median * np.exp(scatter * normal[k])
+        for k, (name, (median, scatter)) in enumerate(zip(("mass", "radius", "energy"), priors))
     }
-    return drawn | {f"envelope_{name}": prior[name] for name in ("floor", "opacity")}
+    return drawn | {"envelope_floor": floor, "envelope_opacity": opacity}
 
 
 def draw(rng: np.random.Generator, kind: str = "FBOT") -> dict:
