@@ -144,13 +144,13 @@ def test_configs_compose():
     needed = {
         "train": ["data.store=s"], "preprocess": ["input=i", "out=o"], "simulate": ["out=o"],
         "encode": ["run=r", "input=i"], "evaluate": ["run=r"], "fit": ["input=i", "out=o"],
-        "check": ["out=o", "real=r"],
+        "check": ["out=o", "real=r", "simulated=s"],
     }  # fmt: skip
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for name, overrides in needed.items():
             lines = (ROOT / f"conf/{name}.yaml").read_text().splitlines()
             groups = {x.split(":")[0].strip(" -") for x in lines if re.match(r"  - \w+:", x)}
-            assert groups
+            assert resolved(compose(name, overrides)).debug is False
             for group in groups:
                 choices = sorted(p.stem for p in (ROOT / "conf" / group).glob("*.yaml"))
                 assert choices, group

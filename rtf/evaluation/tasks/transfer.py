@@ -1,8 +1,8 @@
 """Transfer: does a model trained on simulated sources alone classify light curves of the sky?
 
 Notable:
-- nothing is tuned on a real source: the probe for N detections is fitted on the run's own training split at
-  the same N, the head is the run's own, and real sources are only scored
+- probe and head see no real source: the probe for N detections is fitted on the run's own training split at
+  the same N. The simulator itself was tuned on real tables: experiments/README.md says on which
 - beside every real score stands the same one on the simulated test split of the same classes: the difference
   is what the simulation lacks
 - SN Ia against TDE is ranked by p(TDE) / (p(TDE) + p(SN Ia)), which no prior of the other classes changes
