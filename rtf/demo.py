@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from rtf import __version__
+
 STORE, RUN = Path("data/demo.zarr"), Path("runs/demo")
 
 
@@ -21,7 +23,7 @@ def steps(n_sources: int, training: list[str]) -> list[tuple[str, str, bool]]:
     return [
         (
             "simulating a labelled survey",
-            f"rtf.simulate out={STORE} n_sources={n_sources} seed=0 stamps=true",
+            f"rtf.simulate out={STORE} n_sources={n_sources} seed=0 stamps=true overwrite=true",
             False,
         ),
         ("training", f"rtf.train experiment=demo data.store={STORE} run={RUN} {settings}", False),
@@ -35,6 +37,17 @@ def steps(n_sources: int, training: list[str]) -> list[tuple[str, str, bool]]:
         ("a map of the fingerprints", f"rtf.evaluate run={RUN} task=map", False),
         ("encoding", f"rtf.encode run={RUN} input={STORE} out={RUN}/fingerprints.parquet", False),
     ]
+
+
+def is_made(n_sources: int) -> bool:
+    """Whether the survey of this many sources, by this version, is there."""
+    from rtf.store.read import StoreError, open_store
+
+    try:
+        made = open_store(STORE).attributes["runs"][-1]
+    except StoreError:
+        return False
+    return made["reader"].get("n_sources") == n_sources and made["versions"]["rtf"] == __version__
 
 
 def run(*command: str, keep: bool) -> subprocess.CompletedProcess:
@@ -54,7 +67,7 @@ def main() -> None:
     began, kept = time.perf_counter(), []
     for what, command, keep in steps(arguments.n_sources, arguments.training):
         print(f"\n=== {what}: python -m {command}", flush=True)
-        if command.startswith("rtf.simulate") and (STORE / "zarr.json").exists():
+        if command.startswith("rtf.simulate") and is_made(arguments.n_sources):
             print(f"{STORE} is there already")
             continue
         done = run(*shlex.split(command), keep=keep)
