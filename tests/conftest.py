@@ -8,6 +8,13 @@ import pytest
 from rtf.store.build import preprocess
 from tests.sources import MadeUpReader
 
+#: Files that take longest: begun first, so that no worker is left with one of them at the end.
+SLOWEST = ("slurm/test_slurm.py", "entry/test_readme.py", "entry/test_demo.py", "test_notebooks.py")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    items.sort(key=lambda item: not str(item.path).endswith(SLOWEST))
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

@@ -74,7 +74,7 @@ def write_light_curves(path: Path) -> None:
     survey = SimulatedSurvey(40, classes={"SN Ia": 1.0}, min_detections=12)
     histories = [h for unit in survey.units() for h in survey.read(unit, ReadReport())]
     rows = {
-        "object_id": [h.object_id for h in histories for _ in range(len(h))],
+        "object_id": [h.object_id.replace("SIM", "AT") for h in histories for _ in range(len(h))],
         "mjd": np.concatenate([h.mjd for h in histories]),
         "band": [BANDS[b] for h in histories for b in h.band],
         "mag": np.concatenate([h.mag for h in histories]),
