@@ -48,9 +48,14 @@ class ListReader:
         yield from self.sources
 
 
-class MadeUpReader(ListReader):
-    """Made-up sources as a reader would give them."""
+class MadeUpReader:
+    """Made-up sources as a reader would give them; it holds none of them, for a store keeps what a reader is."""
 
     def __init__(self, n: int, seed: int = 0):
-        super().__init__(made_up_sources(n, seed))
         self.n, self.seed = n, seed
+
+    def units(self, path) -> list[int]:
+        return [0]
+
+    def read(self, unit, report):
+        yield from made_up_sources(self.n, self.seed)

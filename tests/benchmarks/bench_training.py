@@ -70,7 +70,7 @@ def test_training_speed(tmp_path):
         began, seen = time.perf_counter(), 0
         for batch in batches:
             losses = model.decoder.losses(model(batch).decoded, batch, "mse")
-            step(model, optimizer, losses["reconstruction"])
+            step(model, optimizer, losses["reconstruction"].value)
             seen += len(batch)
         return seen / (time.perf_counter() - began)
 
