@@ -49,7 +49,7 @@ class ListReader:
 
 
 class MadeUpReader:
-    """Made-up sources as a reader would give them; it holds none of them, for a store keeps what a reader is."""
+    """Made-up sources as a reader would give them; it holds none, for a store keeps what a reader is."""
 
     def __init__(self, n: int, seed: int = 0):
         self.n, self.seed = n, seed
