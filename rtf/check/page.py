@@ -115,6 +115,8 @@ def check(
         raise FileExistsError(
             f"{out} exists and is no report of rtf.check (it has no {NUMBERS}): choose another out="
         )
+    if beside(out, ".old").exists():  # taking the place of a former report would remove it
+        raise FileExistsError(f"{beside(out, '.old')} is in the way: move it, or choose another out=")
     stores = [open_store(path) for path in (real, simulated)]
     shared = set(stores[0].object_id) & set(stores[1].object_id)
     left_out = f"{len(shared):,} sources lie in both stores and are left out" if shared else ""

@@ -38,3 +38,9 @@ def test_two_stores_are_compared(stores, tmp_path):
 )
 def test_errors_name_what_is_wrong(stores, settings, said, tmp_path):
     assert said in failed(f"rtf.check {stores} out={tmp_path}/report {settings}")
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path):
+    (tmp_path / "report.old").mkdir()
+    said = failed(f"rtf.check real={tmp_path}/a.zarr simulated={tmp_path}/b.zarr out={tmp_path}/report")
+    assert "report.old is in the way" in said and (tmp_path / "report.old").exists()
