@@ -1,21 +1,31 @@
-"""The classes RTF knows: ten fine ones in five coarse ones, five rare others, and other catalogues' names."""
+"""The classes RTF knows: ten fine ones in five coarse ones, rarer ones, and other catalogues' names."""
 
 import numpy as np
 
 #: What no survey has enough of to train on: for anomaly tests, or as more classes of simulated data.
-OTHERS = ("Kilonova", "Afterglow", "SLSN", "FBOT", "Flare")
+OTHERS = ("Kilonova", "Afterglow", "SLSN", "FBOT", "Flare", "SLSN-II")
+#: Types of which the sky gives a handful: oddities to be found. They belong to no coarse class.
+RARE = ("SN Ibn", "SN Icn", "SN Ia-CSM", "SN Iax", "Ca-rich", "SN pec", "LRN", "ILRT", "LBV")
 FINE = (
-    "SN Ia", "SN Ib", "SN Ic", "SN II", "SN IIP", "SN IIn", "SN IIb", "Cataclysmic", "AGN", "TDE", *OTHERS,
+    "SN Ia", "SN Ib", "SN Ic", "SN II", "SN IIP", "SN IIn", "SN IIb", "Cataclysmic", "AGN", "TDE",
+    *OTHERS, *RARE,
 )  # fmt: skip
-COARSE = ("SNIa", "SNcc", "Cataclysmic", "AGN", "TDE", "Other")
 UNKNOWN = -1
-
+COARSE = ("SNIa", "SNcc", "Cataclysmic", "AGN", "TDE", "Other")
 #: Coarse class of each fine class, in the order of `FINE`.
-COARSE_OF_FINE = np.array([0, 1, 1, 1, 1, 1, 1, 2, 3, 4, 5, 5, 5, 5, 5], dtype=np.int8)
+COARSE_OF_FINE = np.array(
+    [0, 1, 1, 1, 1, 1, 1, 2, 3, 4] + len(OTHERS) * [5] + len(RARE) * [UNKNOWN], dtype=np.int8
+)
+
+#: The five classes in which photometric classifiers of supernovae are compared (Superphot+, de Soto et al.
+#: 2024), and the one of each fine class; SLSN are the hydrogen-poor ones.
+SUPERNOVAE = ("SN Ia", "SN II", "SN IIn", "SN Ib/c", "SLSN-I")
+SUPERNOVA_OF_FINE = np.array(
+    [0, 3, 3, 1, 1, 2, 3] + 5 * [UNKNOWN] + [4] + (len(FINE) - 13) * [UNKNOWN], dtype=np.int8
+)
 
 # Names that the Transient Name Server, ALeRCE, the Open Supernova Catalog and BTS give to a fine class, its
-# subtypes and synonyms. Types that would be a judgement (SN Ib/c, SN Ia-CSM, SN Ibn, peculiar events, AGN?)
-# stay unknown.
+# subtypes and synonyms. Types that would be a judgement (SN, SN I, SN Ib/c, AGN?) stay unknown.
 _SYNONYMS = {
     "SN Ia": "Ia-norm Ia-normal Ia-91T Ia-91T-like Ia-91bg Ia-91bg-like",
     "SN Ic": "Ic-BL",
@@ -23,7 +33,13 @@ _SYNONYMS = {
     "Cataclysmic": "CV Nova CV/Nova dwarf-nova cataclysmic-variable",
     "AGN": "QSO quasar Blazar",
     "TDE": "TDE-H TDE-He TDE-H-He",
-    "SLSN": "SLSN-I SLSN-II SLSN-R",
+    "SLSN": "SLSN-I SLSN-R",
+    "SN Ia-CSM": "Ia/IIn",
+    "SN Iax": "Iax[02cx-like] Ia-02cx-like Ia-02cx",
+    "Ca-rich": "Ia-Ca-rich Ib-Ca-rich Ic-Ca-rich Ib/c-Ca-rich",
+    "SN pec": "Ia-pec Ia-SC Ia-03fg Ia-03fg-like Ib-pec Ic-pec Ib/c-pec II-pec IIn-pec IIb-pec IIP-pec",
+    "LRN": "luminous-red-nova",
+    "ILRT": "intermediate-luminosity-red-transient",
 }
 
 
@@ -44,5 +60,14 @@ def fine_label(name: str | None) -> int:
 
 def coarse_label(fine: np.ndarray) -> np.ndarray:
     """Coarse class index of each fine one; unknown stays unknown."""
+    return _grouped(fine, COARSE_OF_FINE)
+
+
+def supernova_label(fine: np.ndarray) -> np.ndarray:
+    """Index into `SUPERNOVAE` of each fine class; unknown for all that is none of them."""
+    return _grouped(fine, SUPERNOVA_OF_FINE)
+
+
+def _grouped(fine: np.ndarray, groups: np.ndarray) -> np.ndarray:
     fine = np.asarray(fine)
-    return np.where(fine >= 0, COARSE_OF_FINE[np.maximum(fine, 0)], UNKNOWN).astype(np.int8)
+    return np.where(fine >= 0, groups[np.maximum(fine, 0)], UNKNOWN).astype(np.int8)

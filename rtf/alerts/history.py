@@ -1,7 +1,7 @@
 """One source as the survey has seen it: what every reader and the simulator yield.
 
 Notable:
-- arrays run over detections, sorted by time; non-detections are not in it
+- arrays run over detections, sorted by time; non-detections are kept apart, as limits
 - missing metadata are NaN, a missing detection id is -1, an unknown class -1
 - cutouts stay the compressed bytes the survey sent until somebody needs pixels
 - packets of one object arrive in any order and overlap: `rtf/alerts/merge.py` makes one history of them
@@ -35,6 +35,12 @@ SPLITS = ("train", "val", "test")
 NUMBERS = {"mjd": np.float64, "band": np.int8, "mag": np.float32, "magerr": np.float32, "candid": np.int64}
 _COLUMNS = ("mjd", "band", "mag", "magerr", "metadata", "candid")
 
+#: Columns of a non-detection: when, in which band, and how faint a source would have been seen.
+LIMIT_FIELDS = ("mjd", "band", "mag")
+NO_LIMITS = np.empty((0, len(LIMIT_FIELDS)))
+#: How long before a detection a non-detection says something about it: what an alert's history covers [day].
+LIMIT_DAYS = 30.0
+
 
 @dataclass
 class SourceHistory:
@@ -52,6 +58,7 @@ class SourceHistory:
     ra, dec : position [degree], NaN when unknown; of several that packets report, the smallest
     label : fine class index (`rtf.classes.FINE`), -1 unknown
     split : "train", "val", "test", or "" when the input does not say
+    limits : (K, 3) float64, non-detections sorted by time: MJD, band, 5-sigma limiting AB magnitude
     """
 
     object_id: str
@@ -66,6 +73,7 @@ class SourceHistory:
     dec: float = float("nan")
     label: int = UNKNOWN
     split: str = field(default="")
+    limits: np.ndarray = field(default_factory=NO_LIMITS.copy)
 
     def __len__(self) -> int:
         return len(self.mjd)
@@ -76,6 +84,7 @@ class SourceHistory:
         return SourceHistory(
             self.object_id, self.mjd[index], self.band[index], self.mag[index], self.magerr[index],
             self.metadata[index], self.candid[index], cutouts, self.ra, self.dec, self.label, self.split,
+            self.limits,
         )  # fmt: skip
 
 
@@ -109,6 +118,9 @@ class Detections:
     stamp : (D,) int64, the number by which `read_stamps` knows a detection's stamps, -1 for one that lacks
         any of the three; None where stamps were not asked for or there are none
     read_stamps : numbers (M,) to M `Cutouts`; stamps stay where they are until somebody asks
+    limits : (D, 6) float32, of the latest non-detection in g, r and i in the `LIMIT_DAYS` before a detection:
+        days before it, three columns, and limiting magnitudes, three; NaN where there is none. None where no
+        source has any
     """
 
     offset: np.ndarray
@@ -120,6 +132,7 @@ class Detections:
     candid: np.ndarray
     stamp: np.ndarray | None = None
     read_stamps: Callable[[np.ndarray], list[Cutouts]] | None = None
+    limits: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Number of sources."""
@@ -145,8 +158,8 @@ class Detections:
 
     def _select(self, offset: np.ndarray, index: np.ndarray) -> "Detections":
         columns = (getattr(self, name)[index] for name in _COLUMNS)
-        stamp = None if self.stamp is None else self.stamp[index]
-        return Detections(offset, *columns, stamp, self.read_stamps)
+        stamp, limits = (None if x is None else x[index] for x in (self.stamp, self.limits))
+        return Detections(offset, *columns, stamp, self.read_stamps, limits)
 
 
 def concatenate(histories: list[SourceHistory]) -> Detections:
@@ -156,34 +169,73 @@ def concatenate(histories: list[SourceHistory]) -> Detections:
         empty = from_columns("", [], [], [], [])
         return Detections(offset, *(getattr(empty, name) for name in _COLUMNS))
     columns = [np.concatenate([getattr(h, name) for h in histories]) for name in _COLUMNS]
+    found = Detections(offset, *columns)
+    limit_offset = np.concatenate([[0], np.cumsum([len(h.limits) for h in histories])])
+    found.limits = latest_limits(found, limit_offset, np.concatenate([h.limits for h in histories]))
     if all(h.cutouts is None for h in histories):
-        return Detections(offset, *columns)
+        return found
     cutouts = [c for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h))]
     whole = np.array([None not in c for c in cutouts])
-    stamp = np.where(whole, np.arange(len(cutouts)), -1)
-    return Detections(offset, *columns, stamp, lambda index: [cutouts[k] for k in index])
+    found.stamp = np.where(whole, np.arange(len(cutouts)), -1)
+    found.read_stamps = lambda index: [cutouts[k] for k in index]
+    return found
+
+
+def latest_limits(detections: Detections, offset: np.ndarray, limits: np.ndarray) -> np.ndarray | None:
+    """The column `limits` of detections.
+
+    Each row follows from what came before its detection and from nothing else.
+
+    Parameters
+    ----------
+    offset : (N + 1,) int64, source k owns rows offset[k] to offset[k + 1] of `limits`
+    limits : (K, 3) as in `SourceHistory`
+    """
+    if not len(limits):
+        return None
+    n, found = len(detections.mjd), np.full((len(detections.mjd), 2, len(BANDS)), np.nan)
+    source = np.repeat(np.arange(len(detections)), detections.length)
+    owner = np.repeat(np.arange(len(detections)), np.diff(offset))
+    for k in range(len(BANDS)):
+        own = limits[:, 1] == k
+        mjd = np.concatenate([detections.mjd, limits[own, 0]])
+        mag = np.concatenate([np.full(n, np.nan), limits[own, 2]])
+        whose = np.concatenate([source, owner[own]])
+        # Of the same time the detection comes first: a limit counts for what comes after it.
+        order = np.lexsort((np.arange(len(mjd)) >= n, mjd, whose))
+        latest = np.maximum.accumulate(np.where(order >= n, np.arange(len(order)), -1))
+        here = (order < n) & (latest >= 0)
+        row, before = order[here], order[latest[here]]
+        days = mjd[row] - mjd[before]
+        good = (whose[row] == whose[before]) & (days <= LIMIT_DAYS)
+        found[row[good], 0, k], found[row[good], 1, k] = days[good], mag[before[good]]
+    return found.reshape(n, -1).astype(np.float32)
 
 
 def join(parts: list[Detections]) -> Detections:
     """The sources of several sets as one, in that order."""
     rows = np.cumsum([0] + [len(p.mjd) for p in parts])
     offset = np.concatenate([p.offset[:-1] + row for p, row in zip(parts, rows)] + [rows[-1:]])
-    columns = [np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS]
+    found = Detections(offset, *[np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS])
+    if any(p.limits is not None for p in parts):
+        none = [np.full((len(p.mjd), 2 * len(BANDS)), np.nan, np.float32) for p in parts]
+        found.limits = np.concatenate([n if p.limits is None else p.limits for p, n in zip(parts, none)])
     if all(p.stamp is None for p in parts):
-        return Detections(offset, *columns)
+        return found
     # In a joined set a stamp is known by its row; each part still reads its own.
     own = [np.full(len(p.mjd), -1) if p.stamp is None else p.stamp for p in parts]
     number = np.concatenate(own)
-    stamp = np.where(number >= 0, np.arange(rows[-1]), -1)
+    found.stamp = np.where(number >= 0, np.arange(rows[-1]), -1)
 
     def read_stamps(index: np.ndarray) -> list[Cutouts]:
         index = np.asarray(index, np.int64)
         part = np.searchsorted(rows, index, "right") - 1
-        found: list[Cutouts] = [NO_CUTOUTS] * len(index)
+        stamps: list[Cutouts] = [NO_CUTOUTS] * len(index)
         for k in np.unique(part):
             where = np.flatnonzero(part == k)
             for i, cutouts in zip(where, parts[k].read_stamps(number[index[where]]), strict=True):
-                found[i] = cutouts
-        return found
+                stamps[i] = cutouts
+        return stamps
 
-    return Detections(offset, *columns, stamp, read_stamps)
+    found.read_stamps = read_stamps
+    return found

@@ -139,6 +139,22 @@ def merged_facts(
     return labels, [_BY_NAME[k] for k in place], position
 
 
+def merged_limits(source: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Non-detections (K, 3) without repeats, ordered by source and time, and whose (K,) they are.
+
+    Of several depths for one time and band the brightest counts: it claims least.
+
+    Parameters
+    ----------
+    source : (M,) int, which source each of `limits` (M, 3) belongs to
+    """
+    order = np.lexsort((limits[:, 2], limits[:, 1], limits[:, 0], source))
+    source, limits = source[order], limits[order]
+    repeat = _equal_neighbours(np.arange(len(source)), (limits[:, 1], limits[:, 0], source))
+    first = ~np.append(False, repeat)[: len(source)]
+    return source[first], limits[first]
+
+
 def merge_objects(histories: Iterable[SourceHistory], report: ReadReport) -> list[SourceHistory]:
     """One history for each object, sorted by its id, whatever the order of `histories`.
 
@@ -163,9 +179,15 @@ def merge_objects(histories: Iterable[SourceHistory], report: ReadReport) -> lis
         of_history, len(names), *([getattr(h, x) for h in histories] for x in ("label", "split", "ra", "dec"))
     )
     with_cutouts = {h.object_id for h in histories if h.cutouts is not None}
+    whose, limits = merged_limits(
+        np.repeat(of_history, [len(h.limits) for h in histories]),
+        np.concatenate([h.limits for h in histories]),
+    )
+    limit_starts = np.searchsorted(whose, np.arange(len(names) + 1))
     merged = []
     starts = np.searchsorted(source[kept], np.arange(len(names) + 1))
-    for name, (a, b), label, split, position in zip(names, pairwise(starts), *facts, strict=True):
+    pairs = pairwise(starts), pairwise(limit_starts)
+    for name, (a, b), (c, d), label, split, position in zip(names, *pairs, *facts, strict=True):
         rows = kept[a:b]
         report.count("objects" if len(rows) else "empty")
         if len(rows):
@@ -173,7 +195,7 @@ def merge_objects(histories: Iterable[SourceHistory], report: ReadReport) -> lis
             stamps = [cutouts[k] for k in rows] if name in with_cutouts else None
             history = SourceHistory(name, **columns, metadata=metadata[rows], cutouts=stamps)
             history.ra, history.dec = position.tolist()
-            history.label, history.split = int(label), split
+            history.label, history.split, history.limits = int(label), split, limits[c:d]
             merged.append(history)
     report.count("repeats", len(source) - len(kept))
     return merged

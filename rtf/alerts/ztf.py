@@ -2,7 +2,7 @@
 
 Notable:
 - the alert's own `candidate` and each entry of `prv_candidates` is a row; a history entry without a magnitude
-  is a non-detection and no row
+  is a non-detection, kept as a limit where it says how deep it was
 - history entries carry 14 of the 30 metadata; the others stay missing
 - numbers leave the dicts through one `itemgetter` and one `np.array` for each kind of row: this runs once for
   every alert of the night
@@ -15,7 +15,14 @@ from operator import itemgetter
 import numpy as np
 
 from rtf.alerts.cutouts import check_cutout
-from rtf.alerts.history import METADATA_FIELDS, NO_CANDID, NO_CUTOUTS, SourceHistory, from_columns
+from rtf.alerts.history import (
+    METADATA_FIELDS,
+    NO_CANDID,
+    NO_CUTOUTS,
+    NO_LIMITS,
+    SourceHistory,
+    from_columns,
+)
 from rtf.alerts.limits import NAME
 from rtf.alerts.report import BadItem, ReadReport, printable
 
@@ -61,6 +68,7 @@ _PACKET_FIELDS = {"time": "jd", "band": "fid", "mag": "magpsf", "magerr": "sigma
 #: Every field of `candidate` that is read, and of an entry of `prv_candidates`.
 CANDIDATE_FIELDS = (*_COLUMNS, "isdiffpos", "candid", "ra", "dec")
 HISTORY_FIELDS = (*_HISTORY_COLUMNS, "isdiffpos", "candid")
+_LIMIT_COLUMNS = ("jd", "fid", "diffmaglim")
 
 # An integer that a program wrote as a double.
 _DOUBLE = re.compile(r"\d+\.0|\d(\.\d+)?[eE]\+\d\d\d?")
@@ -187,7 +195,7 @@ def _read(packet, report, file, negative, cutouts, object_id) -> SourceHistory:
     if not isinstance(candidate, dict):
         raise BadItem("missing", "candidate")
     object_id = object_name(object_id or packet.get("objectId"))
-    past, absent = _past_detections(packet.get("prv_candidates"), report, file, packet, object_id)
+    past, missed = _past_detections(packet.get("prv_candidates"), report, file, packet, object_id)
 
     values = np.full((1 + len(past), len(_COLUMNS)), np.nan)
     values[0] = _numbers([candidate], _COLUMNS, report)
@@ -234,22 +242,23 @@ def _read(packet, report, file, negative, cutouts, object_id) -> SourceHistory:
         metadata=metadata, candid=candid[index],
         cutouts=None if stamps is None else [stamps[k] for k in index],
         ra=_coordinate(candidate.get("ra"), 360), dec=_coordinate(candidate.get("dec"), 90),
+        limits=_limits(missed, report),
     )  # fmt: skip
     # Everything that can make the whole packet bad is behind us: from here on it counts.
-    report.count("non_detections", absent)
+    report.count("non_detections", len(missed))
     if not negative:
         report.count("negative", int(is_negative.sum()))
     report.count("detections", len(index))
     return history
 
 
-def _past_detections(entries, report, file, packet, object_id) -> tuple[list[dict], int]:
-    """The entries of `prv_candidates` that have a magnitude, and how many have none."""
+def _past_detections(entries, report, file, packet, object_id) -> tuple[list[dict], list[dict]]:
+    """The entries of `prv_candidates` that have a magnitude, and those that have none."""
     if entries is None:
-        return [], 0
+        return [], []
     if not isinstance(entries, (list, tuple)):
         raise BadItem(f"{type(entries).__name__} instead of a list", "prv_candidates")
-    past, absent = [], 0
+    past, missed = [], []
     for entry in entries:
         if not isinstance(entry, dict):
             item = _name(packet, object_id)
@@ -257,10 +266,26 @@ def _past_detections(entries, report, file, packet, object_id) -> tuple[list[dic
             continue
         mag = entry.get("magpsf")
         if mag is None or mag != mag or mag == MISSING:
-            absent += 1
+            missed.append(entry)
         else:
             past.append(entry)
-    return past, absent
+    return past, missed
+
+
+def _limits(entries: list[dict], report: ReadReport) -> np.ndarray:
+    """(K, 3) non-detections of which time, band and depth are known, sorted by time."""
+    if not entries:
+        return NO_LIMITS
+    time, filter_id, depth = _numbers(entries, _LIMIT_COLUMNS, report).T
+    return sound_limits(time - MJD_ZERO, filter_id - 1, depth)
+
+
+def sound_limits(mjd: np.ndarray, band: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """(K, 3) non-detections sorted by time; those of no sensible time, band (0, 1, 2) or depth are out."""
+    sound = (mjd >= EARLIEST) & (mjd <= LATEST) & (depth >= BRIGHTEST) & (depth <= FAINTEST)
+    sound &= (band == 0) | (band == 1) | (band == 2)
+    limits = np.stack([mjd, band, np.float32(depth)], 1)[sound]
+    return limits[np.lexsort((limits[:, 2], limits[:, 1], limits[:, 0]))]
 
 
 def _numbers(entries: list[dict], names: tuple[str, ...], report: ReadReport) -> np.ndarray:

@@ -115,8 +115,8 @@ class Fingerprinter:
     def view(self, detections: Detections, first: int | np.ndarray | None = None) -> Detections:
         """What the model sees of the sources at their first detections; None: all of them."""
         data = self.config.data
-        first = data.max_detections if first is None else first
-        return view(detections, first, max_detections=data.max_detections, max_days=data.max_days)
+        kind = data.get("view", "first")  # runs of version 0.2 and before name none
+        return view(detections, first, kind=kind, max_detections=data.max_detections, max_days=data.max_days)
 
     def encode(
         self,

@@ -13,6 +13,11 @@ from rtf.alerts.history import BANDS, Detections
 CHANNELS = ("log1p_dt", "log1p_dt_prev", "logflux", "logflux_err")
 
 
+def time_columns(days: np.ndarray, previous: np.ndarray) -> np.ndarray:
+    """(..., 2) float32 of days since the first and since the previous detection (...)."""
+    return np.log1p(np.stack([days, previous], -1)).astype(np.float32)
+
+
 def photometry(detections: Detections) -> np.ndarray:
     """(D, 7) float32 photometry of concatenated light curves; column meanings above."""
     mjd, offset = detections.mjd, detections.offset
@@ -20,8 +25,7 @@ def photometry(detections: Detections) -> np.ndarray:
     dt_prev = np.diff(mjd, prepend=mjd[:1])
     dt_prev[offset[:-1][detections.length > 0]] = 0.0
     columns = np.empty((len(mjd), len(CHANNELS) + len(BANDS)), np.float32)
-    columns[:, 0] = np.log1p(dt)
-    columns[:, 1] = np.log1p(dt_prev)
+    columns[:, :2] = time_columns(dt, dt_prev)
     columns[:, 2] = -0.4 * detections.mag
     columns[:, 3] = 0.4 * detections.magerr
     columns[:, 4:] = detections.band[:, None] == np.arange(len(BANDS))

@@ -1,8 +1,8 @@
 """Features of a whole source (GP features, stamps) as they stood at several numbers of detections.
 
 Notable:
-- each is computed from `view` at that number and from nothing else, by the same call that encodes a live
-  source, so that a training source cut to N detections is shown what was known at N
+- each is computed from the model's view at that number and from nothing else, by the same call that encodes a
+  live source, so that a training source cut to N detections is shown what was known at N
 - between two of the numbers the earlier snapshot stands: older than the view, never younger
 - a source that has no stamp yet, or no feature that can be computed, is absent there, not zero
 """
@@ -17,7 +17,7 @@ from rtf.alerts.history import Detections
 from rtf.features.view import view
 
 #: Numbers of detections at which snapshots are taken, besides all that a source has.
-COUNTS = (1, 3, 5, 7, 10, 15, 20, 30, 50, 100)
+COUNTS = (1, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200, 400, 800)
 _BLOCK = 2048
 
 
@@ -63,30 +63,36 @@ class Snapshots:
 
 
 def take_snapshots(
-    modality, seen: Detections, counts: Sequence[int] = COUNTS, progress: Callable[[int], None] | None = None
+    modality,
+    detections: Detections,
+    counts: Sequence[int] = COUNTS,
+    progress: Callable[[int], None] | None = None,
+    cut: Callable[..., Detections] = view,
 ) -> Snapshots:
-    """Raw snapshots of sources already cut to the model's view; `progress` is told of sources done.
+    """Raw snapshots of sources; `progress` is told of sources done.
 
+    `cut(detections, n)` is the model's view of sources at their first n detections, None for all.
     Where the modality has a `key` (which stamps it is), a snapshot like the one before it is not taken again.
     """
     source, count, values = [], [], []
-    last = np.full(len(seen), -2)
+    last = np.full(len(detections), -2)
     for first in (*counts, None):
         whole = first is None
-        here = np.arange(len(seen)) if whole else np.flatnonzero(seen.length > first)
+        here = np.arange(len(detections)) if whole else np.flatnonzero(detections.length > first)
         for start in range(0, len(here), _BLOCK):
             some = here[start : start + _BLOCK]
             if progress is not None:
                 progress(len(some))
-            cut = seen.take(some) if whole else view(seen.take(some), first)
+            seen = cut(detections.take(some), first)
+            shown = detections.length[some] if whole else np.full(len(some), first)
             if hasattr(modality, "key"):
-                key = modality.key(cut)
+                key = modality.key(seen)
                 new = key != last[some]
                 last[some] = key
-                some, cut = some[new], cut.take(new.nonzero()[0])
+                some, shown, seen = some[new], shown[new], seen.take(new.nonzero()[0])
             source.append(some)
-            count.append(cut.length)
-            values.append(modality.compute(cut))
+            count.append(shown)
+            values.append(modality.compute(seen))
     source, count, values = (np.concatenate(x) for x in (source, count, values))
     order = np.lexsort((count, source))
     values = values[order]

@@ -1,36 +1,89 @@
-"""What a model may see of a source at its first N detections: the one place where a history is cut."""
+"""What a model may see of a source at its first N detections: the one place where a history is cut.
+
+Notable:
+- view `first` begins at the source's first detection and ends at the N-th, or where it is full: the
+  fingerprint of a source that lives longer stays as it was
+- view `latest` ends at the N-th detection and begins where its limits reach back to: it follows its source,
+  and a stray detection of years ago drops out of it
+- nothing after the N-th detection has any influence, so whatever is computed from a view cannot leak
+"""
 
 import numpy as np
 
 from rtf.alerts.history import Detections
 
+VIEWS = ("first", "latest")
 MAX_DETECTIONS = 257
 MAX_DAYS = 100.0
+#: How far beyond the newest detection in a view `latest` training asks for the light curve [day].
+HORIZON = 100.0
 
 
 def view(
     detections: Detections,
-    first: int | np.ndarray = MAX_DETECTIONS,
+    first: int | np.ndarray | None = None,
     *,
+    kind: str = "first",
     max_detections: int = MAX_DETECTIONS,
     max_days: float = MAX_DAYS,
 ) -> Detections:
-    """The first detections of each source.
-
-    Nothing after the cut has any influence on what is returned, so whatever is computed from it cannot leak.
+    """What a model sees of each source at its first detections.
 
     Parameters
     ----------
     detections : sources to cut
-    first : how many detections to keep, one number or (N,) one for each source
-    max_detections, max_days : the model's own limits: detections, and days after the first one
+    first : how many detections each source has so far, one number or (N,); None: all
+    kind : "first" or "latest", see above
+    max_detections, max_days : how many detections fit, and how many days between the first and the last
 
     Returns
     -------
     Detections of the same N sources
     """
-    start = np.repeat(detections.offset[:-1], detections.length)
-    position = np.arange(len(detections.mjd)) - start
-    allowed = np.minimum(np.broadcast_to(first, len(detections)), max_detections)
-    days = detections.mjd - detections.mjd[start]
-    return detections.rows((position < np.repeat(allowed, detections.length)) & (days <= max_days))
+    length = detections.length
+    stop = detections.offset[:-1] + (length if first is None else np.minimum(first, length))
+    start = np.append(window_starts(detections, kind, max_detections, max_days), 0)
+    start = np.where(stop > detections.offset[:-1], start[stop - 1], stop)
+    if kind == "first":
+        stop = np.minimum(stop, start + max_detections)
+    row = np.arange(len(detections.mjd))
+    keep = (row >= np.repeat(start, length)) & (row < np.repeat(stop, length))
+    if kind == "first":
+        keep &= detections.mjd - detections.mjd[np.repeat(start, length)] <= max_days
+    return detections.rows(keep)
+
+
+def window_starts(detections: Detections, kind: str, max_detections: int, max_days: float) -> np.ndarray:
+    """(D,) row of the first detection that a view holds whose newest detection is in row 0, 1, ..., D - 1.
+
+    Raises
+    ------
+    ValueError : an unknown `kind`
+    """
+    if kind not in VIEWS:
+        raise ValueError(f"data.view is {kind!r}; it must be one of {', '.join(VIEWS)}")
+    begin = np.repeat(detections.offset[:-1], detections.length)
+    if kind == "first":
+        return begin
+    early = _before(detections, detections.mjd - max_days, "left")
+    return begin + np.maximum(early, np.arange(len(begin)) - begin + 1 - max_detections)
+
+
+def window_ends(detections: Detections, kind: str) -> np.ndarray:
+    """(D,) row after the last detection that training asks for when a view ends in row 0, 1, ..., D - 1."""
+    if kind == "first":
+        return np.repeat(detections.offset[1:], detections.length)
+    begin = np.repeat(detections.offset[:-1], detections.length)
+    return begin + _before(detections, detections.mjd + HORIZON, "right")
+
+
+def _before(detections: Detections, time: np.ndarray, side: str) -> np.ndarray:
+    """(D,) detections of the same source before the time of each row; "right" counts equal ones too."""
+    n = len(time)
+    source = np.repeat(np.arange(len(detections)), detections.length)
+    turn = np.repeat([0, 1] if side == "right" else [1, 0], n)  # at equal times
+    order = np.lexsort((turn, np.concatenate([detections.mjd, time]), np.tile(source, 2)))
+    counted = np.cumsum(order < n)
+    found = np.empty(n, np.int64)
+    found[order[order >= n] - n] = counted[order >= n]
+    return found - np.repeat(detections.offset[:-1], detections.length)

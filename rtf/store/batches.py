@@ -3,8 +3,10 @@
 Notable:
 - a batch holds sources of like length, so padding is a few per cent of it
 - a batch is one gather from the concatenated features: nothing is read, decoded or copied source by source
-- truncating a source to its first N detections is a matter of reading fewer rows, and of the snapshot of
-  its GP features and stamps that stood at N
+- showing a source at its first N detections is a matter of which rows are read, and of the snapshot of its
+  GP features and stamps that stood at N
+- a view that begins later than the source counts its days anew, as does a source of which detections are left
+  out: their two time columns are made for the batch
 """
 
 from collections.abc import Mapping
@@ -15,17 +17,17 @@ import torch
 from torch import Tensor
 
 from rtf.alerts.history import Detections
-from rtf.features.photometry import CHANNELS
+from rtf.features.photometry import CHANNELS, time_columns
 from rtf.features.snapshots import Snapshots
 
 
 @dataclass
 class Target:
-    """All Q detections of each source in the model's view, also those the encoder is not shown.
+    """Q detections of each source that a decoder is asked for, also those the encoder is not shown.
 
     Attributes
     ----------
-    days : (B, Q) float32, days since the first detection
+    days : (B, Q) float32, days since the first detection that the encoder sees
     band : (B, Q) int64
     values : (B, Q, 4) float32, normalised continuous channels
     mask : (B, Q) bool, True at detections
@@ -46,7 +48,7 @@ class Batch:
     Attributes
     ----------
     features : (B, L, W) float32, normalised; 0 at padding
-    days : (B, L) float32, days since the first detection
+    days : (B, L) float32, days since the first detection in view
     band : (B, L) int64, index into `rtf.alerts.history.BANDS`
     mask : (B, L) bool, True at detections
     label : (B,) int64, fine class, -1 unknown
@@ -88,10 +90,14 @@ class Sources:
 
     Parameters
     ----------
-    detections : N sources, already cut to the model's view
+    detections : N sources; all that may ever be shown or asked for
     features : (D, W) float32 normalised feature columns
     label : (N,) fine class indices, or None when unknown
     snapshots : features of whole sources by modality, normalised
+    window : (D,) first row of what is in view, and (D,) end row of what is asked for, when the newest
+        detection shown is in row 0, 1, ..., D - 1 (`rtf/features/view.py`); None: all of each source
+    times : mean and deviation (2,) each that normalise the two time columns; needed where a view may begin
+        later than its source, or where detections are left out
     """
 
     def __init__(
@@ -100,15 +106,18 @@ class Sources:
         features: np.ndarray,
         label: np.ndarray | None = None,
         snapshots: Mapping[str, Snapshots] | None = None,
+        window: tuple[np.ndarray, np.ndarray] | None = None,
+        times: tuple[np.ndarray, np.ndarray] | None = None,
     ):
         empty = np.flatnonzero(detections.length == 0)
         if len(empty):
             raise ValueError(f"{len(empty)} sources have no detection, the first is number {empty[0]}")
-        days = detections.mjd - np.repeat(detections.mjd[detections.offset[:-1]], detections.length)
-        self.length = detections.length
-        self.start = torch.from_numpy(detections.offset[:-1].copy())
+        self.length, self.offset, self.mjd = detections.length, detections.offset, detections.mjd
+        self.begin = np.repeat(self.offset[:-1], self.length) if window is None else window[0]
+        self.end = np.repeat(self.offset[1:], self.length) if window is None else window[1]
+        self.slides = bool((self.begin != np.repeat(self.offset[:-1], self.length)).any())
+        self.times = times
         self.features = torch.from_numpy(features)
-        self.days = torch.from_numpy(days.astype(np.float32))
         self.band = torch.from_numpy(detections.band.astype(np.int64))
         label = np.full(len(detections), -1) if label is None else label
         self.label = torch.from_numpy(np.asarray(label, np.int64))
@@ -117,37 +126,78 @@ class Sources:
     def __len__(self) -> int:
         return len(self.length)
 
-    def batch(self, source: np.ndarray, length: np.ndarray | None = None, targets: bool = False) -> Batch:
-        """The batch of the sources (B,), each with its first `length` (B,) detections (all if None).
+    def in_view(self, source: np.ndarray, length: np.ndarray) -> np.ndarray:
+        """(B,) how many detections are in view of sources (B,) at their first `length` (B,)."""
+        last = self.offset[source] + length - 1
+        return last + 1 - self.begin[last]
 
-        With `targets` it also carries the detections that are held back.
+    def batch(
+        self,
+        source: np.ndarray,
+        length: np.ndarray | None = None,
+        targets: bool = False,
+        keep: np.ndarray | None = None,
+    ) -> Batch:
+        """The batch of the sources (B,) at their first `length` (B,) detections (all if None).
+
+        Parameters
+        ----------
+        targets : carry also what the decoder is asked for
+        keep : (B, L or more) bool, which of the detections in view are shown, the first always; None: all
         """
         source = np.asarray(source)
         length = self.length[source] if length is None else np.minimum(length, self.length[source])
-        row, mask = self._rows(source, length)
+        last = self.offset[source] + length - 1
+        row, mask = _rows(self.begin[last], last + 1)
+        if keep is not None:
+            shown = mask & keep[:, : mask.shape[1]]
+            order = np.argsort(~shown, axis=1, kind="stable")[:, : int(shown.sum(1).max())]
+            row, mask = np.take_along_axis(row, order, 1), np.take_along_axis(shown, order, 1)
+        days = np.where(mask, self.mjd[row] - self.mjd[row[:, :1]], 0.0)
+        index = torch.from_numpy(row)
         # index_select on flat rows is several times faster than advanced indexing.
-        features = self.features.index_select(0, row.flatten()).view(*row.shape, -1)
-        index = torch.from_numpy(source)
+        features = self.features.index_select(0, index.flatten()).view(*row.shape, -1)
+        if self.slides or keep is not None:
+            previous = np.diff(days, axis=1, prepend=days[:, :1])
+            mean, std = self.times
+            columns = time_columns(days, np.maximum(previous, 0.0)) - np.float32(mean)
+            features[..., :2] = torch.from_numpy(columns / np.float32(std))
+        there = torch.from_numpy(mask)
         batch = Batch(
-            features.mul_(mask[..., None]), self.days[row], self.band[row], mask, self.label[index], index
+            features.mul_(there[..., None]),
+            torch.from_numpy(days.astype(np.float32)),
+            self.band[index],
+            there,
+            self.label[torch.from_numpy(source)],
+            torch.from_numpy(source),
         )
         for name, snapshots in self.snapshots.items():
             at = snapshots.rows(source, length)
             batch.side[name] = torch.from_numpy(snapshots.values[at]).float()
             batch.present[name] = torch.from_numpy((at >= 0) & snapshots.present[at])
         if targets:
-            row, mask = self._rows(source, self.length[source])
-            shown = torch.arange(row.shape[1]) < torch.from_numpy(length)[:, None]
-            values = self.features[:, : len(CHANNELS)][row] * mask[..., None]
-            batch.target = Target(self.days[row], self.band[row], values, mask, shown)
+            asked, valid = _rows(self.begin[last], self.end[last])
+            visible = asked <= last[:, None]
+            if keep is not None:
+                visible = np.zeros_like(valid)
+                number, place = np.nonzero(mask)
+                visible[number, row[number, place] - asked[number, 0]] = True
+            batch.target = self._target(asked, valid, visible & valid, self.mjd[row[:, :1]])
         return batch
 
-    def _rows(self, source: np.ndarray, length: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, L) row of each position, and which positions hold a detection."""
-        position = torch.arange(int(length.max()))
-        mask = position < torch.from_numpy(length)[:, None]
-        # Padding points at the source's first row, so that every index is valid.
-        return self.start[torch.from_numpy(source)][:, None] + torch.where(mask, position, 0), mask
+    def _target(self, row: np.ndarray, mask: np.ndarray, shown: np.ndarray, zero: np.ndarray) -> Target:
+        index, there = torch.from_numpy(row), torch.from_numpy(mask)
+        values = self.features[:, : len(CHANNELS)][index] * there[..., None]
+        days = np.where(mask, self.mjd[row] - zero, 0.0).astype(np.float32)
+        return Target(torch.from_numpy(days), self.band[index], values, there, torch.from_numpy(shown))
+
+
+def _rows(start: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(B, L) rows `start` to `stop` (B,) of each source, and which of them there are (B, L) bool."""
+    position = np.arange(int((stop - start).max()))
+    mask = position < (stop - start)[:, None]
+    # Padding points at the first row, so that every index is valid.
+    return start[:, None] + np.where(mask, position, 0), mask
 
 
 def batches_by_length(

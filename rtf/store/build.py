@@ -31,6 +31,7 @@ from rtf.alerts.tables import read_labels, read_splits
 from rtf.jobs import WHOLE, Shard, beside, describe, digest, locked, made_from, remove
 from rtf.store.merge import Merged, combine, piece_of_store
 from rtf.store.parts import (
+    LAYOUT,
     Piece,
     missing_units,
     open_part,
@@ -134,7 +135,7 @@ def preprocess_shard(
     }
     units = _units(reader, path)
     seen: dict = {}
-    names = [made_from(reader, unit, known=seen) for unit in units]
+    names = [made_from(reader, unit, LAYOUT, known=seen) for unit in units]
     settings = digest([run, tables, append, overwrite])
     run |= {"units": len(units), "content": digest([names, tables])}
     result = digest([settings, run["content"]])
@@ -213,7 +214,8 @@ def _merge(path, out, work, workers, tables, nameless, before, run, names, bars:
     report = _report(work, names, units)
     opener = lru_cache(_OPEN_PARTS)(open_part)
     pieces = [piece for k in units for piece in pieces_of_part(part_path(work, k), opener)]
-    if not any(len(p.richness) for p in pieces):
+    # What is appended may be non-detections alone.
+    if not any(len(p.richness) or (before is not None and len(p.limits)) for p in pieces):
         raise _nothing_readable(path, out, report)
     _check_tables(pieces, tables)
     kept, former = None, ReadReport()

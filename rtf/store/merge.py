@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from rtf.alerts.history import NUMBERS, SPLITS
-from rtf.alerts.merge import merged_facts, merged_rows, stamps_content
+from rtf.alerts.merge import merged_facts, merged_limits, merged_rows, stamps_content
 from rtf.store.parts import Piece, ranks
 from rtf.store.read import Store
 from rtf.store.splits import NO_SPLIT, stratified
@@ -26,6 +26,7 @@ class Merged:
     position : (N, 2) float64, ra and dec [degree]
     offset : (N + 1,) int64
     numbers : the columns `NUMBERS`, (D,) each
+    limits : (K, 3) non-detections; source k owns rows limit_offset[k] to limit_offset[k + 1]
     piece, row : (D,) where the metadata and stamps of a detection are
     stamp_start, stamp_length : (D,), (D, 3) its bytes there
     pieces : what `piece` counts
@@ -39,6 +40,8 @@ class Merged:
     position: np.ndarray
     offset: np.ndarray
     numbers: dict[str, np.ndarray]
+    limits: np.ndarray
+    limit_offset: np.ndarray
     piece: np.ndarray
     row: np.ndarray
     stamp_start: np.ndarray
@@ -110,6 +113,8 @@ def combine(
         key, numbers, column("richness"), column("content"),
         lambda rows: _stamps(pieces, piece[rows], start[rows], stamp_length[rows]),
     )  # fmt: skip
+    owner = rank[np.repeat(history, column("limit_length"))]
+    whose, limits = merged_limits(owner[owner >= 0], column("limits")[owner >= 0])
     return Merged(
         object_id=[names[k] for k in chosen],
         label=label[chosen],
@@ -117,6 +122,8 @@ def combine(
         position=position[chosen],
         offset=np.append(0, np.cumsum(np.bincount(key[order], minlength=len(chosen)))).astype(np.int64),
         numbers={name: values[order] for name, values in numbers.items()},
+        limits=limits,
+        limit_offset=np.searchsorted(whose, np.arange(len(chosen) + 1)),
         piece=piece[order],
         row=row[order],
         stamp_start=start[order],
@@ -182,5 +189,7 @@ def piece_of_store(store: Store) -> Piece:
         stamp_start=offset[:-1:3],
         stamp_length=stamp_length,
         has_cutouts=store.has_cutouts,
+        limits=store.limits(),
+        limit_length=np.diff(store.limit_offset),
         open=lambda: bulk,
     )

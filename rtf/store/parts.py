@@ -20,7 +20,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rtf.alerts.history import METADATA_FIELDS, NO_CUTOUTS, NUMBERS, SPLITS, SourceHistory
+from rtf.alerts.history import (
+    LIMIT_FIELDS,
+    METADATA_FIELDS,
+    NO_CUTOUTS,
+    NUMBERS,
+    SPLITS,
+    SourceHistory,
+)
 from rtf.alerts.limits import SILENCE
 from rtf.alerts.merge import content, richness
 from rtf.alerts.report import ReadReport
@@ -32,14 +39,18 @@ from rtf.workers import in_processes
 BATCH_BYTES = 32 << 20
 
 _ROW = pa.list_(pa.float32(), len(METADATA_FIELDS))
+_LIMIT = pa.list_(pa.float64(), len(LIMIT_FIELDS))
 _SCHEMA = pa.schema(
     [
         ("object_id", pa.string()), ("label", pa.int8()), ("split", pa.string()),
         ("ra", pa.float64()), ("dec", pa.float64()), ("has_cutouts", pa.bool_()),
         *((name, pa.list_(pa.from_numpy_dtype(dtype))) for name, dtype in NUMBERS.items()),
-        ("metadata", pa.list_(_ROW)), ("cutouts", pa.list_(pa.large_binary())),
+        ("metadata", pa.list_(_ROW)), ("cutouts", pa.list_(pa.large_binary())), ("limits", pa.list_(_LIMIT)),
     ]
 )  # fmt: skip
+
+#: Part of what names a part: those of another layout are read again.
+LAYOUT = str(_SCHEMA)
 
 
 def part_path(folder: Path, index: int) -> Path:
@@ -144,7 +155,8 @@ def _groups(histories: Iterable[SourceHistory]) -> Iterator[list[SourceHistory]]
     for history in histories:
         _check(history)
         group.append(history)
-        size += 150 * len(history) + sum(len(s) for c in history.cutouts or () for s in c if s)
+        size += 150 * len(history) + 24 * len(history.limits)
+        size += sum(len(s) for c in history.cutouts or () for s in c if s)
         if size >= BATCH_BYTES:
             yield group
             group, size = [], 0
@@ -174,6 +186,8 @@ def _batch(histories: list[SourceHistory]) -> pa.RecordBatch:
     # An empty stamp carries no picture: it is a stamp that was not sent.
     stamps = [s or None for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h)) for s in c]
     metadata = np.concatenate([np.asarray(h.metadata, np.float32) for h in histories])
+    limits = np.concatenate([h.limits for h in histories])
+    limit_offset = np.concatenate([[0], np.cumsum([len(h.limits) for h in histories])])
     columns = {
         "object_id": [h.object_id for h in histories],
         "label": [int(h.label) for h in histories],
@@ -189,6 +203,7 @@ def _batch(histories: list[SourceHistory]) -> pa.RecordBatch:
         },
         "metadata": _lists(offset, pa.FixedSizeListArray.from_arrays(metadata.ravel(), type=_ROW)),
         "cutouts": _lists(3 * offset, pa.array(stamps, pa.large_binary())),
+        "limits": _lists(limit_offset, pa.FixedSizeListArray.from_arrays(limits.ravel(), type=_LIMIT)),
     }
     return pa.record_batch(columns, schema=_SCHEMA)
 
@@ -210,6 +225,7 @@ class Piece:
     stamp_start : (R,) first byte of a detection's stamps, which follow one another
     stamp_length : (R, 3) bytes of each stamp, 0 where none was sent
     has_cutouts : whether the input had cutouts
+    limits, limit_length : (K, 3) non-detections, and (H,) how many each history has
     open : gives the metadata (R, 30) and the stamps' bytes; both are read by slices only
     """
 
@@ -225,6 +241,8 @@ class Piece:
     stamp_start: np.ndarray
     stamp_length: np.ndarray
     has_cutouts: bool
+    limits: np.ndarray
+    limit_length: np.ndarray
     open: Callable[[], tuple[Any, Any]]
 
 
@@ -272,5 +290,7 @@ def _piece(opener, path: Path, k: int) -> Piece:
         stamp_start=starts[:-1:3].copy(),
         stamp_length=stamp_length,
         has_cutouts=any(batch.column("has_cutouts").to_pylist()),
+        limits=batch.column("limits").values.values.to_numpy().reshape(-1, len(LIMIT_FIELDS)).copy(),
+        limit_length=np.diff(batch.column("limits").offsets.to_numpy()),
         open=bulk,
     )

@@ -16,8 +16,17 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from rtf.alerts.history import METADATA_FIELDS, NUMBERS, SPLITS, Cutouts, Detections, SourceHistory
-from rtf.classes import FINE, OTHERS
+from rtf.alerts.history import (
+    METADATA_FIELDS,
+    NO_LIMITS,
+    NUMBERS,
+    SPLITS,
+    Cutouts,
+    Detections,
+    SourceHistory,
+    latest_limits,
+)
+from rtf.classes import FINE, OTHERS, RARE
 
 FORMAT, VERSION = "rtf-store", 1
 
@@ -67,6 +76,11 @@ class Store:
         return self.attributes["cutouts"]
 
     @property
+    def has_limits(self) -> bool:
+        """Whether the store has non-detections; former versions wrote none."""
+        return self.attributes.get("limits", False)
+
+    @property
     def provenance(self) -> dict:
         return {"format": FORMAT, "version": VERSION, "runs": self.attributes["runs"]}
 
@@ -84,7 +98,9 @@ class Store:
 
     def _content(self) -> str:
         sha = hashlib.sha256()
-        for name in (*_SOURCE, *NUMBERS, "metadata", *(["cutout_offset"] if self.has_cutouts else [])):
+        limits = ("limit_offset", "limits") if self.has_limits else ()
+        stamps = ("cutout_offset",) if self.has_cutouts else ()
+        for name in (*_SOURCE, *NUMBERS, "metadata", *stamps, *limits):
             values = self.read(name)
             sha.update(f"{name} {values.dtype} {values.shape}".encode())
             text = values.dtype.kind not in "biuf"
@@ -134,6 +150,10 @@ class Store:
         offset = self.offset[chosen.start : chosen.stop + 1]
         start, stop = int(offset[0]), int(offset[-1])
         detections = self._block(start, stop, offset - start, metadata)
+        bounds = self.limit_offset[chosen.start : chosen.stop + 1]
+        detections.limits = latest_limits(
+            detections, bounds - bounds[0], self.limits(int(bounds[0]), int(bounds[-1]))
+        )
         if cutouts and self.has_cutouts:
             size = np.diff(self.cutout_offset[3 * start : 3 * stop + 1]).reshape(-1, 3)
             detections.stamp = np.where((size > 0).all(1), np.arange(start, stop), -1)
@@ -146,6 +166,15 @@ class Store:
             self.read("metadata", start, stop) if metadata else np.empty((stop - start, 0), np.float32)
         )
         return Detections(offset, **columns)
+
+    @cached_property
+    def limit_offset(self) -> np.ndarray:
+        """(N + 1,) int64: source k owns non-detections limit_offset[k] to limit_offset[k + 1]."""
+        return self.read("limit_offset") if self.has_limits else np.zeros(self.n + 1, np.int64)
+
+    def limits(self, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """(K, 3) non-detections `start` to `stop`, as in `SourceHistory`."""
+        return self.read("limits", start, stop) if self.has_limits else NO_LIMITS
 
     @cached_property
     def cutout_offset(self) -> np.ndarray:
@@ -205,6 +234,8 @@ class Store:
             start, stop = int(offset[0]), int(offset[-1])
             rows = self._block(start, stop, offset - start)
             stamps = self._stamps(start, stop) if cutouts and self.has_cutouts else None
+            bounds = self.limit_offset[first : last + 1]
+            limits = self.limits(int(bounds[0]), int(bounds[-1]))
             for k in range(first, last):
                 a, b = (int(x) for x in rows.offset[k - first : k - first + 2])
                 yield SourceHistory(
@@ -212,6 +243,7 @@ class Store:
                     rows.metadata[a:b], rows.candid[a:b], None if stamps is None else stamps[a:b],
                     float(self.position[k, 0]), float(self.position[k, 1]), int(self.label[k]),
                     SPLITS[self.split[k]] if self.split[k] >= 0 else "",
+                    limits[slice(*(bounds[k - first : k - first + 2] - bounds[0]))],
                 )  # fmt: skip
 
     def _blocks(self, index: np.ndarray) -> Iterator[np.ndarray]:
@@ -229,7 +261,7 @@ class Store:
         for label, name in [*enumerate(FINE), (-1, "unknown"), (None, "all")]:
             member = self.label == label if label is not None else np.ones(self.n, bool)
             counts = [int((member & (self.split == s)).sum()) for s in (0, 1, 2, -1)]
-            if name in OTHERS and not sum(counts):
+            if name in (*OTHERS, *RARE) and not sum(counts):
                 continue
             lines.append(f"{name:<14}" + "".join(f"{c:>12,}" for c in (*counts, sum(counts))))
         return "\n".join(lines)
@@ -262,13 +294,16 @@ def open_store(path: str | os.PathLike) -> Store:
         )
     if not attributes.get("complete"):
         raise StoreError(f"{path} is not complete: run the command that writes it again")
-    if attributes["metadata_fields"] != list(METADATA_FIELDS) or attributes["classes"] != list(FINE):
+    # Classes were added at the end; what a label means never changed.
+    classes = attributes["classes"]
+    if attributes["metadata_fields"] != list(METADATA_FIELDS) or classes != list(FINE[: len(classes)]):
         raise StoreError(f"{path} has other metadata columns or classes than this library")
     names = [
         *_SOURCE,
         *NUMBERS,
         "metadata",
         *(("cutout_offset", "cutout_bytes") if attributes["cutouts"] else ()),
+        *(("limit_offset", "limits") if attributes.get("limits") else ()),
     ]
     arrays = {name: _open_array(path, name) for name in names}
     values = {name: _read(arrays[name], slice(None)) for name in _SOURCE}

@@ -40,6 +40,8 @@ def write_group(
     }
     if merged.has_cutouts:
         arrays["cutout_offset"] = _offsets(merged.stamp_length)
+    if has_limits := len(merged.limits) > 0:
+        arrays |= {"limit_offset": merged.limit_offset, "limits": merged.limits}
     for name, values in arrays.items():
         _create(group, name, values.shape, values.dtype, CHUNK_BYTES)[...] = values
 
@@ -61,6 +63,7 @@ def write_group(
             "sources": len(merged.object_id),
             "detections": number,
             "cutouts": merged.has_cutouts,
+            "limits": has_limits,
             "bands": list(BANDS),
             "metadata_fields": list(METADATA_FIELDS),
             "classes": list(FINE),

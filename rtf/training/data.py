@@ -7,6 +7,7 @@ Notable:
 - GP features and stamps are snapshots at several numbers of detections (`rtf/features/snapshots.py`)
 - in distributed training each process takes its part of every batch, so that the number of processes changes
   neither the steps nor what is in them
+- augmented copies are drawn anew in each epoch, so that no light curve is seen twice alike
 - stores can be mixed: a store of weight 0.5 has a new random half of its sources in each epoch, one of weight
   3 has each source three times
 """
@@ -14,17 +15,20 @@ Notable:
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from rtf.alerts.history import Detections, join
+from rtf.classes import FINE
 from rtf.features.normalisation import Statistics, feature_columns, fit_statistics
 from rtf.features.snapshots import COUNTS, needs_cutouts, normalise_snapshots, per_source, take_snapshots
-from rtf.features.view import view
+from rtf.features.view import view, window_ends, window_starts
 from rtf.store.batches import Batch, Sources, batches_by_length, n_batches
 from rtf.store.read import open_store
+from rtf.training.augment import Augmentation
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +58,8 @@ def load_training_data(
     modalities: Mapping[str, Callable],
     *,
     also_train: Sequence[str | Path | Mapping] = (),
+    leave_out: Sequence[str] = (),
+    kind: str = "first",
     max_detections: int,
     max_days: float,
     progress: Callable[[str, int], object] | None = None,
@@ -68,11 +74,15 @@ def load_training_data(
         path or {"store": path, "weight": how often an epoch has each of its sources}; the normalisation is
         fitted on `store` alone, the survey the model is for. Sources of them that `store` validates or tests
         on are left out, with a warning
-    max_detections, max_days : the model's view
+    leave_out : fine classes that are kept out of training and validation
+    kind, max_detections, max_days : the model's view
     progress : context manager of a bar, given what is done and of how many sources
     """
 
     own = open_store(store)
+    kept_out = [_class_number(name) for name in leave_out]
+    limits = {"kind": kind, "max_detections": max_detections, "max_days": max_days}
+    cut = partial(view, **limits)
     held_back = {str(name) for part in ("val", "test") for name in own.object_id[own.sources(part)]}
     seen: set[str] = set()
 
@@ -85,16 +95,21 @@ def load_training_data(
                 "%s: %d sources of its train split are left out: %s validates or tests on them, such as %s",
                 path, len(here) - len(keep), store, opened.object_id[np.delete(here, keep)[0]],
             )  # fmt: skip
+        odd = np.isin(opened.label[here[keep]], kept_out)
+        if odd.any():
+            log.info("%s: %d sources of the classes left out are not in its %s split", path, odd.sum(), name)
+            keep = keep[~odd]
         if not len(keep):
             raise ValueError(f"{path}: the {name} split is empty; it is needed for training")
         seen.update(opened.object_id[here[keep]].tolist())
         detections = opened.detections(name, cutouts=needs_cutouts(modalities))
         detections = detections if len(keep) == len(here) else detections.take(keep)
-        detections = view(detections, max_detections=max_detections, max_days=max_days)
+        # The latest view slides along a source, of which it needs the whole.
+        detections = cut(detections) if kind == "first" else detections
         return detections, opened.label[here[keep]]
 
     train, label = split(store, "train")
-    statistics = fit_statistics(modalities, train)
+    statistics = fit_statistics(modalities, cut(train))
     n_own = len(train)
     added = [_mixed(entry) for entry in also_train]
     more = [(train, label)] + [split(path, "train", held_back) for path, _ in added]
@@ -105,8 +120,8 @@ def load_training_data(
     snapshots: dict[str, dict] = {"train": {}, "val": {}}
     for name, modality in per_source(modalities).items():
         raw = {
-            part: _snapshots(modality, seen, f"{name}, {part}", progress)
-            for part, seen in (("train", train), ("val", val))
+            part: _snapshots(modality, detections, f"{name}, {part}", progress, cut)
+            for part, detections in (("train", train), ("val", val))
         }
         own = (raw["train"].source < n_own) & raw["train"].present
         if not own.any():
@@ -114,13 +129,21 @@ def load_training_data(
         statistics[name] = modality.fit(raw["train"].values[own])
         for part in raw:
             snapshots[part][name] = normalise_snapshots(modality, raw[part], statistics[name])
-    return TrainingData(
-        Sources(train, feature_columns(modalities, train, statistics), label, snapshots["train"]),
-        Sources(val, feature_columns(modalities, val, statistics), val_label, snapshots["val"]),
-        statistics,
-        parts,
-        frozenset(seen),
-    )
+    times = tuple(statistics["photometry"][name][:2] for name in ("mean", "std"))
+
+    def sources(detections: Detections, label: np.ndarray, part: str) -> Sources:
+        columns = feature_columns(modalities, detections, statistics)
+        window = window_starts(detections, **limits), window_ends(detections, kind)
+        return Sources(detections, columns, label, snapshots[part], window, times)
+
+    train, val = sources(train, label, "train"), sources(val, val_label, "val")
+    return TrainingData(train, val, statistics, parts, frozenset(seen))
+
+
+def _class_number(name: str) -> int:
+    if name not in FINE:
+        raise ValueError(f"data.leave_out: {name!r} is no class; there are {', '.join(FINE)}")
+    return FINE.index(name)
 
 
 def _mixed(entry: str | Path | Mapping) -> tuple[str | Path, float]:
@@ -136,12 +159,12 @@ def _mixed(entry: str | Path | Mapping) -> tuple[str | Path, float]:
     return entry["store"], float(weight)
 
 
-def _snapshots(modality, seen: Detections, what: str, progress):
+def _snapshots(modality, detections: Detections, what: str, progress, cut):
     if progress is None:
-        return take_snapshots(modality, seen)
-    total = sum(int((seen.length > count).sum()) for count in COUNTS) + len(seen)
+        return take_snapshots(modality, detections, cut=cut)
+    total = sum(int((detections.length > count).sum()) for count in COUNTS) + len(detections)
     with progress(what, total) as advance:
-        return take_snapshots(modality, seen, progress=advance)
+        return take_snapshots(modality, detections, progress=advance, cut=cut)
 
 
 def drop_modalities(
@@ -180,6 +203,7 @@ class TrainingBatches:
     columns, modality_dropout : see `drop_modalities`
     balanced : draw sources so that all classes are equally frequent, in place of each source once
     targets : batches also carry what was cut off
+    augmentation, statistics : how sources are changed, and the normalisation of their columns
     rank, world_size : this process's share of each batch
     """
 
@@ -196,9 +220,12 @@ class TrainingBatches:
         modality_dropout: float = 0.0,
         balanced: bool = False,
         targets: bool = False,
+        augmentation: Augmentation | None = None,
+        statistics: Statistics | None = None,
         rank: int = 0,
         world_size: int = 1,
     ):
+        self.augmentation, self.statistics = augmentation or Augmentation(), statistics
         self.sources, self.batch_size, self.seed = sources, batch_size, seed
         self.truncate_min, self.epoch = truncate_min, epoch
         self.parts = parts or [(len(sources), 1.0)]
@@ -223,9 +250,13 @@ class TrainingBatches:
         if self.truncate_min is not None:
             length = rng.integers(np.minimum(self.truncate_min, length), length + 1)
         part = slice(self.rank, None, self.world_size)
-        for k, whole in enumerate(batches_by_length(length, self.batch_size, rng, at_least=self.world_size)):
+        shown = self.sources.in_view(source, length)
+        for k, whole in enumerate(batches_by_length(shown, self.batch_size, rng, at_least=self.world_size)):
             chosen = whole[part]
-            batch = self.sources.batch(source[chosen], length[chosen], self.targets)
+            rng_here = np.random.default_rng([self.seed, self.epoch(), 1, k])
+            changes = self.augmentation.draw(rng_here, len(whole), int(shown[whole].max()), part)
+            batch = self.sources.batch(source[chosen], length[chosen], self.targets, changes.kept)
+            changes.apply(batch, self.statistics)
             missing = np.random.default_rng([self.seed, self.epoch(), 0, k])
             drop_modalities(batch, self.columns, self.modality_dropout, missing, part, len(whole))
             yield batch
@@ -246,7 +277,7 @@ class TrainingBatches:
 
 
 class ValidationBatches:
-    """Whole histories, in order of length; with `targets`, cut to a random length that never changes."""
+    """Whole histories, in order of length; with `targets`, at a random length that never changes."""
 
     def __init__(
         self, sources: Sources, batch_size: int, targets: bool = False, rank: int = 0, world_size: int = 1
@@ -256,7 +287,8 @@ class ValidationBatches:
         self.length = sources.length
         if targets:
             self.length = np.random.default_rng(0).integers(np.minimum(3, self.length), self.length + 1)
-        whole = batches_by_length(self.length, batch_size, at_least=world_size)
+        shown = sources.in_view(np.arange(len(sources)), self.length)
+        whole = batches_by_length(shown, batch_size, at_least=world_size)
         self.batches = [batch[rank::world_size] for batch in whole]
 
     def __len__(self) -> int:

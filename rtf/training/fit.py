@@ -32,7 +32,13 @@ from rtf.models.calibration import fit_temperature
 from rtf.models.losses import class_log_prior
 from rtf.store.batches import Sources
 from rtf.training.checkpoints import Checkpoints, WholeCheckpoints, newest_checkpoint
-from rtf.training.data import TrainingBatches, TrainingData, ValidationBatches, load_training_data
+from rtf.training.data import (
+    Augmentation,
+    TrainingBatches,
+    TrainingData,
+    ValidationBatches,
+    load_training_data,
+)
 from rtf.training.runs import METRICS, begin, environment, hold_together, identity, is_main, refuse_other
 from rtf.training.task import ReconstructionTask
 
@@ -145,6 +151,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         config.data.store,
         modalities,
         also_train=config.data.also_train,
+        leave_out=list(config.data.leave_out),
+        kind=config.data.view,
         max_detections=config.data.max_detections,
         max_days=config.data.max_days,
         progress=progress,
@@ -215,6 +223,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
                 modality_dropout=config.modality_dropout,
                 balanced=config.imbalance == "sampling",
                 targets=targets,
+                augmentation=Augmentation(**config.augment),
+                statistics=data.statistics,
                 **ranks,
             ),
             ValidationBatches(data.val, batch, targets, **ranks),

@@ -4,6 +4,7 @@ Notable:
 - everything is done on whole columns; one source costs a few slices
 - rows are named by their number in the file, counted from 0
 - rows of one object may lie anywhere in a file and in several files
+- a row without a magnitude but with `limmag` is a non-detection; a file may hold nothing else
 """
 
 import gzip
@@ -20,15 +21,34 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from rtf.alerts.folders import Unit, files, units
-from rtf.alerts.history import BANDS, METADATA_FIELDS, NO_CANDID, SPLITS, SourceHistory, from_columns
+from rtf.alerts.history import (
+    BANDS,
+    METADATA_FIELDS,
+    NO_CANDID,
+    NO_LIMITS,
+    SPLITS,
+    SourceHistory,
+    from_columns,
+)
 from rtf.alerts.limits import HEADER, RATIO, TABLE, guarded
 from rtf.alerts.parquet import SUFFIXES, RowGroup, batches, row_groups, schema
 from rtf.alerts.report import BadItem, ReadReport, printable
-from rtf.alerts.ztf import FAULTS, exact_candid, faults, object_name, positive
+from rtf.alerts.ztf import (
+    BRIGHTEST,
+    FAINTEST,
+    FAULTS,
+    exact_candid,
+    faults,
+    object_name,
+    positive,
+    sound_limits,
+)
 from rtf.classes import UNKNOWN, fine_label
 
 REQUIRED = ("object_id", "mjd", "band", "mag", "magerr")
-OPTIONAL = ("type", "isdiffpos", "ra", "dec", "candid", "split")
+OPTIONAL = ("type", "isdiffpos", "ra", "dec", "candid", "split", "limmag")
+#: What a table of non-detections needs.
+LIMITS = ("object_id", "mjd", "band", "limmag")
 WANTED = REQUIRED + OPTIONAL
 CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 
@@ -37,8 +57,10 @@ _LOOKED_AT = 4096  # files of a folder, before deciding that it holds no tables
 _BLOCK = 4 << 20  # bytes of a CSV file, decoded together
 _FAULTS = [
     *(({"time": "mjd"}.get(field, field), reason) for field, reason in FAULTS),
+    ("limmag", f"missing or outside {BRIGHTEST:g} to {FAINTEST:g}"),
     ("split", f"none of {', '.join(SPLITS)}"),
 ]
+_MAG_FAULTS = [k for k, (field, _) in enumerate(_FAULTS) if field == "mag"]
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -79,6 +101,9 @@ def _leaves(columns: pa.Schema) -> list[str]:
 @dataclass
 class LightCurveTable:
     """Columns object_id, mjd, band (g, r, i), mag, magerr[, type][, isdiffpos][, ra, dec][, candid][, split].
+
+    Non-detections are rows without `mag` that have `limmag`, the limiting magnitude, in the same files or in
+    files of their own (object_id, mjd, band, limmag).
 
     `type` is a class name (`rtf.classes.fine_label`); rows of other types have no label, are counted as
     `unknown_type` and named. `isdiffpos` is t, true, 1 or f, false, 0, -1. A CSV file may be compressed
@@ -131,10 +156,11 @@ def _columns(columns: pa.Schema) -> list[str]:
 
 
 def _check_names(names: list[str]) -> None:
+    needed = LIMITS if "limmag" in names and "mag" not in names else REQUIRED
     for name in WANTED:
         if names.count(name) > 1:
             raise BadItem("column is there twice", name)
-        if name in REQUIRED and name not in names:
+        if name in needed and name not in names:
             raise BadItem(f"column missing; there are {printable(', '.join(names))}", name)
 
 
@@ -228,7 +254,10 @@ def _without_records(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
 
 def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterator[SourceHistory]:
     names, source, known = _names(columns["object_id"])
-    time, mag, magerr = (_numbers(columns, name) for name in ("mjd", "mag", "magerr"))
+    absent = np.full(len(rows), np.nan)
+    time, mag, magerr, depth = (
+        _numbers(columns, name) if name in columns else absent for name in ("mjd", "mag", "magerr", "limmag")
+    )
     band = _look_up(columns, "band", lambda name: BANDS.index(name) if name in BANDS else -1)
     sign, split = np.ones(len(rows), int), np.zeros(len(rows), int)
     if "isdiffpos" in columns:
@@ -242,8 +271,14 @@ def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterato
     code[split < 0] = len(_FAULTS) - 1
     code[sign < 0] = len(FAULTS) - 1
     code[source < 0] = len(_FAULTS) - 1 - source[source < 0]
+    missed = np.isnan(mag) & (np.isfinite(depth) | ("mag" not in columns)) & (source >= 0)
+    limit_code = faults(time, band >= 0, depth, np.zeros(len(rows)))
+    limit_code[np.isin(limit_code, _MAG_FAULTS)] = len(_FAULTS) - 2
+    code[missed] = limit_code[missed]
     report.skip_rows(path, reasons, code, lambda k: f"row {rows[k]}")
-    keep = code == 0
+    missed &= code == 0
+    report.count("non_detections", int(missed.sum()))
+    keep = (code == 0) & ~missed
     if not negative:
         report.count("negative", int((keep & (sign == 0)).sum()))
         keep &= sign != 0
@@ -259,6 +294,10 @@ def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterato
         ra[~((np.abs(ra) <= 360) & (np.abs(dec) <= 90))] = np.nan
         dec[np.isnan(ra)] = np.nan
 
+    limits = {
+        k: sound_limits(time[own], band[own], depth[own])
+        for k, own in _by_source(source, np.flatnonzero(missed)).items()
+    }
     rows = np.flatnonzero(keep)
     rows = rows[np.lexsort((candid[rows], band[rows], time[rows], source[rows]))]
     source, label, split, ra, dec = source[rows], label[rows], split[rows], ra[rows], dec[rows]
@@ -272,7 +311,8 @@ def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterato
     metadata = np.full((len(rows), len(METADATA_FIELDS)), np.nan, np.float32)
     candid = candid[rows]
     for k in np.setdiff1d(np.arange(len(names)), source):
-        yield from_columns(names[k], [], [], [], [])  # nothing left of it, which the caller counts
+        # no detection is left of it, which the caller counts
+        yield from_columns(names[k], [], [], [], [], limits=limits.get(k, NO_LIMITS))
     starts = np.flatnonzero(np.diff(source, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(rows)]):
         own = slice(start, stop)
@@ -280,7 +320,15 @@ def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterato
             names[source[start]], *(column[own] for column in values), metadata[own], candid[own], None,
             float(ra[place[start]]), float(dec[place[start]]), int(label[own].max()),
             ("", *SPLITS)[max(split[own], key=("", *SPLITS).__getitem__)] if split[own].any() else "",
+            limits.get(int(source[start]), NO_LIMITS),
         )  # fmt: skip
+
+
+def _by_source(source: np.ndarray, rows: np.ndarray) -> dict[int, np.ndarray]:
+    """The `rows` of each source."""
+    rows = rows[np.argsort(source[rows], kind="stable")]
+    whose, starts = np.unique(source[rows], return_index=True)
+    return dict(zip(whose.tolist(), np.split(rows, starts[1:])))
 
 
 def _names(column: pa.Array) -> tuple[list[str], np.ndarray, list[str]]:

@@ -1,0 +1,92 @@
+"""Training sources, changed as other cadences, distances and depths would have: new in each epoch.
+
+What is drawn for a source does not depend on how a batch is shared among processes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rtf.features.normalisation import Statistics
+from rtf.store.batches import Batch
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training sources are changed.
+
+    Attributes
+    ----------
+    thin : detections are left out of a source at a rate drawn uniformly up to this, its first one never; the
+        decoder is still asked for them
+    shift : standard deviation [mag] of a shift of the whole light curve
+    noise : noise is added to what the encoder sees, in units of the errors drawn uniformly up to this for
+        each source; the errors grow likewise
+    """
+
+    thin: float = 0.0
+    shift: float = 0.0
+    noise: float = 0.0
+
+    def __post_init__(self):
+        if not (0 <= self.thin < 1 and 0 <= self.shift < np.inf and 0 <= self.noise < np.inf):
+            raise ValueError(
+                f"augment: thin must be from 0 to below 1, shift and noise 0 or more, not {vars(self)}"
+            )
+
+    def draw(self, rng: np.random.Generator, size: int, longest: int, part: slice) -> "Changes":
+        """Changes of the sources `part` of a batch of `size` with at most `longest` detections."""
+        return Changes(
+            rate=self.thin * rng.random(size)[part] if self.thin else None,
+            chance=rng.random((size, longest))[part] if self.thin else None,
+            shift=self.shift * rng.standard_normal(size)[part] if self.shift else None,
+            factor=self.noise * rng.random(size)[part] if self.noise else None,
+            normal=rng.standard_normal((size, longest))[part] if self.noise else None,
+        )
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What was drawn for B sources, each None where nothing is changed.
+
+    Attributes
+    ----------
+    rate, chance : (B,) share of detections to leave out, (B, L) chance of each
+    shift : (B,) [mag]
+    factor, normal : (B,) noise in units of the errors, (B, L) standard normal
+    """
+
+    rate: np.ndarray | None
+    chance: np.ndarray | None
+    shift: np.ndarray | None
+    factor: np.ndarray | None
+    normal: np.ndarray | None
+
+    @property
+    def kept(self) -> np.ndarray | None:
+        """(B, L) bool, detections that are shown; None: all."""
+        if self.rate is None:
+            return None
+        shown = self.chance >= self.rate[:, None]
+        shown[:, 0] = True
+        return shown
+
+    def apply(self, batch: Batch, statistics: Statistics) -> None:
+        """Shift the light curves of a batch and add noise to what the encoder sees, in place."""
+        if self.shift is None and self.factor is None:
+            return
+        std, mean = (torch.from_numpy(np.float32(statistics["photometry"][x])) for x in ("std", "mean"))
+        flux, error = 2, 3  # columns of the photometry
+        if self.shift is not None:
+            shift = torch.from_numpy(np.float32(-0.4 * self.shift))[:, None] / std[flux]
+            batch.features[..., flux] += shift * batch.mask
+            if batch.target is not None:
+                batch.target.values[..., flux] += shift * batch.target.mask
+        if self.factor is not None:
+            factor = torch.from_numpy(np.float32(self.factor))[:, None]
+            normal = torch.from_numpy(np.float32(self.normal[:, : batch.mask.shape[1]]))
+            sigma = (batch.features[..., error] * std[error] + mean[error]).clamp_min(0)
+            batch.features[..., flux] += factor * sigma * normal / std[flux] * batch.mask
+            grown = (sigma * (1 + factor**2).sqrt() - mean[error]) / std[error]
+            batch.features[..., error] = grown * batch.mask
