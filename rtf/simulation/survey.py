@@ -17,9 +17,10 @@ import numpy as np
 
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.report import ReadReport
+from rtf.alerts.ztf import MJD_ZERO, sound_limits
 from rtf.classes import FINE
 from rtf.simulation import populations
-from rtf.simulation.cadence import ObservingModel, season
+from rtf.simulation.cadence import ObservingModel, Visits, season
 from rtf.simulation.detections import alternating, detect
 from rtf.simulation.metadata import draw_metadata
 from rtf.simulation.scene import Scene, add_field, draw_host, light_at_source
@@ -152,6 +153,8 @@ def simulate_source(survey: SimulatedSurvey, number: int) -> SimulatedSource:
         detections.mag.astype(np.float32), detections.magerr.astype(np.float32), metadata, candid,
         ra=float(ra), dec=float(dec), label=FINE.index(event.name),
     )  # fmt: skip
+    if not survey.alternate_bands:  # which leaves out detections: not every visit without one saw nothing
+        alerts.limits = _limits(visits, visit)
     if survey.stamps:
         from rtf.simulation.stamps import draw_stamps  # galsim is slow to import
 
@@ -160,6 +163,17 @@ def simulate_source(survey: SimulatedSurvey, number: int) -> SimulatedSource:
     return SimulatedSource(
         alerts, detections.positive, positions, detections, visits, event, place, scene, start
     )
+
+
+def _limits(visits: Visits, detected: np.ndarray) -> np.ndarray:
+    """(K, 3) the visits without an alert that the histories of alerts tell of."""
+    jd = visits.mjd + MJD_ZERO
+    told = np.zeros(len(jd) + 1, int)
+    np.add.at(told, np.searchsorted(jd, jd[detected] - HISTORY_DAYS), 1)
+    np.add.at(told, detected, -1)
+    missed = np.cumsum(told)[:-1] > 0
+    missed[detected] = False
+    return sound_limits(visits.mjd[missed], visits.band[missed], visits.depth[missed])
 
 
 def _classes(survey: SimulatedSurvey) -> tuple[list[str], np.ndarray]:
