@@ -57,6 +57,9 @@ class Autoencoder(nn.Module):
         self.head = head(latent_dim=latent_dim) if head is not None else None
         #: Divides the logits; fitted on the validation split after training.
         self.register_buffer("temperature", torch.ones(()))
+        #: (C,) added to the logits outside training: class shares of the survey instead of those of training.
+        if self.head is not None:
+            self.register_buffer("class_bias", torch.zeros(self.head[-1].out_features))
 
     def encode(self, batch: Batch) -> Tensor:
         """(B, latent_dim) fingerprints."""
@@ -65,4 +68,6 @@ class Autoencoder(nn.Module):
     def forward(self, batch: Batch) -> Output:
         latent, loss = self.bottleneck(self.encoder(batch))
         logits = self.head(latent) if self.head is not None else None
+        if logits is not None and not self.training:
+            logits = logits + self.class_bias
         return Output(latent, self.decoder(latent, batch), logits, loss)

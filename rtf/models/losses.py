@@ -44,12 +44,15 @@ def classification_loss(logits: Tensor, label: Tensor, log_prior: Tensor | None 
     return Mean(F.cross_entropy(logits, label[known]), known.sum())
 
 
-def class_log_prior(label: Tensor, n_classes: int, weight: Tensor | None = None) -> Tensor:
-    """(C,) logarithm of the class shares among known labels; a class without sources counts as half one.
+def class_log_prior(
+    label: Tensor, n_classes: int, weight: Tensor | None = None, absent: float = 0.5
+) -> Tensor:
+    """(C,) logarithm of the class shares among known labels; a class without any counts as `absent` sources.
 
     `weight` (N,) is how often each source is drawn in an epoch; None: once.
     """
     known = label >= 0
     weight = None if weight is None else weight[known]
-    count = torch.bincount(label[known], weight, minlength=n_classes).clamp_min(0.5)
-    return (count / count.sum()).log()
+    count = torch.bincount(label[known], weight, minlength=n_classes).double()
+    count = torch.where(count > 0, count, absent)
+    return (count / count.sum()).log().float()

@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 #: What is done about classes that are not equally common.
 IMBALANCE = ("none", "sampling", "logit_adjustment")
+#: Share in the survey of a class that only `data.also_train` has: that of TDE in the published sample.
+ABSENT = 0.005
 
 
 class History(Callback):
@@ -180,6 +182,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         if config.imbalance == "logit_adjustment" else None,
     )  # fmt: skip
     task.fingerprinter = lambda: Fingerprinter(model, modalities, data.statistics, config, task.device)
+    if model.head is not None:
+        model.class_bias.copy_(_class_bias(data, config))
     history = History(run, config.log_every)
     checkpoint = Checkpoints(
         run / "checkpoints", "best", monitor="val/score", save_last=True, save_top_k=1,
@@ -288,6 +292,20 @@ def cache_frozen(model: Autoencoder, data: TrainingData, accelerator: str) -> No
                     if len(rows):
                         features[rows] = backbone(images).float().cpu()
             sources.snapshots[name] = replace(stamps, values=features)
+
+
+def _class_bias(data: TrainingData, config: DictConfig) -> torch.Tensor:
+    """(C,) what turns the logits of training into those of the survey that the own store is a sample of.
+
+    Nothing for a class without any training source.
+    """
+    label, n_own = data.train.label, data.parts[0][0]
+    survey = class_log_prior(label[:n_own], len(FINE), absent=ABSENT * n_own)
+    bias = config.prior * survey
+    if config.imbalance == "none":  # else all classes were equally common, or made so
+        bias = bias - class_log_prior(label, len(FINE), torch.from_numpy(data.weight))
+    trained = torch.bincount(label[label >= 0], minlength=len(FINE)) > 0
+    return torch.where(trained, bias, 0.0)
 
 
 @torch.inference_mode()

@@ -349,13 +349,13 @@ def test_metadata_beyond_any_measurement_are_missing_and_counted(tmp_path):
 
 
 def test_types_that_are_no_class_are_named(tmp_path):
-    kinds = ["SNIa", "Ia-x", "Ia-x", "foo", "Ia-x", "foo"]
+    kinds = ["SNIa", "Ia?", "Ia?", "foo", "Ia?", "foo"]
     names = [f"S{k}" for k in range(6)]
     path = table(tmp_path / "x.csv", *names, type=[kind for kind in kinds for _ in range(6)])
     report = ReadReport()
     assert [h.label for h in read_histories(path, report=report)] == [0, -1, -1, -1, -1, -1]
-    assert report.unknown_types == {"Ia-x": 3, "foo": 2}
-    assert "5 sources have a type that is no class: Ia-x (3), foo (2)" in report.summary()
+    assert report.unknown_types == {"Ia?": 3, "foo": 2}
+    assert "5 sources have a type that is no class: Ia? (3), foo (2)" in report.summary()
     again = ReadReport.from_dict(json.loads(json.dumps(report.as_dict())))
     assert again == report
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtf.alerts.history import METADATA_FIELDS, concatenate, from_columns
+from rtf.features.limits import limits
 from rtf.features.metadata import Metadata
 from rtf.features.normalisation import feature_columns, fit_statistics, load_statistics, save_statistics
 from rtf.features.photometry import Photometry, photometry, physical
@@ -61,6 +62,59 @@ def test_view_is_a_prefix_within_the_limits(first, max_days, seed):
         expected = detections.mjd[full][:first][:25][days[:first][:25] <= max_days]
         np.testing.assert_array_equal(kept, expected)
         assert len(kept) >= 1
+
+
+@given(
+    first=st.one_of(st.none(), st.integers(1, 40)), max_days=st.floats(0.0, 100.0), seed=st.integers(0, 50)
+)
+def test_the_latest_view_ends_at_the_newest_detection(first, max_days, seed):
+    detections = concatenate(made_up_sources(8, seed))
+    seen = view(detections, first, kind="latest", max_detections=25, max_days=max_days)
+    for k in range(len(detections)):
+        so_far = detections.mjd[slice(*detections.offset[k : k + 2])][:first]
+        expected = so_far[so_far >= so_far[-1] - max_days][-25:]
+        np.testing.assert_array_equal(seen.mjd[slice(*seen.offset[k : k + 2])], expected)
+
+
+def test_an_unknown_view_is_named():
+    with pytest.raises(ValueError, match=r"data\.view is 'newest'; it must be one of first, latest"):
+        view(concatenate(made_up_sources(2)), kind="newest")
+
+
+def test_limits_of_a_detection_by_hand():
+    """The latest non-detection of each band in the 30 days before, never one at the same time or later."""
+    source = from_columns("a", [59000.0, 59010.0, 59020.0], [0, 1, 0], [19.0, 18.0, 18.5], [0.1, 0.1, 0.1])
+    source.limits = np.array(
+        [[58960, 0, 20.5], [58998, 0, 20.0], [59000, 1, 19.5], [59009, 1, 19.8], [59019.5, 0, 20.2]]
+    )
+    days, depth = np.split(limits(concatenate([source])), 2, axis=1)
+    nan = np.nan
+    expected = [[2, nan, nan], [12, 1, nan], [0.5, 11, nan]]
+    np.testing.assert_allclose(np.expm1(days), expected, rtol=1e-5)
+    np.testing.assert_allclose(depth, [[1.0, nan, nan], [2.0, 1.8, nan], [1.7, 1.3, nan]], rtol=1e-5)
+
+
+@given(seed=st.integers(0, 30))
+def test_limits_are_those_of_a_plain_loop(seed):
+    rng, sources = np.random.default_rng(seed), made_up_sources(6, seed)
+    for source in sources:
+        number = rng.integers(0, 12)
+        mjd = source.mjd[0] + np.sort(
+            rng.choice(np.r_[rng.uniform(-40, 60, 30), source.mjd - source.mjd[0]], number)
+        )
+        source.limits = np.column_stack([mjd, rng.integers(0, 3, number), rng.uniform(18, 21, number)])
+    detections = concatenate(sources)
+    expected = np.full((len(detections.mjd), 6), np.nan)
+    for k, source in enumerate(sources):
+        for row, mjd in enumerate(source.mjd):
+            for when, band, mag in source.limits:
+                if 0 < mjd - when <= 30:
+                    expected[detections.offset[k] + row, [int(band), 3 + int(band)]] = mjd - when, mag
+    found = np.full_like(expected, np.nan) if detections.limits is None else detections.limits
+    same_time = np.isin(
+        np.concatenate([s.mjd for s in sources]), np.concatenate([s.limits[:, 0] for s in sources])
+    )
+    np.testing.assert_allclose(found[~same_time], expected[~same_time], rtol=1e-6)
 
 
 @given(first=st.integers(1, 20), seed=st.integers(0, 20))

@@ -18,7 +18,7 @@ from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.encoding.load import build_modalities, build_model
 from rtf.features.normalisation import feature_columns, fit_statistics
 from rtf.features.snapshots import COUNTS, normalise_snapshots, per_source, source_features, take_snapshots
-from rtf.features.view import view
+from rtf.features.view import view, window_ends, window_starts
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.store.batches import Sources
 
@@ -36,10 +36,13 @@ def histories() -> tuple[SourceHistory, ...]:
 
 
 @lru_cache
-def fingerprinter(choice: str, fusion: str) -> Fingerprinter:
+def fingerprinter(
+    choice: str, fusion: str = "token", kind: str = "first", days: float = 100.0
+) -> Fingerprinter:
     """An untrained model of some modalities, normalised with other sources."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         overrides = ["data.store=s", "run=r", f"modalities={choice}", f"fusion={fusion}", *SMALL]
+        overrides += [f"data.view={kind}", f"data.max_days={days}"]
         config = resolved(compose("train", overrides))
     torch.manual_seed(0)
     modalities = build_modalities(config)
@@ -57,7 +60,9 @@ def other_future(source: SourceHistory, n: int, rng: np.random.Generator) -> Sou
         return source.select(np.arange(min(n, len(source))))
     donor = histories()[rng.integers(len(histories()))]
     pick = rng.integers(0, len(donor), rest)
-    late = source.mjd[n - 1] + np.cumsum(rng.exponential(2, rest)) + 1e-3
+    late = source.mjd[n - 1] + np.cumsum(rng.exponential(rng.choice([2, 40]), rest)) + 1e-3
+    known = source.limits[source.limits[:, 0] < source.mjd[n - 1]]
+    limits = np.column_stack([late + 1, rng.integers(0, 3, rest), rng.uniform(18, 22, rest)])
     return SourceHistory(
         source.object_id,
         np.concatenate([source.mjd[:n], late]),
@@ -67,7 +72,7 @@ def other_future(source: SourceHistory, n: int, rng: np.random.Generator) -> Sou
         np.concatenate([source.metadata[:n], donor.metadata[pick] * 3]),
         np.concatenate([source.candid[:n], rng.integers(1, 1 << 40, rest)]),
         [*source.cutouts[:n], *(donor.cutouts[k] for k in pick)],
-        source.ra, source.dec, source.label,
+        source.ra, source.dec, source.label, limits=np.concatenate([known, limits]),
     )  # fmt: skip
 
 
@@ -79,6 +84,17 @@ def other_future(source: SourceHistory, n: int, rng: np.random.Generator) -> Sou
 @settings(max_examples=6, deadline=None)
 def test_what_comes_after_detection_n_changes_no_bit_of_the_fingerprint(choice, fusion, n, seed):
     model, rng = fingerprinter(choice, fusion), np.random.default_rng(seed)
+    assert_same_fingerprints(model, n, rng)
+
+
+@pytest.mark.parametrize("choice", ["photometry", "photometry_limits", "photometry_gp"])
+@given(n=st.integers(1, 40), seed=st.integers(0, 10_000))
+@settings(max_examples=6, deadline=None)
+def test_nor_where_the_view_follows_the_source(choice, n, seed):
+    assert_same_fingerprints(fingerprinter(choice, kind="latest", days=20.0), n, np.random.default_rng(seed))
+
+
+def assert_same_fingerprints(model: Fingerprinter, n: int, rng: np.random.Generator) -> None:
     true = model.encode(list(histories()), first=n)
     other = model.encode([other_future(h, n, rng) for h in histories()], first=n)
     np.testing.assert_array_equal(true.latent, other.latent)
@@ -115,6 +131,31 @@ def test_a_training_batch_shows_what_live_encoding_shows():
             np.testing.assert_allclose(
                 batch.side[name][batch.present[name]], values[present], rtol=2e-3, atol=2e-3
             )
+
+
+def test_a_sliding_view_shows_in_training_what_live_encoding_shows():
+    """Days, gaps and non-detections count from where the view begins, and nothing older is in it."""
+    model = fingerprinter("photometry_limits", kind="latest", days=20.0)
+    whole = concatenate(list(histories()))
+    limits = {"kind": "latest", "max_detections": 257, "max_days": 20.0}
+    window = window_starts(whole, **limits), window_ends(whole, "latest")
+    times = tuple(model.statistics["photometry"][x][:2] for x in ("mean", "std"))
+    columns = feature_columns(model.modalities, whole, model.statistics)
+    training = Sources(whole, columns, window=window, times=times)
+    slid = 0
+    for n in (1, 4, 10, 30, 500):
+        length = np.minimum(n, whole.length)
+        batch = training.batch(np.arange(len(whole)), length, targets=True)
+        cut = model.view(whole, n)
+        slid += int((cut.length < length).sum())
+        live = torch.from_numpy(feature_columns(model.modalities, cut, model.statistics))
+        assert torch.equal(batch.features[batch.mask], live)
+        assert training.in_view(np.arange(len(whole)), length).tolist() == cut.length.tolist()
+        shown = batch.target.shown
+        assert torch.equal(batch.target.values[shown], batch.features[batch.mask][:, :4]) or slid
+        assert torch.equal(batch.target.days[shown], batch.days[batch.mask])
+        assert (batch.target.mask.sum(1) >= shown.sum(1)).all()
+    assert slid > 5
 
 
 def test_between_snapshots_the_earlier_one_stands():
