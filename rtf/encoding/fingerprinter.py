@@ -12,7 +12,7 @@ from rtf.alerts.history import BANDS, Detections, SourceHistory, concatenate
 from rtf.alerts.ztf import FAULTS, faults
 from rtf.features.normalisation import Statistics, feature_columns
 from rtf.features.snapshots import needs_cutouts, source_features
-from rtf.features.view import view
+from rtf.features.view import MIN_DETECTIONS, view
 from rtf.models.autoencoder import Autoencoder
 from rtf.models.bottlenecks.packing import pack, unpack
 from rtf.store.batches import Sources, batches_by_length
@@ -115,8 +115,14 @@ class Fingerprinter:
     def view(self, detections: Detections, first: int | np.ndarray | None = None) -> Detections:
         """What the model sees of the sources at their first detections; None: all of them."""
         data = self.config.data
-        kind = data.get("view", "first")  # runs of version 0.2 and before name none
-        return view(detections, first, kind=kind, max_detections=data.max_detections, max_days=data.max_days)
+        return view(
+            detections,
+            first,
+            kind=data.get("view", "first"),  # runs of version 0.2 name none
+            max_detections=data.max_detections,
+            max_days=data.max_days,
+            min_detections=data.get("min_detections", MIN_DETECTIONS),
+        )
 
     def encode(
         self,

@@ -3,8 +3,9 @@
 Notable:
 - view `first` begins at the source's first detection and ends at the N-th, or where it is full: the
   fingerprint of a source that lives longer stays as it was
-- view `latest` ends at the N-th detection and begins where its limits reach back to: it follows its source,
-  and a stray detection of years ago drops out of it
+- view `latest` ends at the N-th detection and reaches back so many days, or so many detections where they reach
+  further: it follows its source, what is long past drops out of it, and a lone detection of years later does
+  not hide the event
 - nothing after the N-th detection has any influence, so whatever is computed from a view cannot leak
 """
 
@@ -15,6 +16,7 @@ from rtf.alerts.history import Detections
 VIEWS = ("first", "latest")
 MAX_DETECTIONS = 257
 MAX_DAYS = 100.0
+MIN_DETECTIONS = 30
 #: How far beyond the newest detection in a view `latest` training asks for the light curve [day].
 HORIZON = 100.0
 
@@ -26,6 +28,7 @@ def view(
     kind: str = "first",
     max_detections: int = MAX_DETECTIONS,
     max_days: float = MAX_DAYS,
+    min_detections: int = MIN_DETECTIONS,
 ) -> Detections:
     """What a model sees of each source at its first detections.
 
@@ -35,6 +38,7 @@ def view(
     first : how many detections each source has so far, one number or (N,); None: all
     kind : "first" or "latest", see above
     max_detections, max_days : how many detections fit, and how many days between the first and the last
+    min_detections : the latest view holds so many, where there are, however old they are
 
     Returns
     -------
@@ -42,7 +46,7 @@ def view(
     """
     length = detections.length
     stop = detections.offset[:-1] + (length if first is None else np.minimum(first, length))
-    start = np.append(window_starts(detections, kind, max_detections, max_days), 0)
+    start = np.append(window_starts(detections, kind, max_detections, max_days, min_detections), 0)
     start = np.where(stop > detections.offset[:-1], start[stop - 1], stop)
     if kind == "first":
         stop = np.minimum(stop, start + max_detections)
@@ -53,7 +57,9 @@ def view(
     return detections.rows(keep)
 
 
-def window_starts(detections: Detections, kind: str, max_detections: int, max_days: float) -> np.ndarray:
+def window_starts(
+    detections: Detections, kind: str, max_detections: int, max_days: float, min_detections: int
+) -> np.ndarray:
     """(D,) row of the first detection that a view holds whose newest detection is in row 0, 1, ..., D - 1.
 
     Raises
@@ -65,8 +71,10 @@ def window_starts(detections: Detections, kind: str, max_detections: int, max_da
     begin = np.repeat(detections.offset[:-1], detections.length)
     if kind == "first":
         return begin
+    seen = np.arange(len(begin)) - begin + 1
     early = _before(detections, detections.mjd - max_days, "left")
-    return begin + np.maximum(early, np.arange(len(begin)) - begin + 1 - max_detections)
+    start = np.minimum(early, np.maximum(seen - min_detections, 0))
+    return begin + np.maximum(start, seen - max_detections)
 
 
 def window_ends(detections: Detections, kind: str) -> np.ndarray:

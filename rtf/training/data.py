@@ -25,7 +25,7 @@ from rtf.alerts.history import Detections, join
 from rtf.classes import FINE
 from rtf.features.normalisation import Statistics, feature_columns, fit_statistics
 from rtf.features.snapshots import COUNTS, needs_cutouts, normalise_snapshots, per_source, take_snapshots
-from rtf.features.view import view, window_ends, window_starts
+from rtf.features.view import MIN_DETECTIONS, view, window_ends, window_starts
 from rtf.store.batches import Batch, Sources, batches_by_length, n_batches
 from rtf.store.read import open_store
 from rtf.training.augment import Augmentation
@@ -62,6 +62,7 @@ def load_training_data(
     kind: str = "first",
     max_detections: int,
     max_days: float,
+    min_detections: int = MIN_DETECTIONS,
     progress: Callable[[str, int], object] | None = None,
 ) -> TrainingData:
     """Read the training and validation splits into memory.
@@ -75,13 +76,14 @@ def load_training_data(
         fitted on `store` alone, the survey the model is for. Sources of them that `store` validates or tests
         on are left out, with a warning
     leave_out : fine classes that are kept out of training and validation
-    kind, max_detections, max_days : the model's view
+    kind, max_detections, max_days, min_detections : the model's view
     progress : context manager of a bar, given what is done and of how many sources
     """
 
     own = open_store(store)
     kept_out = [_class_number(name) for name in leave_out]
-    limits = {"kind": kind, "max_detections": max_detections, "max_days": max_days}
+    limits = {"max_detections": max_detections, "max_days": max_days, "min_detections": min_detections}
+    limits["kind"] = kind
     cut = partial(view, **limits)
     held_back = {str(name) for part in ("val", "test") for name in own.object_id[own.sources(part)]}
     seen: set[str] = set()

@@ -157,6 +157,7 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         kind=config.data.view,
         max_detections=config.data.max_detections,
         max_days=config.data.max_days,
+        min_detections=config.data.min_detections,
         progress=progress,
     )
     if model.head is not None and not (data.train.label >= 0).any():

@@ -42,7 +42,7 @@ def fingerprinter(
     """An untrained model of some modalities, normalised with other sources."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         overrides = ["data.store=s", "run=r", f"modalities={choice}", f"fusion={fusion}", *SMALL]
-        overrides += [f"data.view={kind}", f"data.max_days={days}"]
+        overrides += [f"data.view={kind}", f"data.max_days={days}", "data.min_detections=3"]
         config = resolved(compose("train", overrides))
     torch.manual_seed(0)
     modalities = build_modalities(config)
@@ -137,7 +137,7 @@ def test_a_sliding_view_shows_in_training_what_live_encoding_shows():
     """Days, gaps and non-detections count from where the view begins, and nothing older is in it."""
     model = fingerprinter("photometry_limits", kind="latest", days=20.0)
     whole = concatenate(list(histories()))
-    limits = {"kind": "latest", "max_detections": 257, "max_days": 20.0}
+    limits = {"kind": "latest", "max_detections": 257, "max_days": 20.0, "min_detections": 3}
     window = window_starts(whole, **limits), window_ends(whole, "latest")
     times = tuple(model.statistics["photometry"][x][:2] for x in ("mean", "std"))
     columns = feature_columns(model.modalities, whole, model.statistics)
