@@ -1,4 +1,4 @@
-"""Fits of light curves: `python -m rtf.fit input=ALERTS_OR_TABLE model=villar out=fits.parquet`.
+"""Fits of light curves with Villar's function: `python -m rtf.fit input=ALERTS_OR_TABLE out=fits.parquet`.
 
 The input may be in any format that rtf.preprocess reads, or a store.
 """
@@ -39,17 +39,28 @@ def main(config: DictConfig) -> None:
 
 def draw(fits, histories, config: DictConfig) -> None:
     """Random fits in OUT.png without the table's suffix, and the worst in a second one."""
-    from rtf.figures import save
-    from rtf.simulation.fit_figures import fitted_figure
+    from rtf.figures import light_curve_figure, save
 
     of_object = {history.object_id: history for history in histories}
     chosen = np.sort(np.random.default_rng(config.seed).permutation(len(fits))[: config.pictures])
     worst = np.argsort([-fit.chi2 for fit in fits], kind="stable")[:_WORST]
     for suffix, which, what in ((".png", chosen, "random"), (".worst.png", worst, "worst")):
         path = Path(config.out).with_suffix(suffix)
-        pairs = [(fits[k], of_object[fits[k].object_id]) for k in which]
-        save(fitted_figure(pairs, f"{len(which)} {what} fits, {config.model}"), path)
+        curves = [fitted(fits[k], of_object[fits[k].object_id], config.after) for k in which]
+        save(light_curve_figure(curves, f"{len(which)} {what} fits"), path)
         print(f"figure: {path}")
+
+
+def fitted(fit, history, days: float):
+    """Detections within so many days of the brightest, and the fitted curve at their times."""
+    from rtf.figures import LightCurve, class_name
+    from rtf.simulation.fitting import curve_magnitude
+
+    near = history.select(np.flatnonzero(np.abs(history.mjd - history.mjd[history.mag.argmin()]) <= days))
+    curve = np.array([curve_magnitude(fit, mjd, band) for mjd, band in zip(near.mjd, near.band)])
+    dt, title = near.mjd - near.mjd[0], f"{class_name(fit.label)}, chi2 / dof = {fit.chi2:.2f}"
+    curve = np.minimum(curve, near.mag.max() + 1)
+    return LightCurve(fit.object_id, title, dt, near.mag, near.magerr, near.band, dt, curve, near.band)
 
 
 if __name__ == "__main__":

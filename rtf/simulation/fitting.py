@@ -1,8 +1,7 @@
-"""Fits of observed light curves with an empirical function: the parameters that nature draws.
+"""Fits of observed light curves with Villar's function: the parameters that nature draws.
 
 All bands of a source are fitted together. A band is described by the parameters of r and its differences to
-them, and both have Gaussian priors: a band of two detections gets the shape that other supernovae have in it,
-a band of twenty its own. The sum
+them, both with Gaussian priors. The sum
 
     sum_k rho((flux_k - F(t_k)) / sigma_k) + sum_j ((x_j - prior mean_j) / prior spread_j)²
 
@@ -10,9 +9,7 @@ is minimised by Levenberg and Marquardt's method (MINPACK) with an analytic Jaco
 (sqrt(1 + (r / c)²) - 1) with c = 3, so that an outlier pulls with a constant force.
 
 Notable:
-- coordinates are unbounded: time scales cannot become negative nor a plateau rise
 - the start is the best of a grid; where it ends badly, a second start of another shape is tried
-- a lone detection a season earlier is left out: what counts is the brightest that has another near in time
 - r is the reference even of sources without r: its curve is then the prior's; we return none
 - errors are those of the Gaussian approximation, prior included, times sqrt(chi2) where chi2 exceeds 1
 - alerts quote errors that are larger than the scatter: a chi2 per degree of freedom near 0.5 is a good fit
@@ -33,11 +30,10 @@ from scipy.optimize import leastsq
 from rtf.alerts.history import BANDS, SourceHistory
 from rtf.classes import FINE, UNKNOWN
 from rtf.files import whole
-from rtf.simulation import bazin, villar
+from rtf.simulation import villar
 from rtf.simulation.detections import POGSON, ZERO_POINT
 from rtf.workers import in_processes
 
-MODELS = {"bazin": bazin, "villar": villar}
 #: Band whose parameters the other bands are compared with.
 REFERENCE = BANDS.index("r")
 
@@ -45,16 +41,9 @@ REFERENCE = BANDS.index("r")
 # of those in g and i against r. Time scales: fits of 6,000 ZTF supernovae (de Soto et al. 2024), with spreads
 # at least as wide as theirs. g is earlier and faster (same source); i mirrors g.
 _PRIOR = {
-    "bazin": {
-        1: [[0.0, 2.0], [0.0, 30.0], [1.5, 1.0], [3.5, 0.8]],
-        0: [[0.0, 0.8], [-3.0, 5.0], [-0.35, 0.45], [-0.34, 0.6]],
-        2: [[0.0, 0.8], [1.0, 5.0], [0.15, 0.45], [0.20, 0.6]],
-    },
-    "villar": {
-        1: [[0.0, 2.0], [0.0, 30.0], [1.53, 1.0], [3.51, 0.8], [3.28, 0.75], [-1.25, 1.5]],
-        0: [[0.0, 0.8], [-2.0, 4.0], [-0.35, 0.45], [-0.34, 0.6], [-0.10, 0.4], [-0.2, 1.0]],
-        2: [[0.0, 0.8], [1.0, 4.0], [0.15, 0.45], [0.20, 0.6], [0.05, 0.4], [0.0, 1.0]],
-    },
+    1: [[0.0, 2.0], [0.0, 30.0], [1.53, 1.0], [3.51, 0.8], [3.28, 0.75], [-1.25, 1.5]],
+    0: [[0.0, 0.8], [-2.0, 4.0], [-0.35, 0.45], [-0.34, 0.6], [-0.10, 0.4], [-0.2, 1.0]],
+    2: [[0.0, 0.8], [1.0, 4.0], [0.15, 0.45], [0.20, 0.6], [0.05, 0.4], [0.0, 1.0]],
 }
 _REACH = 6.0  # spreads of the prior within which the function is evaluated
 _LOSS = 3.0  # sigmas from which a detection counts as an outlier
@@ -67,21 +56,16 @@ def _grid(*axes) -> np.ndarray:
 
 
 _BEGIN = np.array([-40.0, -28.0, -20.0, -14.0, -9.0, -5.0, -2.0, 1.0])  # of t0, days after the brightest
-#: Starts in r: one grid a shape.
-_STARTS = {
-    "bazin": [_grid(0.0, _BEGIN, np.log([1.5, 4, 12]), np.log([8, 25, 70]))],
-    "villar": [
-        _grid(0.0, _BEGIN, np.log([1.2, 3.5, 10]), np.log([10, 30, 80]), np.log([8, 30, 80]), -1.0),
-        # A steep decline that becomes a slow one: type Ia supernovae followed for long.
-        _grid(0.0, _BEGIN, np.log([1.2, 3.5, 10]), np.log([30, 80]), np.log([20, 35, 60]), 1.8),
-    ],
-}
+#: Starts in r: one grid a shape, the second of a steep decline that becomes a slow one (type Ia supernovae).
+_STARTS = (
+    _grid(0.0, _BEGIN, np.log([1.2, 3.5, 10]), np.log([10, 30, 80]), np.log([8, 30, 80]), -1.0),
+    _grid(0.0, _BEGIN, np.log([1.2, 3.5, 10]), np.log([30, 80]), np.log([20, 35, 60]), 1.8),
+)
 
 
 class Settings(NamedTuple):
     """How to fit."""
 
-    model: str = "villar"  # or "bazin"
     min_detections: int = 5  # fewest of all bands together
     min_in_band: int = 3  # fewest in the band that has most
     floor: float = 0.03  # relative error added in quadrature [mag]
@@ -89,9 +73,7 @@ class Settings(NamedTuple):
     after: float = 200.0
 
     def check(self) -> None:
-        """Raises ValueError for no such model, or numbers that make no sense."""
-        if self.model not in MODELS:
-            raise ValueError(f"no model {self.model!r}; there are {', '.join(MODELS)}")
+        """Raises ValueError for numbers that make no sense."""
         if self.floor < 0 or self.before < 0 or self.after < 0 or self.min_in_band < 1:
             raise ValueError(f"impossible settings of a fit: {self._asdict()}")
 
@@ -104,9 +86,8 @@ class Fit(NamedTuple):
 
     object_id: str
     label: int
-    model: str
-    values: np.ndarray  # (3, P), as the function's `NAMES`; amplitude with zero point 25, t0 [MJD]
-    errors: np.ndarray  # (3, P), 1 sigma
+    values: np.ndarray  # (3, 6), as `villar.NAMES`; amplitude with zero point 25, t0 [MJD]
+    errors: np.ndarray  # (3, 6), 1 sigma
     n: np.ndarray  # (3,) int, detections used
     brightest: np.ndarray  # (3,) magnitude of the brightest of them
     peak_mjd: np.ndarray  # (3,) of the fitted curve
@@ -137,7 +118,7 @@ class _Data(NamedTuple):
 def fit(history: SourceHistory, settings: Settings = DEFAULT) -> Fit | Failure:
     """Fit one source. The same detections in another order give the same fit.
 
-    Raises ValueError for no such model, or impossible settings.
+    Raises ValueError for impossible settings.
     """
     settings.check()
     mjd, band, mag, magerr, first = _window(history, settings)
@@ -147,10 +128,10 @@ def fit(history: SourceHistory, settings: Settings = DEFAULT) -> Fit | Failure:
     if count.max() < settings.min_in_band:
         return Failure(history.object_id, f"fewer than {settings.min_in_band} detections in every band")
     data = _prepare(mjd - mjd[first], band, mag - mag[first], magerr, settings)
-    x, converged = _minimise(data, settings.model)
+    x, converged = _minimise(data)
     if not (converged and np.isfinite(x).all()):
         return Failure(history.object_id, "did not converge")
-    return _described(history, settings.model, data, x, mjd[first], mag[first], band, mag, count)
+    return _described(history, data, x, mjd[first], mag[first], band, mag, count)
 
 
 def _window(history: SourceHistory, settings: Settings):
@@ -171,7 +152,7 @@ def _window(history: SourceHistory, settings: Settings):
 def _prepare(time, band, mag, magerr, settings: Settings) -> _Data:
     flux = 10 ** (-0.4 * mag)
     blocks = [REFERENCE, *(b for b in np.unique(band).tolist() if b != REFERENCE)]
-    mean, spread = np.concatenate([_PRIOR[settings.model][b] for b in blocks]).T
+    mean, spread = np.concatenate([_PRIOR[b] for b in blocks]).T
     sigma = flux / POGSON * np.hypot(magerr, settings.floor)
     return _Data(blocks, [np.flatnonzero(band == b) for b in blocks], time, flux, sigma, mean, spread)
 
@@ -183,13 +164,13 @@ def _of_bands(x: np.ndarray, n_blocks: int) -> np.ndarray:
     return bands
 
 
-def _residuals(x: np.ndarray, data: _Data, module) -> tuple[np.ndarray, np.ndarray]:
+def _residuals(x: np.ndarray, data: _Data) -> tuple[np.ndarray, np.ndarray]:
     """(L,) residuals in sigmas, and their Jacobian (L, X)."""
     bands = _of_bands(x, len(data.blocks))
     size = bands.shape[1]
     curve, jacobian = np.zeros(len(data.time)), np.zeros((len(data.time), len(x)))
     for k, rows in enumerate(data.rows):
-        log_flux, gradient = module.log_flux_gradient(data.time[rows], bands[k])
+        log_flux, gradient = villar.log_flux_gradient(data.time[rows], bands[k])
         curve[rows] = np.exp(np.minimum(log_flux, 50.0))
         gradient *= (curve[rows] / data.sigma[rows])[:, None]
         jacobian[rows, :size] = gradient
@@ -197,30 +178,25 @@ def _residuals(x: np.ndarray, data: _Data, module) -> tuple[np.ndarray, np.ndarr
     return (curve - data.flux) / data.sigma, jacobian
 
 
-def _minimise(data: _Data, model: str) -> tuple[np.ndarray, bool]:
+def _minimise(data: _Data) -> tuple[np.ndarray, bool]:
     """Coordinates (X,) of the least cost, and whether the search ended there."""
-    module, best = MODELS[model], (np.inf, data.mean, False)
+    best = (np.inf, data.mean, False)
     low, high = data.mean - _REACH * data.spread, data.mean + _REACH * data.spread
-    known: dict[bytes, tuple] = {}  # MINPACK asks for residuals and Jacobian of one point in two calls
 
     def both(x):
-        key = x.tobytes()
-        if key not in known:
-            residual, jacobian = _residuals(np.clip(x, low, high), data, module)
-            root = np.sqrt(1 + (residual / _LOSS) ** 2)
-            # A residual whose square is rho: sqrt(2) r / sqrt(1 + root), free of cancellation near 0.
-            robust = residual * np.sqrt(2 / (1 + root))
-            slope = np.sqrt((1 + root) / 2) / root
-            known.clear()
-            known[key] = (
-                np.concatenate([robust, (x - data.mean) / data.spread]),
-                np.concatenate([jacobian * slope[:, None], np.diag(1 / data.spread)]),
-            )
-        return known[key]
+        residual, jacobian = _residuals(np.clip(x, low, high), data)
+        root = np.sqrt(1 + (residual / _LOSS) ** 2)
+        # A residual whose square is rho: sqrt(2) r / sqrt(1 + root), free of cancellation near 0.
+        robust = residual * np.sqrt(2 / (1 + root))
+        slope = np.sqrt((1 + root) / 2) / root
+        return (
+            np.concatenate([robust, (x - data.mean) / data.spread]),
+            np.concatenate([jacobian * slope[:, None], np.diag(1 / data.spread)]),
+        )
 
-    for starts in _STARTS[model]:
+    for starts in _STARTS:
         x, _, info, _, status = leastsq(
-            lambda x: both(x)[0], _start(starts, data, module), Dfun=lambda x: both(x)[1],
+            lambda x: both(x)[0], _start(starts, data), Dfun=lambda x: both(x)[1],
             full_output=True, maxfev=200, xtol=1e-5, ftol=1e-5,
         )  # fmt: skip
         cost = float(info["fvec"] @ info["fvec"])
@@ -231,7 +207,7 @@ def _minimise(data: _Data, model: str) -> tuple[np.ndarray, bool]:
     return best[1:]
 
 
-def _start(grid: np.ndarray, data: _Data, module) -> np.ndarray:
+def _start(grid: np.ndarray, data: _Data) -> np.ndarray:
     """The point of a grid of r's coordinates (K, P), with the amplitudes that suit it, of the least cost."""
     size = grid.shape[1]
     offset = data.mean.reshape(-1, size).copy()
@@ -243,7 +219,7 @@ def _start(grid: np.ndarray, data: _Data, module) -> np.ndarray:
     for k, rows in enumerate(data.rows):
         if not len(rows):  # r itself
             continue
-        shape = module.log_flux(data.time[rows], (grid + offset[k])[:, None, :]) - np.log(data.sigma[rows])
+        shape = villar.log_flux(data.time[rows], (grid + offset[k])[:, None, :]) - np.log(data.sigma[rows])
         shape = np.exp(np.clip(shape, -50.0, 50.0))
         seen = data.flux[rows] / data.sigma[rows]
         scale = np.maximum(shape @ seen, 1e-30) / np.maximum((shape * shape).sum(1), 1e-30)
@@ -262,17 +238,16 @@ def _start(grid: np.ndarray, data: _Data, module) -> np.ndarray:
     return x
 
 
-def _described(history, model, data: _Data, x, origin, zero, band, mag, count) -> Fit:
+def _described(history, data: _Data, x, origin, zero, band, mag, count) -> Fit:
     """The `Fit` of coordinates `x` with times from `origin` [MJD] and fluxes in units of magnitude `zero`."""
-    module = MODELS[model]
-    residual, jacobian = _residuals(x, data, module)
+    residual, jacobian = _residuals(x, data)
     information = jacobian.T @ jacobian
     covariance = np.linalg.inv(information + np.diag(data.spread**-2.0))
     dof = max(len(residual) - float(np.trace(covariance @ information)), 1.0)
     chi2 = float(residual @ residual) / dof
     covariance *= max(chi2, 1.0)
 
-    size = len(module.NAMES)
+    size = len(villar.NAMES)
     values, errors = np.full((2, len(BANDS), size), np.nan)
     brightest, peak_mjd, peak_mag = np.full((3, len(BANDS)), np.nan)
     coordinates = _of_bands(x, len(data.blocks))
@@ -282,16 +257,16 @@ def _described(history, model, data: _Data, x, origin, zero, band, mag, count) -
             continue
         pick = np.zeros((size, len(x)))
         pick[:, :size] = pick[:, k * size : (k + 1) * size] = np.eye(size)
-        values[b] = module.from_coordinates(coordinates[k])
-        slope = _slope(module.from_coordinates, coordinates[k]) @ pick
+        values[b] = villar.from_coordinates(coordinates[k])
+        slope = _slope(villar.from_coordinates, coordinates[k]) @ pick
         errors[b] = np.sqrt(np.diag(slope @ covariance @ slope.T))
-        peak_mjd[b], log_peak = module.peak(coordinates[k])
+        peak_mjd[b], log_peak = villar.peak(coordinates[k])
         peak_mag[b] = ZERO_POINT - POGSON * log_peak
         brightest[b] = mag[band == b].min()
     values[:, 1] += origin
     peak_mjd += origin
     return Fit(
-        history.object_id, history.label, model, values, errors, count, brightest, peak_mjd, peak_mag,
+        history.object_id, history.label, values, errors, count, brightest, peak_mjd, peak_mag,
         chi2, dof,
     )  # fmt: skip
 
@@ -304,15 +279,10 @@ def _slope(function: Callable, x: np.ndarray, step: float = 1e-5) -> np.ndarray:
 
 def curve_magnitude(fit: Fit, mjd, band: int) -> np.ndarray:
     """Magnitude (T,) of a fit at times `mjd` (T,) in one band; NaN if that band has no fit."""
-    module = MODELS[fit.model]
     if np.isnan(fit.values[band, 0]):
         return np.full(np.shape(mjd), np.nan)
-    log_flux = module.log_flux(np.asarray(mjd, float), module.to_coordinates(fit.values[band]))
+    log_flux = villar.log_flux(np.asarray(mjd, float), villar.to_coordinates(fit.values[band]))
     return ZERO_POINT - POGSON * log_flux
-
-
-#: Sources in a part, and the number from which processes pay.
-_PART, _WORTH = 64, 200
 
 
 def fit_many(
@@ -325,23 +295,18 @@ def fit_many(
 
     Parameters
     ----------
-    workers : processes; 0 fits in this one; None is one for each core, or none for few sources
+    workers : processes; 0 fits in this one; None is one for each core
     progress : called with the number of sources done since the last call
     """
     settings.check()
     # Stamps and metadata stay here.
-    light = [replace(h, metadata=h.metadata[:, :0], cutouts=None) for h in histories]
-    jobs = [(light[k : k + _PART], settings) for k in range(0, len(light), _PART)]
-    workers = 0 if workers is None and len(histories) < _WORTH else workers
+    jobs = [(replace(h, metadata=h.metadata[:, :0], cutouts=None), settings) for h in histories]
     results = {}
-    for k, results[k] in in_processes(_fit_part, jobs, workers):
-        progress(len(results[k]))
-    every = [result for k in range(len(jobs)) for result in results[k]]
+    for k, result in in_processes(fit, jobs, workers):
+        results[k] = result
+        progress(1)
+    every = [results[k] for k in range(len(jobs))]
     return [r for r in every if isinstance(r, Fit)], [r for r in every if isinstance(r, Failure)]
-
-
-def _fit_part(histories: list[SourceHistory], settings: Settings) -> list[Fit | Failure]:
-    return [fit(history, settings) for history in histories]
 
 
 _WHOLE = (
@@ -353,15 +318,15 @@ _WHOLE = (
 def to_table(fits: list[Fit]) -> pa.Table:
     """One row for each source and band with detections, sorted as given.
 
-    Columns: object_id, type (name, "" unknown) and label, model, band, n (detections in the band),
+    Columns: object_id, type (name, "" unknown) and label, model ("villar"), band, n (detections in the band),
     n_detections (in all), chi2 (per degree of freedom) and dof of the whole source, brightest_mag, peak_mjd,
-    peak_mag, then each parameter `p` of the function and `p_error`. Fits of one model go into one table.
+    peak_mag, then each parameter `p` of the function and `p_error`.
     """
-    names = MODELS[fits[0].model].NAMES if fits else ()
+    names = villar.NAMES
     rows = [
         {
             "object_id": f.object_id, "type": "" if f.label == UNKNOWN else FINE[f.label], "label": f.label,
-            "model": f.model, "band": BANDS[b], "n": int(f.n[b]), "n_detections": int(f.n.sum()),
+            "model": "villar", "band": BANDS[b], "n": int(f.n[b]), "n_detections": int(f.n.sum()),
             "chi2": f.chi2, "dof": f.dof, "brightest_mag": f.brightest[b], "peak_mjd": f.peak_mjd[b],
             "peak_mag": f.peak_mag[b],
         }

@@ -7,12 +7,11 @@ and moved a little in the space of the function's coordinates, all bands at once
 
 Notable:
 - this is a draw from a kernel density estimate that keeps mean and covariance (Silverman 1986, section 6.4),
-  so that colours stay with decline rates. Moving a fit within its own errors instead would count the errors
-  twice: they are in the spread of the table already
-- what is drawn is what was observed: apparent, in the survey's bands, dust and K-correction included. None of
-  them is applied again; the parameters' `host_dust` is 0 for that reason
-- by default the apparent magnitudes are the table's, which a survey had selected already; with `distance` a
-  source is moved nearer or farther, its time dilated accordingly, and selected by its new magnitude
+  so that colours stay with decline rates. Moving a fit within its own errors would count the errors twice
+- what is drawn is what was observed: apparent, dust and K-correction included. None of them is applied again,
+  and the parameters' `host_dust` is 0
+- a band that a fit lacks differs from r (or, without r, from the band there is) as it does in another fit of
+  the class, or else as in `villar.TYPICAL`
 - hosts need a distance: the absolute magnitude is drawn from the class's luminosity function, weighted by the
   volume in which it would be as bright, and the redshift puts it at the apparent magnitude
 """
@@ -20,7 +19,7 @@ Notable:
 import os
 import warnings
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,10 +28,11 @@ import pyarrow.parquet as pq
 
 from rtf.alerts.history import BANDS
 from rtf.classes import FINE
+from rtf.simulation import villar
 from rtf.simulation.detections import POGSON, ZERO_POINT
-from rtf.simulation.fitting import MODELS, REFERENCE
-from rtf.simulation.light_curves import MODELS as CLASS_MODELS
-from rtf.simulation.populations import PLANE, POPULATIONS, distance_modulus, selected
+from rtf.simulation.fitting import REFERENCE
+from rtf.simulation.light_curves import MODELS
+from rtf.simulation.populations import PLANE, POPULATIONS, distance_modulus
 from rtf.simulation.sky import EXTINCTION, Place
 from rtf.simulation.source import Event
 
@@ -58,16 +58,11 @@ class FromFits:
     max_chi2 : per degree of freedom, beyond which a fit is not used
     min_detections : fewest that a fit must rest on
     min_bands : fewest bands with two detections
-    distance : None, or (nearest, farthest) change of the distance modulus [mag]; within it, sources are
-        uniform in volume
-    missing : "typical" lets a band that the fit lacks differ from r (or, without r, from the band there is)
-        as it does in another fit of the class, or else as in the function's own population; "absent" leaves
-        it dark
 
     Raises
     ------
     FileNotFoundError : no table
-    ValueError : a table that is not one of fits, or in which no fit is good enough; impossible settings
+    ValueError : a table that is not one of fits, or in which no fit is good enough; negative scatter
     """
 
     table: str
@@ -75,23 +70,15 @@ class FromFits:
     max_chi2: float = 3.0
     min_detections: int = 10
     min_bands: int = 2
-    distance: tuple[float, float] | None = None
-    missing: str = "typical"
 
     def __post_init__(self):
-        if self.missing not in ("typical", "absent"):
-            raise ValueError(f'missing is "typical" or "absent", not {self.missing!r}')
         if self.scatter < 0:
             raise ValueError(f"scatter must not be negative, as {self.scatter} is")
-        if self.distance is not None and not self.distance[0] < self.distance[1]:
-            raise ValueError(f"distance is (nearest, farthest) in magnitudes, not {tuple(self.distance)}")
         for name, sample in self.samples.items():
-            dark = [BANDS[b] for b in range(len(BANDS)) if np.isnan(sample.coordinates[:, b, 0]).all()]
-            if dark:
-                known = name in MODELS[sample.model].TYPICAL
-                typical = "it gets typical colours there" if known else "it gets another band's curve there"
-                what = "it is without light there" if self.missing == "absent" else typical
-                warnings.warn(f"{self.table}: no fit of {name} in {', '.join(dark)}; {what}", stacklevel=3)
+            if dark := [b for k, b in enumerate(BANDS) if np.isnan(sample.coordinates[:, k, 0]).all()]:
+                there = "typical colours" if name in villar.TYPICAL else "another band's curve"
+                told = f"{self.table}: no fit of {name} in {', '.join(dark)}; it gets {there} there"
+                warnings.warn(told, stacklevel=3)
 
     @property
     def samples(self) -> dict[str, "Sample"]:
@@ -110,37 +97,20 @@ class FromFits:
         """
         samples = self.samples
         if name not in samples:
-            raise ValueError(
-                f"{self.table}: no usable fit of class {name}; there are "
-                + ", ".join(f"{len(s.coordinates)} of {key}" for key, s in samples.items())
-            )
+            there = ", ".join(f"{len(s.coordinates)} of {key}" for key, s in samples.items())
+            raise ValueError(f"{self.table}: no usable fit of class {name}; there are {there}")
         if POPULATIONS[name].redshift_max and abs(place.latitude) < PLANE:
             return None
-        sample = samples[name]
-        x = draw_coordinates(rng, sample, self.scatter)
-        if self.missing == "typical":
-            x = _completed(rng, x, sample, name)
-        model = MODELS[sample.model]
-        best = _best(x)
-        magnitude = ZERO_POINT - POGSON * model.peak(x[best])[1]
-        redshift, modulus, parameters = _distance(rng, name, magnitude)
-        if self.distance is not None:
-            nearest, farthest = (10 ** (0.6 * d) for d in self.distance)
-            shift = np.log10(rng.uniform(nearest, farthest)) / 0.6
-            x, redshift = _moved(x, redshift, modulus, shift)
-            magnitude, modulus = magnitude + shift, modulus + shift
-            if not selected(rng, name, magnitude, place):
-                return None
-        return _event(name, model, x, best, redshift, modulus, magnitude, parameters)
+        x = _completed(rng, draw_coordinates(rng, samples[name], self.scatter), samples[name], name)
+        return _event(rng, name, x)
 
 
 class Sample(NamedTuple):
     """The usable fits of a class; t0 of each band counts from that of the first with one of r, g, i."""
 
-    model: str  # name of the function
-    coordinates: np.ndarray  # (N, 3, P), NaN in bands without fit
-    mean: np.ndarray  # (3 P,), of what is there
-    root: np.ndarray  # (3 P, 3 P), a square root of the covariance
+    coordinates: np.ndarray  # (N, 3, 6), NaN in bands without fit
+    mean: np.ndarray  # (18,), of what is there
+    root: np.ndarray  # (18, 18), a square root of the covariance
 
 
 @lru_cache(4)
@@ -151,17 +121,12 @@ def _samples(
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path}: not a parquet table ({error})") from error
-    _need(path, table, REQUIRED)
-    models = set(table["model"].to_pylist())
-    if len(models) != 1 or not models <= set(MODELS):
-        raise ValueError(
-            f"{path}: fits of {', '.join(sorted(models)) or 'nothing'}; needed is one of {', '.join(MODELS)}"
-        )
-    model = models.pop()
-    names = MODELS[model].NAMES
-    _need(path, table, names)
-    column = {name: np.array(table[name].to_pylist()) for name in (*REQUIRED, *names)}
-    values = np.stack([column[name].astype(float) for name in names], -1)
+    if absent := [name for name in (*REQUIRED, *villar.NAMES) if name not in table.column_names]:
+        raise ValueError(f"{path}: no column {', '.join(absent)}; a table of python -m rtf.fit has them")
+    if strange := set(table["model"].to_pylist()) - {"villar"}:
+        raise ValueError(f"{path}: fits of {', '.join(sorted(strange))}; needed are fits of villar")
+    column = {name: np.array(table[name].to_pylist()) for name in (*REQUIRED, *villar.NAMES)}
+    values = np.stack([column[name].astype(float) for name in villar.NAMES], -1)
     good = (column["chi2"] <= max_chi2) & (column["n_detections"] >= min_detections)
     good &= np.isfinite(values).all(1) & (column["peak_mag"] > column["brightest_mag"] - _INVENTED)
     good &= np.isin(column["band"], BANDS) & (column["n"] >= 2)
@@ -172,7 +137,7 @@ def _samples(
     for name in sorted(rows, key=FINE.index):
         if objects := [own for own in rows[name].values() if len(own) >= min_bands]:
             bands = [[BANDS.index(column["band"][k]) for k in own] for own in objects]
-            samples[name] = _sample(model, [values[own] for own in objects], bands)
+            samples[name] = _sample([values[own] for own in objects], bands)
     if not samples:
         raise ValueError(
             f"{path}: none of {table.num_rows} rows is a good fit of a known class (chi2 <= {max_chi2}, "
@@ -181,16 +146,10 @@ def _samples(
     return samples
 
 
-def _need(path: str, table: pa.Table, names) -> None:
-    if absent := [name for name in names if name not in table.column_names]:
-        raise ValueError(f"{path}: no column {', '.join(absent)}; a table of python -m rtf.fit has them")
-
-
-def _sample(model: str, values: list[np.ndarray], bands: list[list[int]]) -> Sample:
-    size = values[0].shape[1]
-    x = np.full((len(values), len(BANDS), size), np.nan)
+def _sample(values: list[np.ndarray], bands: list[list[int]]) -> Sample:
+    x = np.full((len(values), len(BANDS), len(villar.NAMES)), np.nan)
     for k, (own, where) in enumerate(zip(values, bands)):
-        x[k, where] = MODELS[model].to_coordinates(own)
+        x[k, where] = villar.to_coordinates(own)
         x[k, :, 1] -= x[k, _best(x[k]), 1]
     flat = x.reshape(len(x), -1)
     with warnings.catch_warnings():
@@ -201,7 +160,7 @@ def _sample(model: str, values: list[np.ndarray], bands: list[list[int]]) -> Sam
     _, spread, axes = np.linalg.svd(around / np.sqrt(max(len(x) - 1, 1)), full_matrices=False)
     root = np.zeros((flat.shape[1], flat.shape[1]))
     root[:, : len(spread)] = axes.T * spread
-    return Sample(model, x, mean, root)
+    return Sample(x, mean, root)
 
 
 def _best(x: np.ndarray) -> int:
@@ -210,7 +169,7 @@ def _best(x: np.ndarray) -> int:
 
 
 def draw_coordinates(rng: np.random.Generator, sample: Sample, scatter: float) -> np.ndarray:
-    """(3, P) coordinates of one source, NaN in bands that its fit lacks."""
+    """(3, 6) coordinates of one source, NaN in bands that its fit lacks."""
     one = sample.coordinates[rng.integers(len(sample.coordinates))].ravel()
     kick = sample.root @ rng.standard_normal(len(one))
     moved = sample.mean + (one - sample.mean + scatter * kick) / np.sqrt(1 + scatter**2)
@@ -226,31 +185,27 @@ def _completed(rng: np.random.Generator, x: np.ndarray, sample: Sample, name: st
         if len(difference):
             x[b] = x[by] + difference[rng.integers(len(difference))]
         else:
-            x[b] = _typical(x[by], sample.model, name, b, by)
+            x[b] = _typical(x[by], name, b, by)
     return x
 
 
-def _typical(x: np.ndarray, model: str, name: str, band: int, by: int) -> np.ndarray:
-    """(P,) coordinates in one band from those in another, as the function's fits of the class differ.
-
-    A class of which none are known has the same curve in both.
-    """
-    module = MODELS[model]
-    if name not in module.TYPICAL:
+def _typical(x: np.ndarray, name: str, band: int, by: int) -> np.ndarray:
+    """(6,) coordinates in one band from those in another; the same where no typical ones are known."""
+    if name not in villar.TYPICAL:
         return x.copy()
-    of_g, of_i = np.array(module.TYPICAL[name], float)
+    of_g, of_i = np.array(villar.TYPICAL[name], float)
     difference = {0: of_g, REFERENCE: np.zeros_like(of_g), 2: of_i}
     shift = difference[band] - difference[by]
     there = x + shift
     there[0] = 0.0
-    there[0] = module.peak(x)[1] - shift[0] / POGSON - module.peak(there)[1]
+    there[0] = villar.peak(x)[1] - shift[0] / POGSON - villar.peak(there)[1]
     return there
 
 
 @lru_cache(32)
 def _luminosities(name: str, number: int = 300) -> tuple[tuple[dict, ...], np.ndarray]:
     """Parameters drawn from a class's model, and cumulative weights by the volume in which they are seen."""
-    model, rng = CLASS_MODELS[name], np.random.default_rng(0)
+    model, rng = MODELS[name], np.random.default_rng(0)
     drawn = tuple(model.module.draw(rng, model.kind) for _ in range(number))
     volume = 10 ** (-0.6 * np.array([p["magnitude"] for p in drawn]))
     return drawn, np.cumsum(volume / volume.sum())
@@ -261,59 +216,35 @@ def _distance(rng, name: str, magnitude: float) -> tuple[float, float, dict]:
     drawn, cumulative = _luminosities(name)
     one = drawn[min(int(np.searchsorted(cumulative, rng.random())), len(drawn) - 1)]
     modulus = magnitude - one["magnitude"] - EXTINCTION[1] * _TYPICAL_DUST
-    redshift = _redshift(modulus) if POPULATIONS[name].redshift_max else 0.0
+    grid = np.geomspace(5e-4, 4.0, 2000)
+    star = POPULATIONS[name].redshift_max == 0
+    redshift = 0.0 if star else float(np.interp(modulus, distance_modulus(grid), grid))
     kept = {key: one[key] for key in ("magnitude", "amplitude") if key in one}
     return redshift, float(modulus), {**kept, "host_dust": 0.0}
 
 
-def _redshift(modulus: float) -> float:
-    grid, moduli = _redshifts()
-    return float(np.interp(modulus, moduli, grid))
-
-
-@cache
-def _redshifts() -> tuple[np.ndarray, np.ndarray]:
-    grid = np.geomspace(5e-4, 4.0, 2000)
-    return grid, distance_modulus(grid)
-
-
-def _moved(x: np.ndarray, redshift: float, modulus: float, shift: float) -> tuple[np.ndarray, float]:
-    """Coordinates and redshift at a distance modulus larger by `shift`."""
-    farther = _redshift(modulus + shift) if redshift else 0.0
-    stretch = (1 + farther) / (1 + redshift)
-    x = x.copy()
-    x[:, 0] -= shift / POGSON
-    x[:, 1] *= stretch
-    x[:, 2 : min(x.shape[1], 5)] += np.log(stretch)  # every other time scale is a logarithm
-    return x, farther
-
-
-def _event(name, model, x, best: int, redshift, modulus, magnitude, parameters: dict) -> Event:
-    top, _ = model.peak(x[best])
-    x = x.copy()
-    x[:, 1] -= _beginning(model, x[best], top)
-    light = np.isfinite(x[:, 0])
-    known = np.where(light[:, None], x, x[best])
+def _event(rng: np.random.Generator, name: str, x: np.ndarray) -> Event:
+    """The event of coordinates (3, 6)."""
+    best = _best(x)
+    top, log_peak = villar.peak(x[best])
+    magnitude = ZERO_POINT - POGSON * log_peak
+    redshift, modulus, parameters = _distance(rng, name, magnitude)
+    x[:, 1] -= _beginning(x[best], top)
 
     def flux(days, band):
-        values = np.exp(model.log_flux(days, known[band]))
-        return np.where((np.asarray(days) > 0) & light[band], values, 0.0)
+        return np.where(np.asarray(days) > 0, np.exp(villar.log_flux(days, x[band])), 0.0)
 
     days = np.arange(0.0, _LONGEST, 2.0)
     seen = np.flatnonzero(flux(days, np.full(len(days), best)) > 10 ** (-0.4 * (_FAINT - ZERO_POINT)))
     duration = float(days[seen[-1]] + 2.0) if len(seen) else 2.0
-    values = model.from_coordinates(known)
-    shape = {
-        f"{key}_{BANDS[b]}": float(values[b, k])
-        for b in np.flatnonzero(light)
-        for k, key in enumerate(model.NAMES)
-    }
     # `amplitude` without a band is that of an outburst above its star.
-    return Event(name, redshift, modulus, float(magnitude), duration, flux, {**parameters, **shape})
+    for band, values in zip(BANDS, villar.from_coordinates(x).tolist()):
+        parameters |= {f"{key}_{band}": value for key, value in zip(villar.NAMES, values)}
+    return Event(name, redshift, modulus, float(magnitude), duration, flux, parameters)
 
 
-def _beginning(model, x: np.ndarray, top: float) -> float:
-    """When a curve (P,) with its peak at `top` first has `_BEGINNING` of its peak flux."""
+def _beginning(x: np.ndarray, top: float) -> float:
+    """When a curve (6,) with its peak at `top` first has `_BEGINNING` of its peak flux."""
     time = top - 20 * np.exp(x[2]) * np.linspace(1.0, 0.0, 200)
-    log_flux = model.log_flux(time, x)
+    log_flux = villar.log_flux(time, x)
     return float(np.interp(np.log(_BEGINNING), log_flux - log_flux[-1], time))

@@ -2,20 +2,15 @@
 
 F(t) = amplitude / (1 + exp(-x / rise)) × (1 - drop x / plateau) for x = t - t0 before the plateau's end, and
 amplitude / (1 + exp(-x / rise)) × (1 - drop) exp(-(x - plateau) / fall) after it: Villar et al. 2019, eq. 1,
-in the parametrisation of Sánchez-Sáez et al. 2021 for its slope. There drop, 0 to 1, is the share of the flux
-that is lost along the plateau, which can so neither rise nor become negative.
+with the slope of Sánchez-Sáez et al. 2021: drop, 0 to 1, is the share of the flux lost along the plateau.
 
 Notable:
 - the published function has a corner at the end of the plateau. Both parts are one expression in the time
   after it, s = max(x - plateau, 0): (1 - drop (x - s) / plateau) exp(-s / fall). Replacing s by
-  join ln(1 + exp((x - plateau) / join)) rounds the corner over `join` days, and for join = 0 it is the
-  published function. Sánchez-Sáez et al. blend the two parts by a sigmoid instead, which lets the
-  exponential reach back over the plateau and explode where the fall is quicker than the blend
+  JOIN ln(1 + exp((x - plateau) / JOIN)) rounds the corner
 - computed in logarithms: nothing overflows however long the wait
 - fits work with unbounded coordinates (..., 6): ln amplitude, t0, ln rise, ln fall, ln plateau, logit drop
-- with drop near 1, a short plateau and a slow fall it follows a type Ia supernova into its tail, which
-  Bazin's function cannot: of 1,553 real ones the median chi2 per degree of freedom is 0.40 against 0.57, and
-  99 % are below 3, against 90 %
+- with drop near 1, a short plateau and a slow fall it follows a type Ia supernova into its tail
 """
 
 import numpy as np
@@ -23,7 +18,7 @@ from scipy.special import expit
 
 #: Parameters of one band, in the order of every (..., 6) array of values.
 NAMES = ("amplitude", "t0", "rise", "fall", "plateau", "drop")
-#: Days over which fits and sources round the end of the plateau.
+#: Days over which the end of the plateau is rounded.
 JOIN = 3.0
 _DENSER_AT_FIRST = np.linspace(0.0, 1.0, 121) ** 2
 #: g, then i of a class against r: colour at peak [mag], then differences of the other coordinates. Medians of
@@ -41,22 +36,9 @@ TYPICAL = {
 }  # fmt: skip
 
 
-def villar(time, amplitude, t0, rise, fall, plateau, drop, join=0.0):
-    """Flux at `time` [d], in the unit of `amplitude`; arguments broadcast, except `join` [d].
-
-    Needs rise, fall, plateau > 0 and 0 <= drop < 1. `join` 0 has the published corner.
-    """
-    return amplitude * np.exp(_log_shape(time - t0, rise, fall, plateau, drop, join))
-
-
-def _log_shape(since, rise, fall, plateau, drop, join):
-    after = _after(since - plateau, join)
+def _log_shape(since, rise, fall, plateau, drop):
+    after = JOIN * np.logaddexp(0.0, (since - plateau) / JOIN)
     return np.log1p(-drop * (since - after) / plateau) - after / fall - np.logaddexp(0.0, -since / rise)
-
-
-def _after(time, join):
-    """max(time, 0), rounded over `join` days."""
-    return join * np.logaddexp(0.0, time / join) if join else np.maximum(time, 0.0)
 
 
 def from_coordinates(x):
@@ -74,9 +56,8 @@ def to_coordinates(values):
 
 def log_flux(time, x):
     """ln of the flux at `time` (...) and coordinates `x` (..., 6), whose leading axes broadcast."""
-    scale = np.exp(x[..., 2:5])
-    rise, fall, plateau = scale[..., 0], scale[..., 1], scale[..., 2]
-    return x[..., 0] + _log_shape(time - x[..., 1], rise, fall, plateau, expit(x[..., 5]), JOIN)
+    rise, fall, plateau = np.moveaxis(np.exp(x[..., 2:5]), -1, 0)
+    return x[..., 0] + _log_shape(time - x[..., 1], rise, fall, plateau, expit(x[..., 5]))
 
 
 def log_flux_gradient(time, x):
@@ -85,7 +66,7 @@ def log_flux_gradient(time, x):
     drop = expit(x[5])
     since = time - x[1]
     before, over = expit(-since / rise), expit((since - plateau) / JOIN)
-    after = _after(since - plateau, JOIN)
+    after = JOIN * np.logaddexp(0.0, (since - plateau) / JOIN)
     along = (since - after) / plateau
     line = 1 - drop * along
     by_time = -drop * (1 - over) / (plateau * line) - over / fall + before / rise
@@ -101,7 +82,7 @@ def peak(x) -> tuple[float, float]:
     # It lies between half-light and where even a level plateau has turned down.
     low, high = -3 * rise, plateau + rise * np.log1p(fall / rise) + 3 * JOIN
     since = low + (high - low) * _DENSER_AT_FIRST
-    log_shape = _log_shape(since, rise, fall, plateau, expit(x[5]), JOIN)
+    log_shape = _log_shape(since, rise, fall, plateau, expit(x[5]))
     best = min(max(int(np.argmax(log_shape)), 1), len(since) - 2)
     # The parabola through the highest point and its neighbours.
     left, right = since[best - 1] - since[best], since[best + 1] - since[best]

@@ -20,8 +20,8 @@ def work(tmp_path_factory):
     for k in range(42):
         time = np.arange(59000.0, 59060.0, 2.5) if k < 40 else np.array([59010.0, 59012.0])
         for b, fall in ((0, 15.0), (1, 25.0)):
-            flux = villar.villar(time, 800.0, 59008.0, 3.0, fall * (1 + k / 100), 16.0, 0.4, join=villar.JOIN)
-            mag = 25 - 2.5 * np.log10(flux)
+            x = villar.to_coordinates([800.0, 59008.0, 3.0, fall * (1 + k / 100), 16.0, 0.4])
+            mag = 25 - 2.5 / np.log(10) * villar.log_flux(time, x)
             for t, m in zip(time, mag + 0.03 * rng.standard_normal(len(mag))):
                 if m < 20.5:
                     rows.append({"object_id": f"SN{k}", "mjd": t, "band": BANDS[b], "mag": m, "magerr": 0.03})
@@ -54,7 +54,7 @@ def test_table_figures_summary_and_report(work):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("rtf.fit input={work}/table.parquet out={work}/x.parquet model=villain", "bazin, villar"),
+        ("rtf.fit input={work}/table.parquet out={work}/x.parquet floor=-1", "impossible settings"),
         (
             "rtf.fit input={work}/table.parquet out={work}/x.parquet min_detections=999",
             "no source could be fitted",

@@ -1,4 +1,4 @@
-"""Empirical light-curve functions against scalar formulas, their fits against truth and real light curves."""
+"""Villar's light-curve function against a scalar formula, its fits against truth and real light curves."""
 
 import math
 
@@ -8,21 +8,12 @@ import pytest
 from rtf.alerts.history import SourceHistory, from_columns
 from rtf.alerts.read import read_histories
 from rtf.classes import FINE
-from rtf.figures import BAND_STYLE
-from rtf.simulation import bazin, fitting, villar
-from rtf.simulation.fit_figures import fitted_figure
+from rtf.fit import fitted
+from rtf.simulation import fitting, villar
 from rtf.simulation.fitting import Failure, Fit, Settings
 
 DAYS = np.arange(-60.0, 300.0, 1.7)
-SHAPES = {
-    bazin: [(3.0, 12.0, 4.0, 25.0), (0.2, -7.0, 1.5, 90.0)],
-    villar: [(3.0, 12.0, 4.0, 25.0, 20.0, 0.3), (0.2, -7.0, 1.5, 30.0, 100.0, 0.9)],
-}
-CASES = [(module, values) for module, all_values in SHAPES.items() for values in all_values]
-
-
-def scalar_bazin(t, amplitude, t0, rise, fall, offset=0.0):
-    return amplitude * math.exp(-(t - t0) / fall) / (1 + math.exp(-(t - t0) / rise)) + offset
+SHAPES = [(3.0, 12.0, 4.0, 25.0, 20.0, 0.3), (0.2, -7.0, 1.5, 30.0, 100.0, 0.9)]
 
 
 def scalar_villar(t, amplitude, t0, rise, fall, plateau, drop):
@@ -34,13 +25,16 @@ def scalar_villar(t, amplitude, t0, rise, fall, plateau, drop):
     return top / (1 + math.exp(-(t - t0) / rise))
 
 
-def observed(rng, values: dict, module, magerr=0.05, step=3.0, **rest) -> SourceHistory:
+def curve(time, values):
+    return np.exp(villar.log_flux(time, villar.to_coordinates(np.array(values))))
+
+
+def observed(rng, values: dict, magerr=0.05, step=3.0, **rest) -> SourceHistory:
     """Detections every `step` days in each band of `values`, which maps it to parameters with t0 in MJD."""
     mjd, band, mag = [], [], []
     for b, own in values.items():
         time = np.arange(58990.0, 59100.0, step) + rng.uniform(0, 1)
-        flux = np.exp(module.log_flux(time, module.to_coordinates(np.array(own))))
-        seen = 25 - 2.5 * np.log10(flux)
+        seen = 25 - 2.5 * np.log10(curve(time, own))
         kept = seen < 20.5
         mjd.append(time[kept])
         band.append(np.full(kept.sum(), b))
@@ -50,83 +44,68 @@ def observed(rng, values: dict, module, magerr=0.05, step=3.0, **rest) -> Source
     return from_columns("made up", mjd, band, mag, np.full(len(mag), magerr), **rest)
 
 
-def supernova(rng, module) -> dict:
+def supernova(rng) -> dict:
     """Parameters in g and r of something like a type Ia supernova at magnitude 18."""
     scatter = np.exp(0.15 * rng.standard_normal(4))
     red = [600 * scatter[0], 59010.0, 4 * scatter[1], 28 * scatter[2], 17 * scatter[3], 0.5]
     blue = [620 * scatter[0], 59009.0, 3.4 * scatter[1], 16 * scatter[2], 16 * scatter[3], 0.45]
-    size = len(module.NAMES)
-    return {0: blue[:size], 1: red[:size]}
+    return {0: blue, 1: red}
 
 
-@pytest.mark.parametrize("values", SHAPES[bazin])
-def test_bazin_is_the_published_formula(values):
-    expected = [scalar_bazin(t, *values, offset=0.7) for t in DAYS]
-    np.testing.assert_allclose(bazin.bazin(DAYS, *values, offset=0.7), expected, rtol=1e-10)
+@pytest.mark.parametrize("values", SHAPES)
+def test_without_rounding_it_is_the_published_formula(values, monkeypatch):
+    expected = np.array([scalar_villar(t, *values) for t in DAYS])
+    for join, apart in ((3.0, 0.5), (0.3, 0.05), (1e-9, 1e-9)):
+        monkeypatch.setattr(villar, "JOIN", join)
+        assert np.abs(curve(DAYS, values) / expected - 1).max() < apart
 
 
-@pytest.mark.parametrize("values", SHAPES[villar])
-def test_villar_is_the_published_formula_and_continuous(values):
-    expected = [scalar_villar(t, *values) for t in DAYS]
-    np.testing.assert_allclose(villar.villar(DAYS, *values), expected, rtol=1e-10)
-    end = values[1] + values[4]
-    before, after = villar.villar(np.array([end - 1e-9, end + 1e-9]), *values)
-    assert before == pytest.approx(after, rel=1e-6)
+def test_rounding_the_end_of_villars_plateau(monkeypatch):
+    values = SHAPES[0]
+    bends = []
+    for join in (villar.JOIN, 1e-9):
+        monkeypatch.setattr(villar, "JOIN", join)
+        flux = curve(values[1] + values[4] + np.array([-1e-3, 0.0, 1e-3]), values)
+        bends.append(abs(np.diff(flux, 2)[0]) / 1e-3 / flux[1])
+    assert bends[0] < 1e-4 and bends[1] > 0.01  # the published corner
 
 
-def test_rounding_the_end_of_villars_plateau():
-    values = SHAPES[villar][0]
-    end = values[1] + values[4]
-
-    def slopes(join):  # just before and just after the end of the plateau, per day and flux
-        flux = villar.villar(end + np.array([-1e-3, 0.0, 1e-3]), *values, join=join)
-        return np.diff(flux) / 1e-3 / flux[1]
-
-    assert abs(np.diff(slopes(0.0))[0]) > 0.01  # the published corner
-    assert abs(np.diff(slopes(3.0))[0]) < 1e-4
-    for join, apart in ((3.0, 0.06), (0.3, 0.006), (0.03, 6e-4)):  # and the published curve for join -> 0
-        ratio = villar.villar(DAYS, *values, join=join) / villar.villar(DAYS, *values)
-        assert np.abs(ratio - 1).max() < apart
-
-
-@pytest.mark.parametrize(("module", "values"), CASES)
-def test_nothing_overflows(module, values):
+@pytest.mark.parametrize("values", SHAPES)
+def test_nothing_overflows(values):
     far = np.array([-1e7, -1e4, 1e4, 1e7])
     with np.errstate(over="raise", invalid="raise", divide="raise"):
-        log_flux, gradient = module.log_flux_gradient(far, module.to_coordinates(np.array(values)))
+        log_flux, gradient = villar.log_flux_gradient(far, villar.to_coordinates(np.array(values)))
     assert np.isfinite(log_flux).all() and np.isfinite(gradient).all()
     assert (np.exp(log_flux) < 1e-30).all()
 
 
-@pytest.mark.parametrize(("module", "values"), CASES)
-def test_coordinates_gradient_and_peak(module, values):
-    x = module.to_coordinates(np.array(values))
-    np.testing.assert_allclose(module.from_coordinates(x), values, rtol=1e-12)
-    log_flux, gradient = module.log_flux_gradient(DAYS, x)
-    np.testing.assert_allclose(module.log_flux(DAYS, x), log_flux, rtol=1e-12)
+@pytest.mark.parametrize("values", SHAPES)
+def test_coordinates_gradient_and_peak(values):
+    x = villar.to_coordinates(np.array(values))
+    np.testing.assert_allclose(villar.from_coordinates(x), values, rtol=1e-12)
+    log_flux, gradient = villar.log_flux_gradient(DAYS, x)
+    np.testing.assert_allclose(villar.log_flux(DAYS, x), log_flux, rtol=1e-12)
     for k, step in enumerate(1e-5 * np.eye(len(x))):
-        numeric = (module.log_flux(DAYS, x + step) - module.log_flux(DAYS, x - step)) / 2e-5
+        numeric = (villar.log_flux(DAYS, x + step) - villar.log_flux(DAYS, x - step)) / 2e-5
         np.testing.assert_allclose(gradient[:, k], numeric, rtol=1e-6, atol=1e-7)
     fine = np.arange(-60, 200, 0.01)
-    dense = module.log_flux(fine, x)
-    time, log_peak = module.peak(x)
+    dense = villar.log_flux(fine, x)
+    time, log_peak = villar.peak(x)
     assert time == pytest.approx(fine[dense.argmax()], abs=0.05)
     assert log_peak == pytest.approx(dense.max(), abs=1e-4)
 
 
-@pytest.mark.parametrize("model", ["bazin", "villar"])
-def test_parameters_are_recovered_within_their_errors(model):
-    module = fitting.MODELS[model]
+def test_parameters_are_recovered_within_their_errors():
     rng = np.random.default_rng(1)
     pulls, peaks = [], []
     for _ in range(60):
-        truth = supernova(rng, module)
-        fit = fitting.fit(observed(rng, truth, module), Settings(model, floor=0.0))
+        truth = supernova(rng)
+        fit = fitting.fit(observed(rng, truth), Settings(floor=0.0))
         assert isinstance(fit, Fit) and np.isnan(fit.values[2]).all()
         for b, values in truth.items():
             pulls.append((fit.values[b] - values) / fit.errors[b])
-            x = module.to_coordinates(np.array(values))
-            peaks.append(fit.peak_mag[b] - (25 - 2.5 / np.log(10) * module.peak(x)[1]))
+            x = villar.to_coordinates(np.array(values))
+            peaks.append(fit.peak_mag[b] - (25 - 2.5 / np.log(10) * villar.peak(x)[1]))
     spread = 0.5 * np.diff(np.percentile(pulls, [16, 84], axis=0), axis=0)[0]
     assert (spread > 0.4).all() and (spread < 1.3).all(), spread
     assert (np.abs(np.median(pulls, axis=0)) < 0.6).all(), np.median(pulls, axis=0)
@@ -135,7 +114,7 @@ def test_parameters_are_recovered_within_their_errors(model):
 
 def test_the_order_of_detections_does_not_matter():
     rng = np.random.default_rng(2)
-    history = observed(rng, supernova(rng, villar), villar)
+    history = observed(rng, supernova(rng))
     fit = fitting.fit(history)
     again = fitting.fit(history.select(rng.permutation(len(history))))
     for name in Fit._fields:
@@ -144,8 +123,8 @@ def test_the_order_of_detections_does_not_matter():
 
 def test_a_sparse_band_follows_the_others():
     rng = np.random.default_rng(5)
-    truth = supernova(rng, villar)
-    history = observed(rng, truth, villar)
+    truth = supernova(rng)
+    history = observed(rng, truth)
     green = np.flatnonzero(history.band == 0)
     few = history.select(np.sort(np.concatenate([np.flatnonzero(history.band == 1), green[[3, 6]]])))
     fit = fitting.fit(few)
@@ -158,7 +137,7 @@ def test_a_sparse_band_follows_the_others():
 
 def test_outliers_and_a_lone_early_detection_do_little():
     rng = np.random.default_rng(6)
-    history = observed(rng, supernova(rng, villar), villar)
+    history = observed(rng, supernova(rng))
     clean = fitting.fit(history)
     spoilt = history.select(np.arange(len(history)))
     spoilt.mag[12] -= 1.0
@@ -171,7 +150,7 @@ def test_outliers_and_a_lone_early_detection_do_little():
 
 def test_what_cannot_be_fitted_is_counted_with_its_reason():
     rng = np.random.default_rng(7)
-    history = observed(rng, supernova(rng, villar), villar)
+    history = observed(rng, supernova(rng))
     g, r = (np.flatnonzero(history.band == b) for b in (0, 1))
     cases = [
         history,
@@ -187,32 +166,28 @@ def test_what_cannot_be_fitted_is_counted_with_its_reason():
     ]
     text = fitting.summary(fits, failures)
     assert "2 of 4 sources fitted" in text and "1 not: fewer than 4 detections" in text
-    with pytest.raises(ValueError, match="villain"):
-        fitting.fit(history, Settings("villain"))
+    with pytest.raises(ValueError, match="impossible"):
+        fitting.fit(history, Settings(floor=-1.0))
 
 
 def test_the_figure_shows_detections_and_the_fitted_curve():
     rng = np.random.default_rng(9)
-    history = observed(rng, supernova(rng, villar), villar, label=0)
+    history = observed(rng, supernova(rng), label=0)
     fit = fitting.fit(history)
-    (axes,) = fitted_figure([(fit, history)]).axes
-    seen = np.concatenate([box.lines[0].get_ydata() for box in axes.containers])
-    np.testing.assert_array_equal(np.sort(seen), np.sort(history.mag))
-    curves = {line.get_color(): line for line in axes.lines if len(line.get_xdata()) == 300}
-    red = curves[BAND_STYLE["r"][0]]
-    days = red.get_xdata() + history.mjd[0]
-    np.testing.assert_allclose(red.get_ydata(), fitting.curve_magnitude(fit, days, 1))
-    assert np.min(red.get_ydata()) == pytest.approx(fit.peak_mag[1], abs=0.01)
-    assert "SN Ia" in axes.get_title() and f"{fit.chi2:.2f}" in axes.get_title() and axes.yaxis_inverted()
+    shown = fitted(fit, history, 200.0)
+    np.testing.assert_array_equal(shown.mag, history.mag)
+    red = history.band == 1
+    np.testing.assert_array_equal(shown.predicted_mag[red], fitting.curve_magnitude(fit, history.mjd[red], 1))
+    assert shown.error < 0.05 and "SN Ia" in shown.class_name and f"{fit.chi2:.2f}" in shown.class_name
 
 
 def test_processes_give_the_same_table_in_the_same_order(tmp_path):
     rng = np.random.default_rng(8)
-    histories = [observed(rng, supernova(rng, bazin), bazin, label=k % 3) for k in range(70)]
+    histories = [observed(rng, supernova(rng), label=k % 3) for k in range(70)]
     tables = []
     for workers in (0, 2):
         done = []
-        fits, _ = fitting.fit_many(histories, Settings("bazin"), workers, done.append)
+        fits, _ = fitting.fit_many(histories, Settings(), workers, done.append)
         assert sum(done) == 70
         fitting.write_fits(fits, tmp_path / f"{workers}.parquet")
         tables.append((tmp_path / f"{workers}.parquet").read_bytes())
@@ -242,13 +217,3 @@ def test_real_light_curves(real_data, file, number, fitted, chi2, share):
     for fit in fits:
         there = fit.n > 0
         assert np.isfinite(fit.values[there]).all() and (fit.errors[there] > 0).all()
-
-
-def test_villar_fits_real_supernovae_better_than_bazin(real_data):
-    histories = read_histories(real_data / "lightcurves/ztf_bts_snia.parquet")[400:480]
-    chi2 = {}
-    for model in ("bazin", "villar"):
-        fits, _ = fitting.fit_many(histories, Settings(model), workers=0)
-        chi2[model] = np.array([f.chi2 for f in fits])
-    assert np.median(chi2["villar"]) < np.median(chi2["bazin"])
-    assert np.percentile(chi2["villar"], 90) < 0.7 * np.percentile(chi2["bazin"], 90)
