@@ -1,4 +1,4 @@
-"""Pictures of two samples side by side: importances, histograms, and sheets in random order.
+"""Pictures of two samples side by side: histograms, and sheets in random order.
 
 Real is always grey and simulated always orange; the sheets tell neither, their keys do.
 """
@@ -8,42 +8,15 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from rtf.alerts.cutouts import SIZE
 from rtf.documents import Table, to_csv, write_text
 from rtf.figures import band_handles, draw_detections, grid_of, rim_labels, save, stretched, tidy
 
 SIDES, COLOURS = ("real", "simulated"), ("#444444", "#d95f02")
-#: Bars of an importance chart, histograms of a part, and sources of a side on a sheet.
-_BARS, _PANELS, _SHOWN = 18, 16, 10
-
-
-def importance_figure(result, path: Path, title: str) -> None:
-    """Draw what gives the simulation away: importance on held-out sources, and area of each column alone.
-
-    Parameters
-    ----------
-    result : `rtf.check.two_sample.TwoSample`
-    """
-    features = result.features[:_BARS][::-1]
-    figure = Figure(figsize=(9.5, 0.29 * len(features) + 1.6), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    rows = np.arange(len(features))
-    left.barh(rows, [f.importance for f in features], color=COLOURS[1], height=0.65)
-    left.set_yticks(rows, [f.name for f in features])
-    left.set_xlabel("ROC-AUC lost when shuffled")
-    right.hlines(rows, 0.5, [f.auc for f in features], color="0.8")
-    right.plot([f.auc for f in features], rows, "o", color=COLOURS[0], markersize=5)
-    right.set_xlabel("ROC-AUC of the number alone")
-    right.set_ylim(-0.7, len(features) - 0.3)
-    right.set_xlim(0.49, max(0.75, *(f.auc + 0.02 for f in features)))
-    tidy(left, right)
-    low, high = result.interval
-    figure.suptitle(f"{title}: ROC-AUC {result.auc:.3f} [{low:.3f}, {high:.3f}]", fontsize=12)
-    save(figure, path)
+#: Histograms of a part, and sources of a side on a sheet.
+_PANELS, _SHOWN = 16, 10
 
 
 def histogram_figure(result, names: list, sides: Sequence[np.ndarray], path: Path, title: str) -> None:
@@ -81,10 +54,7 @@ def histogram_figure(result, names: list, sides: Sequence[np.ndarray], path: Pat
 
 
 def _bins(sides: Sequence[np.ndarray]) -> tuple[np.ndarray, bool]:
-    """Edges of common bins from 0.5 to 99.5 % and whether they are logarithmic.
-
-    Whole numbers lie in the middle of theirs.
-    """
+    """Edges of common bins from 0.5 to 99.5 %, and whether they are logarithmic."""
     ends = np.array([np.percentile(side, [0.5, 99.5]) for side in sides])
     low, high = ends[:, 0].min(), ends[:, 1].max()
     if low > 0 and high > 300 * low:
@@ -98,9 +68,7 @@ def draw_sheets(folder: Path, sides: list[list], triplets: list[list], seed: int
     """Draw light curves and stamps of both sides in random order, with their keys; captions by file name."""
     curves = [[(history.object_id, history) for history, _ in own] for own in sides]
     captions = {}
-    for name, items, draw in (
-        ("light_curves", curves, light_curve_sheet), ("stamps", triplets, stamp_sheet),
-    ):  # fmt: skip
+    for name, items, draw in (("light_curves", curves, light_curve_sheet), ("stamps", triplets, stamp_sheet)):
         if all(items):
             order = shuffled(items, seed)
             draw([one[1] for _, one in order], folder / f"{name}_sheet.png")
@@ -113,10 +81,8 @@ def draw_sheets(folder: Path, sides: list[list], triplets: list[list], seed: int
 def shuffled(sides: list[list], seed: int) -> list[tuple[str, tuple]]:
     """(side, item) of at most `_SHOWN` of both sides, in random order."""
     rng = np.random.default_rng(seed)
-    order = [
-        (name, items[k]) for name, items in zip(SIDES, sides) for k in rng.permutation(len(items))[:_SHOWN]
-    ]
-    return [order[k] for k in rng.permutation(len(order))]
+    chosen = [(side, own[k]) for side, own in zip(SIDES, sides) for k in rng.permutation(len(own))[:_SHOWN]]
+    return [chosen[k] for k in rng.permutation(len(chosen))]
 
 
 def light_curve_sheet(histories: Sequence, path: Path) -> None:
@@ -137,22 +103,12 @@ def light_curve_sheet(histories: Sequence, path: Path) -> None:
 
 def stamp_sheet(triplets: Sequence[list[np.ndarray]], path: Path) -> None:
     """Numbered triplets (63, 63) each, asinh stretch, NaN in blue."""
-    columns = 4
-    rows = -(-len(triplets) // columns)
-    figure = Figure(figsize=(4.0 * columns, 1.45 * rows + 0.8), layout="constrained")
-    panels = figure.subplots(rows, 3 * columns, squeeze=False)
-    for axes in panels.flat:
-        axes.set_axis_off()
+    figure, panels = grid_of(3 * len(triplets), 1.33, 1.45, 12, margin=0.8)
     shades = colormaps["gray"].with_extremes(bad="#4477aa")
-    for k, images in enumerate(triplets):
-        for kind, image in enumerate(images):
-            axes = panels[k // columns, 3 * (k % columns) + kind]
-            axes.imshow(
-                stretched(image), cmap=shades, vmin=0, vmax=1, origin="lower", interpolation="nearest"
-            )
-            if kind == 0:
-                axes.text(2, 53, str(k + 1), color="#ffdd33", fontsize=11, fontweight="bold")
-    figure.suptitle(
-        f"Which are real? Science, template, difference; {SIZE} × {SIZE} pixels; blue: missing", fontsize=12
-    )
+    for k, (axes, image) in enumerate(zip(panels, (image for images in triplets for image in images))):
+        axes.set_axis_off()
+        axes.imshow(stretched(image), cmap=shades, vmin=0, vmax=1, origin="lower", interpolation="nearest")
+        if k % 3 == 0:
+            axes.text(2, 53, str(k // 3 + 1), color="#ffdd33", fontsize=11, fontweight="bold")
+    figure.suptitle("Which are real? Science, template, difference; blue: missing", fontsize=12)
     save(figure, path)

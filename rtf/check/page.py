@@ -1,18 +1,16 @@
 """Two stores selected alike, compared, and the report of it: index.html, report.md, numbers.json, figures.
 
 Notable:
-- a test of a simulation is a test of its selection too: what is known of how the real sample was made is done
-  to both sides (`Selection`), and said
+- what is known of how the real sample was made is done to both sides (`Selection`)
 - the parts follow from what both stores hold: light curves always, metadata, stamps, classes
 - of a source one detection stands for its metadata, and one for its stamps: those of one source are alike and
   must not lie on both sides of a split
-- the report is made beside its place and takes it when it is complete
 """
 
 import json
 import os
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,12 +75,6 @@ Source = tuple[SourceHistory, np.ndarray]
 Part = tuple[list[str], list[np.ndarray]]
 
 
-@contextmanager
-def silent(what: str, total: int):
-    """No bar."""
-    yield lambda done: None
-
-
 def check(
     real: str | os.PathLike,
     simulated: str | os.PathLike,
@@ -92,7 +84,7 @@ def check(
     at_most: int = 2000,
     seed: int = 0,
     repeats: int = 3,
-    progress: Callable = silent,
+    progress: Callable = lambda what, total: nullcontext(lambda done: None),
 ) -> tuple[Table, Path]:
     """Compare two stores and write a report; returns the verdict and the path of the page.
 
@@ -112,20 +104,16 @@ def check(
         raise ValueError(f"at_most is {at_most}; a comparison needs {FOLDS} sources a side")
     out = Path(os.path.abspath(out))
     if out.exists() and not (out / NUMBERS).exists():
-        raise FileExistsError(
-            f"{out} exists and is no report of rtf.check (it has no {NUMBERS}): choose another out="
-        )
+        raise FileExistsError(f"{out} is no report of rtf.check (it has no {NUMBERS}): choose another out=")
     if beside(out, ".old").exists():  # taking the place of a former report would remove it
         raise FileExistsError(f"{beside(out, '.old')} is in the way: move it, or choose another out=")
     stores = [open_store(path) for path in (real, simulated)]
     shared = set(stores[0].object_id) & set(stores[1].object_id)
-    left_out = f"{len(shared):,} sources lie in both stores and are left out" if shared else ""
+    left_out = [f"{len(shared):,} sources lie in both stores and are left out."] if shared else []
     sides = [draw_sources(store, selection, shared, at_most, seed) for store in stores]
     if min(map(len, sides)) < FOLDS:
-        raise ValueError(
-            f"{len(sides[0])} real and {len(sides[1])} simulated sources are too few to compare "
-            f"({selection}){'; ' + left_out if shared else ''}"
-        )
+        few = "{} real and {} simulated sources are too few to compare".format(*map(len, sides))
+        raise ValueError(" ".join([f"{few} ({selection}).", *left_out]))
     triplets = [draw_triplets(store, own, seed) for store, own in zip(stores, sides)]
     parts, results = _parts(sides, triplets, seed), {}
     for name, part in parts.items():
@@ -140,13 +128,14 @@ def check(
     ]
     said += [f"Both sides: {selection}; at most {at_most:,} sources, drawn with seed {seed}."]
     verdict = _verdict(results)
-    sections = [Section("In short", said + ([f"{left_out}."] if shared else []), {"verdict": verdict})]
+    sections = [Section("In short", said + left_out, {"verdict": verdict})]
     sections += [_section(folder, name, part, results[name]) for name, part in parts.items()]
     sections.append(Section("Which are real?", figures=figures.draw_sheets(folder, sides, triplets, seed)))
     if all((store.label >= 0).any() for store in stores):
         sections.append(Section("Classes", tables={"classes": class_table(*(s.label for s in stores))}))
-    for name, table in ((name, table) for section in sections for name, table in section.tables.items()):
-        write_text(folder / f"{name}.csv", to_csv(table))
+    for section in sections:
+        for name, table in section.tables.items():
+            write_text(folder / f"{name}.csv", to_csv(table))
     title = "A simulated survey against real data"
     write_text(folder / "report.md", page_markdown(title, sections))
     write_text(folder / "index.html", to_html(title, sections, folder))
@@ -177,9 +166,7 @@ def draw_sources(store: Store, selection: Selection, without: set, at_most: int,
     return [found[k] for k in np.sort(rng.permutation(len(found))[:at_most])]
 
 
-def draw_triplets(
-    store: Store, sources: list[Source], seed: int
-) -> list[tuple[str, list[np.ndarray], float]]:
+def draw_triplets(store: Store, sources: list[Source], seed: int) -> list[tuple[str, list, float]]:
     """Of each source that has stamps one detection's: name, three images (63, 63), and `fwhm` [pixel]."""
     rng, found = np.random.default_rng(seed), []
     if not store.has_cutouts:
@@ -223,36 +210,24 @@ def _one_detection(sources: list[Source], rng: np.random.Generator) -> np.ndarra
 
 def _verdict(results: dict[str, TwoSample]) -> Table:
     columns = ("compared", "ROC-AUC", "real", "simulated", "what gives the simulation away")
-    rows = [
-        (
-            name, f"{r.auc:.3f} [{r.interval[0]:.3f}, {r.interval[1]:.3f}]", f"{r.n_real:,}",
-            f"{r.n_simulated:,}", ", ".join(f.name for f in r.features[:4]),
-        )
-        for name, r in results.items()
-    ]  # fmt: skip
+    rows = []
+    for name, r in results.items():
+        auc, most = "{:.3f} [{:.3f}, {:.3f}]".format(r.auc, *r.interval), [f.name for f in r.features[:4]]
+        rows.append((name, auc, f"{r.n_real:,}", f"{r.n_simulated:,}", ", ".join(most)))
     return Table("Can simulated and real sources be told apart?", columns, rows, [_HOW])
 
 
 def _section(folder: Path, name: str, part: Part, result: TwoSample) -> Section:
     """A part's table and figures, most important columns first."""
     file = name.replace(" ", "_")
-    figures.importance_figure(result, folder / f"{file}_importance.png", name)
     figures.histogram_figure(result, *part, folder / f"{file}_histograms.png", name)
     columns = (
         "number", "ROC-AUC lost when shuffled", "ROC-AUC alone", "real, median", "simulated, median",
         "real, missing", "simulated, missing",
     )  # fmt: skip
-    rows = [
-        (
-            f.name, f"{f.importance:.4f}", f"{f.auc:.3f}", f"{f.real:.4g}", f"{f.simulated:.4g}",
-            f"{f.real_missing:.1%}", f"{f.simulated_missing:.1%}",
-        )
-        for f in result.features
-    ]  # fmt: skip
-    captions = {
-        f"{file}_importance.png": "What gives the simulation away.",
-        f"{file}_histograms.png": "The numbers that give most away.",
-    }
+    form = ("{}", "{:.4f}", "{:.3f}", "{:.4g}", "{:.4g}", "{:.1%}", "{:.1%}")
+    rows = [tuple(map(str.format, form, feature)) for feature in result.features]
+    captions = {f"{file}_histograms.png": "The numbers that give most away."}
     text = f"{result.n_used:,} sources of each side in each of the repeats of {FOLDS}-fold cross-validation."
     return Section(name.capitalize(), [text], {file: Table("All numbers", columns, rows)}, captions)
 
@@ -260,11 +235,9 @@ def _section(folder: Path, name: str, part: Part, result: TwoSample) -> Section:
 def class_table(real: np.ndarray, simulated: np.ndarray) -> Table:
     """Shares of the labelled sources of both stores, as they are, with simultaneous 95 % intervals."""
     counts = [np.bincount(label[label >= 0], minlength=len(FINE)) for label in (real, simulated)]
-    texts = [
-        [f"{s:.3f} [{a:.3f}, {b:.3f}]" for s, a, b in zip(*shares(count), strict=True)] for count in counts
-    ]
+    texts = [["{:.3f} [{:.3f}, {:.3f}]".format(*one) for one in zip(*shares(own))] for own in counts]
     rows = [
-        (name, f"{counts[0][k]:,}", f"{counts[1][k]:,}", texts[0][k], texts[1][k])
+        (name, *(f"{own[k]:,}" for own in counts), *(text[k] for text in texts))
         for k, name in enumerate(FINE)
         if counts[0][k] or counts[1][k]
     ]
@@ -272,13 +245,13 @@ def class_table(real: np.ndarray, simulated: np.ndarray) -> Table:
     return Table("All labelled sources of both stores, before any selection", columns, rows)
 
 
-def shares(counts: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares (C,) of a multinomial sample and simultaneous intervals.
+def shares(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shares (C,) of a multinomial sample and simultaneous 95 % intervals.
 
     Goodman (1965), Technometrics 7, 247, equation 2.7 with Bonferroni's quantile.
     """
     n = counts.sum()
-    quantile = chi2.ppf(1 - (1 - level) / len(counts), 1)
+    quantile = chi2.ppf(1 - 0.05 / len(counts), 1)
     root = np.sqrt(quantile * (quantile + 4 * counts * (n - counts) / n))
     low, high = ((quantile + 2 * counts + sign * root) / (2 * (n + quantile)) for sign in (-1, 1))
     return counts / n, np.maximum(low, 0), high

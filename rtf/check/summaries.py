@@ -1,16 +1,14 @@
 """A light curve, and a triplet of stamps, as numbers that an astronomer would look at.
 
 Notable:
-- nothing depends on the calendar or the position, which surveys draw over ranges of their own; the time of
-  the night counts, and the time since the first detection
-- a number that a light curve or a stamp does not allow (a colour without a pair of bands) is NaN, and its
-  absence is visible to a classifier that knows NaN
+- nothing depends on the calendar or the position, which surveys draw over ranges of their own
+- a number that a light curve or a stamp does not allow (a colour without a pair of bands) is NaN
 - `roughness` measures magnitudes against the straight line through their neighbours of the same band, in
   quoted errors: 1 where the errors are honest and the light curve is straight
 - sky and noise of a stamp come from pixels further than 12 from the centre, median and median deviation, so
-  that field stars do not count; widths need a source: they are NaN where the centre has less than 15 sigma
+  that field stars do not count; widths are NaN where the centre has less than 15 sigma
 - neighbouring pixels of real differences are correlated, since templates were resampled and both images were
-  convolved: `noise correlation` sees that, and so does the eye
+  convolved: `noise correlation` sees that
 """
 
 import numpy as np
@@ -32,12 +30,7 @@ _RINGS = np.array([_RADIUS[k == _RING].mean() for k in range(_N_RINGS)])
 
 
 def light_curve(history: SourceHistory) -> dict[str, float]:
-    """The numbers of one light curve, by name and unit, always the same ones.
-
-    Parameters
-    ----------
-    history : at least one detection, in order of time; only time, band, magnitude and error are looked at
-    """
+    """The numbers of a light curve of at least one detection, by name and unit, always the same ones."""
     mjd, band = history.mjd, history.band
     mag, error = history.mag.astype(np.float64), history.magerr.astype(np.float64)
     time = mjd - mjd[0]
@@ -82,13 +75,13 @@ def _peak(time: np.ndarray, band: np.ndarray, mag: np.ndarray) -> dict:
     """Where the peak is, how steep both its sides are, and colours from it on."""
     peak = time[mag.argmin()]
     values = {"time to peak [d]": peak, "rise slope [mag/d]": _slope(time[time <= peak], mag[time <= peak])}
-    when = {}
+    when = []
     for name, own in (("g", band == 0), ("r", band == 1)):
         values[f"brightest {name}"] = mag[own].min() if own.any() else np.nan
-        when[name] = time[own][mag[own].argmin()] if own.any() else np.nan
+        when.append(time[own][mag[own].argmin()] if own.any() else np.nan)
         after = own & (time >= peak) & (time <= peak + 30)
         values[f"decline slope {name} [mag/d]"] = _slope(time[after], mag[after])
-    values["g peak before r peak [d]"] = when["r"] - when["g"]
+    values["g peak before r peak [d]"] = when[1] - when[0]
     for name, phase in {"at peak": 0, "at +15 d": 15, "at +30 d": 30}.items():
         g, r = (_magnitude_at(time[band == b], mag[band == b], peak + phase) for b in (0, 1))
         values[f"g-r {name} [mag]"] = g - r
@@ -132,19 +125,17 @@ def _magnitude_at(time: np.ndarray, mag: np.ndarray, when: float) -> float:
 
 
 def triplet(images: list[np.ndarray], fwhm: float) -> dict[str, float]:
-    """The numbers of one triplet, by name and unit, always the same ones.
+    """The numbers of science, template and difference (63, 63), NaN where missing, by name and unit.
 
-    Parameters
-    ----------
-    images : science, template, difference, (63, 63) each, NaN where missing
-    fwhm : the alert's field [pixel], NaN where unknown
+    `fwhm` is the alert's field [pixel], NaN where unknown.
     """
-    science, template, difference = (_of_stamp(image) for image in images)
-    kinds = {"science": science, "template": template, "difference": difference}
-    return {f"{kind} {name}": value for kind, own in kinds.items() for name, value in own.items()} | {
-        "noise science / difference": science["noise [DN]"] / difference["noise [DN]"],
-        "width difference / fwhm": difference["width [pixel]"] / fwhm,
-        "width science / fwhm": science["width [pixel]"] / fwhm,
+    values = {}
+    for kind, image in zip(("science", "template", "difference"), images):
+        values |= {f"{kind} {name}": value for name, value in _of_stamp(image).items()}
+    return values | {
+        "noise science / difference": values["science noise [DN]"] / values["difference noise [DN]"],
+        "width difference / fwhm": values["difference width [pixel]"] / fwhm,
+        "width science / fwhm": values["science width [pixel]"] / fwhm,
     }
 
 

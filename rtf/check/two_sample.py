@@ -1,10 +1,8 @@
 """Can a classifier tell two samples apart, and by what?
 
 Notable:
-- ROC-AUC 0.5 says that this classifier cannot; 1 that it always can
 - every repeat draws as many sources from the larger sample as the smaller one has, and splits them anew
-- areas are taken within each held-out fold, then averaged: scores of several classifiers do not compare, and
-  pooling them comes out below 0.5 for equal samples when they are small
+- areas are taken within each held-out fold, then averaged: scores of several classifiers do not compare
 - the interval resamples sources of both sides (bootstrap) with the fitted classifiers as they are: it holds
   the scatter of the held-out sources, not that of the training
 - importance is the area lost when a column is shuffled among held-out sources (Breiman 2001, Machine Learning
@@ -69,9 +67,8 @@ def tell_apart(
     real, simulated : (N, K) and (M, K), NaN where missing
     names : K, with units
     repeats : times that sources are drawn and split anew
-    resamples : of the bootstrap
-    shuffles : of each column in each held-out fold
-    advance : called with 1 after each fold, `repeats * FOLDS` times
+    resamples, shuffles : of the bootstrap; of each column in each held-out fold
+    advance : called with 1 after each fold
 
     Raises
     ------
@@ -94,7 +91,11 @@ def tell_apart(
             known = data[train]
             # The classifier knows NaN, but not a column of nothing else.
             known[:, np.isnan(known).all(0)] = 0.0
-            classifier = _classifier(n, int(rng.integers(2**31))).fit(known, label[train])
+            classifier = HistGradientBoostingClassifier(
+                learning_rate=0.06, max_iter=150, max_leaf_nodes=15, l2_regularization=1.0,
+                min_samples_leaf=20 if n >= _SMALL else 5, early_stopping=False,
+                random_state=int(rng.integers(2**31)),
+            ).fit(known, label[train])  # fmt: skip
             score = classifier.decision_function(data[test])
             sides = [test[label[test] == side] for side in (0, 1)]
             scores = [score[label[test] == side] for side in (0, 1)]
@@ -103,19 +104,13 @@ def tell_apart(
             advance(1)
     area = np.nanmean(area, axis=0)
     low, high = np.nanpercentile(area[1:], [2.5, 97.5])
-    features = [
-        Feature(
-            name, float(loss), column_area(theirs, ours), _median(theirs), _median(ours),
-            float(np.isnan(theirs).mean()), float(np.isnan(ours).mean()),
-        )
-        for name, loss, theirs, ours in zip(
-            names, np.mean(importance, axis=0), real.T, simulated.T, strict=True
-        )
-    ]  # fmt: skip
-    return TwoSample(
-        float(area[0]), (float(low), float(high)), len(real), len(simulated), n,
-        tuple(sorted(features, key=lambda f: -f.importance)),
-    )  # fmt: skip
+    features = []
+    for name, loss, *sides in zip(names, np.mean(importance, axis=0), real.T, simulated.T, strict=True):
+        missing = [float(np.isnan(side).mean()) for side in sides]
+        features.append(Feature(name, float(loss), column_area(*sides), *map(_median, sides), *missing))
+    features.sort(key=lambda feature: -feature.importance)
+    interval = (float(low), float(high))
+    return TwoSample(float(area[0]), interval, len(real), len(simulated), n, tuple(features))
 
 
 def column_area(real: np.ndarray, simulated: np.ndarray) -> float:
@@ -124,13 +119,6 @@ def column_area(real: np.ndarray, simulated: np.ndarray) -> float:
     label = np.repeat([0, 1], [len(real), len(simulated)])
     areas = [roc_auc_score(label, np.where(np.isnan(values), end, values)) for end in (-1e300, 1e300)]
     return float(max(0.5, *areas, *(1 - area for area in areas)))
-
-
-def _classifier(n: int, seed: int) -> HistGradientBoostingClassifier:
-    return HistGradientBoostingClassifier(
-        learning_rate=0.06, max_iter=150, max_leaf_nodes=15, min_samples_leaf=20 if n >= _SMALL else 5,
-        l2_regularization=1.0, early_stopping=False, random_state=seed,
-    )  # fmt: skip
 
 
 def _resampled(rng: np.random.Generator, n: int, resamples: int) -> np.ndarray:

@@ -17,22 +17,21 @@ from rtf.alerts.cutouts import decode_cutout, pad_cutout
 from rtf.alerts.history import BANDS
 from rtf.figures import BAND_STYLE, draw_detections, save, stretched, tidy
 from rtf.simulation.detections import ZERO_POINT
-from rtf.simulation.light_curves import MODELS, Model, dwarf_nova, flare, nova, shock_cooling
+from rtf.simulation.light_curves import MODELS, Model, dwarf_nova, flare, nova
 from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH, absolute
 from rtf.simulation.source import SimulatedSource
 from rtf.simulation.survey import SimulatedSurvey, simulate_source
 
-#: The class Cataclysmic is two models, SN IIb hold one that can shine alone, and flares last minutes.
+#: The class Cataclysmic is two models, and flares last minutes.
 PICTURED = {name: model for name, model in MODELS.items() if name != "Cataclysmic"} | {
     "Dwarf nova": Model(dwarf_nova, "", 400.0),
     "Nova": Model(nova, "", 200.0),
-    "Shock cooling": Model(shock_cooling, "IIb", 30.0),
     "Flare": Model(flare, "", 8.0),  # the first days of many
 }
 _DRAWS, _SHOWN = 100, 3
 #: First day on a logarithmic axis; how many magnitudes below the brightest are shown, of 10 by default.
-_LOGARITHMIC = {"Kilonova": 0.1, "Afterglow": 5e-4, "Shock cooling": 0.1}
-_DEPTH = {"Afterglow": 16.0, "Dwarf nova": 7.0, "Shock cooling": 6.0}
+_LOGARITHMIC = {"Kilonova": 0.1, "Afterglow": 5e-4}
+_DEPTH = {"Afterglow": 16.0, "Dwarf nova": 7.0}
 #: Their draws share no phase, so that a median over them says nothing.
 _NO_MEDIAN = ("AGN", "Dwarf nova", "Flare")
 #: Classes on the contact sheet, a triplet each, and those whose light curves are shown.

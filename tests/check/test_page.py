@@ -143,7 +143,7 @@ def test_the_report_holds_every_part_of_two_surveys_with_stamps(surveys, tmp_pat
     assert names["metadata"] == set(METADATA_FIELDS)
     assert "roughness" in names["light curves"] and "difference noise [DN]" in names["stamps"]
     text, html = (out / "report.md").read_text(), page.read_text()
-    assert text.count("![") == html.count("data:image/png;base64,") == len(list(out.glob("*.png"))) == 8
+    assert text.count("![") == html.count("data:image/png;base64,") == len(list(out.glob("*.png"))) == 5
     for store in map(open_store, surveys):
         assert store.digest[:12] in text
     assert "sources with 3 detections or more" in text and "| SN Ia |" in text

@@ -241,7 +241,7 @@ def test_iib_alone_have_an_early_peak():
 
 
 def test_shock_cooling_scalings():
-    parameters = shock_cooling.draw(np.random.default_rng(0), "IIb")
+    parameters = draws("SN IIb", 1)[0]
     # Before the diffusion time L ∝ R t^(-4 / (n - 2)), n = 10 (Piro, Haynie & Yao 2021).
     time = np.array([0.02, 0.04])
     light, temperature = shock_cooling.bolometric(time, parameters)

@@ -1,11 +1,10 @@
 """Light-curve models as spectral energy distributions, one file a model, and which class uses which.
 
-Every model is two functions, so that a survey, a test or a notebook drives them alike:
+Every model is two functions:
 
-- `draw(rng, kind) -> dict` draws the parameters of one source from the priors in the file's docstring; among
-  them `magnitude`, the absolute AB peak at 6366 Angstrom in the rest frame before dust (of AGN, the nucleus;
-  of what lies on a star, the light above it), and `host_dust`, E(B-V) [mag]. `amplitude`, where there is one,
-  is the peak above the star's quiescence [mag]
+- `draw(rng, kind) -> dict` draws the parameters of one source; among them `magnitude`, the absolute AB peak
+  at 6366 Angstrom in the rest frame before dust (of AGN, the nucleus; of what lies on a star, the light above
+  it), `host_dust`, E(B-V) [mag], and on stars `amplitude`, the peak above quiescence [mag]
 - `luminosity(phase, wavelength, parameters) -> (T,)` evaluates them: `phase` (T,) rest-frame days since the
   start (explosion, disruption, first outburst, start of watching), ascending; `wavelength` (T,) or scalar,
   emitted Angstrom; the result in the unit of `spectrum`, the difference to quiescence and so zero before the

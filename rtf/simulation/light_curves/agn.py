@@ -1,41 +1,36 @@
 """AGN: a damped random walk in magnitude, the same at all wavelengths but larger in the blue.
 
 The walk is a stationary Gaussian process with covariance sigma² exp(-|dt| / tau) (Kelly et al. 2009; MacLeod
-et al. 2010), structure function SF² = 2 sigma² (1 - exp(-|dt| / tau)). The survey sees the difference
-to a reference image, taken near the mean: half of it is negative. There is no start: the walk goes on before
-phase 0. Drawn exactly at the phases asked for, it is another walk at other phases.
-
-Parameters (rest frame)
------------------------
-magnitude : of the nucleus in its mean state, normal(-22.0, 1.2)
-tau [d] : log-normal about 150 (0.7), within [20, 1500]
-sigma [mag] : at 6366 Angstrom, log-normal about 0.22 (0.4): what reaches an alert stream is more variable
-    than the SF_infinity = 0.2 mag of MacLeod et al. (2010)
-blue : the amplitude goes as wavelength^-blue, normal(0.6, 0.2) (0.48: MacLeod et al. 2010)
-reference [mag] : of the reference image against the mean, normal(0, sigma / 2)
-slope : f_nu of the varying light goes as wavelength^slope, normal(0.15, 0.4) (0.44 for all the light: Vanden
-    Berk et al. 2001; -0.33 for a disc)
-host_dust [mag] : E(B-V), exponential of mean 0.03
-seed : of the walk
+et al. 2010). The survey sees the difference to a reference image, taken near the mean, of either sign. There
+is no start: the walk goes on before phase 0. Drawn at other phases it is another walk.
 """
 
 import numpy as np
 
+from rtf.simulation.light_curves.priors import drawn, log_normal, normal
 from rtf.simulation.light_curves.spectrum import R_WAVELENGTH, absolute
+
+PRIORS = {
+    "tau": log_normal(150.0, 0.7, 20.0),  # [d], at most 1500
+    # [mag] at 6366 Angstrom: what reaches an alert stream is more variable than the SF_infinity = 0.2 mag of
+    # MacLeod et al. (2010)
+    "sigma": log_normal(0.22, 0.4),
+    "blue": normal(0.6, 0.2),  # amplitude ∝ wavelength^-blue (0.48: MacLeod et al. 2010)
+    "reference": normal(0.0, 0.5),  # reference image against the mean, in units of sigma
+    # f_nu of the varying light ∝ wavelength^slope (0.44 for all the light: Vanden Berk et al. 2001; -0.33 for
+    # a disc)
+    "slope": normal(0.15, 0.4),
+    "magnitude": normal(-22.0, 1.2),  # of the nucleus in its mean state
+}
+_DUST = 0.03
 
 
 def draw(rng: np.random.Generator, kind: str = "") -> dict:
-    """Parameters of one AGN, see the file's docstring."""
-    normal = rng.standard_normal(6)
-    sigma = 0.22 * np.exp(0.4 * normal[1])
-    return {
-        "magnitude": -22.0 + 1.2 * normal[5],
-        "tau": float(np.clip(150 * np.exp(0.7 * normal[0]), 20, 1500)),
-        "sigma": sigma,
-        "blue": 0.6 + 0.2 * normal[2],
-        "reference": 0.5 * sigma * normal[3],
-        "slope": 0.15 + 0.4 * normal[4],
-        "host_dust": 0.03 * rng.exponential(),
+    """Parameters of one AGN, `reference` in mag, and the seed of its walk."""
+    parameters = drawn(rng, PRIORS, _DUST)
+    return parameters | {
+        "tau": float(min(parameters["tau"], 1500)),
+        "reference": parameters["reference"] * parameters["sigma"],
         "seed": int(rng.integers(2**62)),
     }
 

@@ -5,36 +5,37 @@ The heat of 56Ni and 56Co (Nadyozhin 1994), less the gamma rays that escape, goe
 warms by 15 % from day 45 to 105 as the ejecta turn transparent; iron lines take more and more of the blue.
 IIb begin with `shock_cooling`. Fast blue transients have more of that and less nickel, for many turn out to
 be stripped supernovae in dense matter (Ho et al. 2023).
-
-Parameters (rest frame)
------------------------
-nickel_mass [Sun] : log-normal about Ib 0.105, Ic 0.14, IIb 0.085, FBOT 0.03 (0.75) (the low
-    side of Anderson 2019, as Meza & Anderson 2020 find without Arnett's rule)
-tau_m [d] : diffusion time, log-normal about Ib 12 (0.2), Ic 11 (0.28, wide for the broad-lined), IIb 12
-    (0.18), FBOT 6 (0.2): this rises in 14 to 21 days (Taddia et al. 2015, 2018; Prentice et al. 2016)
-t_gamma [d] : log-normal about 100, FBOT 30 (0.25)
-velocity [km/s] : of the photosphere, log-normal about Ib 8000, Ic 9000, IIb 7500, FBOT 15000 (0.15)
-    (Taddia et al. 2018)
-floor [K] : normal(5000, 300), FBOT normal(6500, 300)
-blanketing [mag] : of g once cool, normal(0.2, 0.1), see `spectrum.blanketing`
-    (with these g - r is 0.9 and r - i 0.2 thirty days after the peak, as in 3 real SN Ic)
-envelope_* : of IIb and FBOT, see `shock_cooling`
-host_dust [mag] : E(B-V), exponential of mean 0.15 (Stritzinger et al. 2018)
-magnitude : peak of the model, the brighter of the two in IIb
 """
 
 import numpy as np
 
 from rtf.simulation.light_curves import shock_cooling
 from rtf.simulation.light_curves.diffusion import diffused, trapped
-from rtf.simulation.light_curves.spectrum import R_WAVELENGTH, black_body, blanketing, photosphere
+from rtf.simulation.light_curves.priors import Prior, drawn, log_normal, normal, peak_magnitude
+from rtf.simulation.light_curves.spectrum import black_body, blanketing, photosphere
 
-_PRIORS = {  # nickel mass, tau_m and its scatter, velocity, floor, t_gamma
-    "Ib": (0.105, 12.0, 0.20, 8000.0, 5000.0, 100.0),
-    "Ic": (0.14, 11.0, 0.28, 9000.0, 5000.0, 100.0),
-    "IIb": (0.085, 12.0, 0.18, 7500.0, 5000.0, 100.0),
-    "FBOT": (0.03, 6.0, 0.20, 15000.0, 6500.0, 30.0),
+
+def _priors(nickel, tau_m, scatter, velocity, floor=5000.0, t_gamma=100.0) -> dict[str, Prior]:
+    return {
+        # [Sun] (the low side of Anderson 2019, as Meza & Anderson 2020 find without Arnett's rule)
+        "nickel_mass": log_normal(nickel, 0.75),
+        # Diffusion time [d]: a rise in 14 to 21 days (Taddia et al. 2015, 2018; Prentice et al. 2016)
+        "tau_m": log_normal(tau_m, scatter),
+        "t_gamma": log_normal(t_gamma, 0.25),  # [d]
+        "velocity": log_normal(velocity, 0.15),  # of the photosphere [km/s] (Taddia et al. 2018)
+        "floor": normal(floor, 300.0),  # [K]
+        # Of g once cool [mag]: g - r is 0.9 and r - i 0.2 thirty days after the peak, as in 3 real SN Ic
+        "blanketing": normal(0.2, 0.1, 0.0),
+    }
+
+
+PRIORS = {
+    "Ib": _priors(0.105, 12.0, 0.20, 8000.0),
+    "Ic": _priors(0.14, 11.0, 0.28, 9000.0),  # wide for the broad-lined
+    "IIb": _priors(0.085, 12.0, 0.18, 7500.0) | shock_cooling.PRIORS["IIb"],
+    "FBOT": _priors(0.03, 6.0, 0.20, 15000.0, 6500.0, 30.0) | shock_cooling.PRIORS["FBOT"],
 }
+_DUST = 0.15  # Stritzinger et al. 2018
 _TIME = np.geomspace(0.2, 500.0, 110)
 #: Of one solar mass of 56Ni and its daughter [erg / s] (Nadyozhin 1994).
 _HEAT = 6.45e43 * np.exp(-_TIME / 8.8) + 1.45e43 * np.exp(-_TIME / 111.3)
@@ -42,24 +43,14 @@ _PEAK_PHASE = np.arange(6.0, 40.0, 1.5)
 _PEAK_PHASE_WITH_ENVELOPE = np.geomspace(0.25, 40.0, 40)
 
 
-def draw(rng: np.random.Generator, kind: str = "Ib") -> dict:
-    """Parameters of one source of `kind` Ib, Ic, IIb or FBOT, see the file's docstring."""
-    normal = rng.standard_normal(6)
-    mass, tau_m, scatter, velocity, floor, t_gamma = _PRIORS[kind]
-    parameters = {
-        "nickel_mass": mass * np.exp(0.75 * normal[0]),
-        "tau_m": tau_m * np.exp(scatter * normal[1]),
-        "t_gamma": t_gamma * np.exp(0.25 * normal[2]),
-        "velocity": velocity * np.exp(0.15 * normal[3]),
-        "floor": floor + 300 * normal[4],
-        "blanketing": max(0.2 + 0.1 * normal[5], 0.0),
-    }
-    age = _PEAK_PHASE
-    if kind in ("IIb", "FBOT"):
-        parameters |= shock_cooling.draw_envelope(rng, kind)
-        age = _PEAK_PHASE_WITH_ENVELOPE
-    peak = luminosity(age, R_WAVELENGTH, parameters).max()
-    return parameters | {"magnitude": float(-2.5 * np.log10(peak)), "host_dust": 0.15 * rng.exponential()}
+def draw(rng: np.random.Generator, kind: str) -> dict:
+    """Parameters of one source of `kind` Ib, Ic, IIb or FBOT."""
+    enveloped = kind in shock_cooling.PRIORS
+    parameters = drawn(rng, PRIORS[kind], _DUST)
+    if enveloped:
+        parameters |= shock_cooling.CONSTANTS[kind]
+    phase = _PEAK_PHASE_WITH_ENVELOPE if enveloped else _PEAK_PHASE
+    return parameters | {"magnitude": peak_magnitude(luminosity, phase, parameters)}
 
 
 def bolometric(age, parameters: dict):

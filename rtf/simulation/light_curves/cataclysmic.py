@@ -1,9 +1,4 @@
-"""Cataclysmic variables as a class: dwarf novae, and some novae.
-
-Parameters
-----------
-nova : 1 for a nova, as `NOVA_SHARE` of them are; parameters as in `nova` or `dwarf_nova`
-"""
+"""Cataclysmic variables as a class: dwarf novae, and some novae; the parameter `nova` is 1 for a nova."""
 
 import numpy as np
 
@@ -14,7 +9,7 @@ NOVA_SHARE = 0.18
 
 
 def draw(rng: np.random.Generator, kind: str = "") -> dict:
-    """Parameters of one cataclysmic variable, see the file's docstring."""
+    """Parameters of one cataclysmic variable."""
     is_nova = rng.random() < NOVA_SHARE
     return (nova if is_nova else dwarf_nova).draw(rng) | {"nova": float(is_nova)}
 

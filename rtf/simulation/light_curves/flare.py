@@ -3,24 +3,18 @@
 The template of Davenport et al. (2014) in units of the full width at half maximum: a quartic
 rise, then a fast and a slow exponential; a black body of constant temperature (Kowalski et al. 2013). What
 an alert stream holds of such a star are visits that happened to fall into one of its greatest flares.
-
-Parameters
-----------
-seed : of the flares: their starts, uniform over `WATCHED` days, on average `FLARES` of them, and their peaks
-    relative to the greatest, a power law of cumulative index -1.5
-width [d] : full width at half maximum of the greatest, log-normal about 0.025 (0.5), that is 36 minutes;
-    lesser flares are shorter, as the 0.3rd power of their peak
-quiescent : absolute r magnitude of the star, normal(11.5, 0.8), M3 to M5
-amplitude [mag] : above quiescence in r at the greatest peak, 0.8 + exponential of mean 0.5
-temperature [K] : log-normal about 10 000 (0.1)
-host_dust [mag] : 0, the star is near
-magnitude : of the greatest flare's own light at its peak
 """
 
 import numpy as np
 
+from rtf.simulation.light_curves.priors import drawn, log_normal, normal
 from rtf.simulation.light_curves.spectrum import absolute, black_body_ratio
 
+PRIORS = {
+    "width": log_normal(0.025, 0.5),  # full width at half maximum of the greatest flare [d]: 36 minutes
+    "quiescent": normal(11.5, 0.8),  # absolute r magnitude of the star, M3 to M5
+    "temperature": log_normal(10000.0, 0.1),  # [K]
+}
 #: Days in which the flares happen, and how many on average.
 WATCHED, FLARES = 200.0, 1000
 _INDEX = 1.5
@@ -29,19 +23,11 @@ _OVER = 20.0
 
 
 def draw(rng: np.random.Generator, kind: str = "") -> dict:
-    """Parameters of one star and its flares, see the file's docstring."""
-    normal = rng.standard_normal(3)
-    quiescent = 11.5 + 0.8 * normal[1]
+    """Parameters of one star, with the seed of its flares; `amplitude` [mag] is that of the greatest."""
+    parameters = drawn(rng, PRIORS)
     amplitude = 0.8 + 0.5 * rng.exponential()
-    return {
-        "seed": int(rng.integers(2**62)),
-        "width": 0.025 * np.exp(0.5 * normal[0]),
-        "quiescent": quiescent,
-        "amplitude": amplitude,
-        "magnitude": quiescent - 2.5 * np.log10(10 ** (0.4 * amplitude) - 1),
-        "temperature": 10000 * np.exp(0.1 * normal[2]),
-        "host_dust": 0.0,
-    }
+    magnitude = parameters["quiescent"] - 2.5 * np.log10(10 ** (0.4 * amplitude) - 1)
+    return parameters | {"amplitude": amplitude, "magnitude": magnitude, "seed": int(rng.integers(2**62))}
 
 
 def template(time):
@@ -54,7 +40,10 @@ def template(time):
 
 
 def flares(parameters: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Start [d], peak relative to the greatest and width [d] of each flare, (K,) in order of time."""
+    """Start [d], peak relative to the greatest and width [d] of each flare, (K,) in order of time.
+
+    Peaks follow a power law of cumulative index -1.5; lesser flares are shorter, as peak^0.3.
+    """
     rng = np.random.default_rng(parameters["seed"])
     start = np.sort(rng.uniform(0, WATCHED, max(rng.poisson(FLARES), 1)))
     peak = (1 - rng.random(len(start))) ** (-1 / _INDEX)

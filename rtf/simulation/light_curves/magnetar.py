@@ -4,42 +4,32 @@ The dipole radiates L(t) = (E / t_p) / (1 + t / t_p)², E = 2.6e52 erg P^-2, t_p
 et al. 2017, for 1.4 solar masses), and heats the ejecta through `diffusion.diffused`; later its
 gamma rays leak. The photosphere expands until it reaches the floor temperature; the ultraviolet is absorbed
 linearly below 3000 Angstrom (the same).
-
-Parameters (rest frame), after the posteriors of Nicholl et al. (2017) and Chen et al. (2023)
------------------------
-period [ms] : P, log-normal about 2.6 (0.45), at least 0.8
-field [1e14 G] : B, log-normal about 0.9 (0.5)
-mass [Sun] : of the ejecta, log-normal about 5 (0.45)
-velocity [km/s] : log-normal about 10 500 (0.2)
-opacity [cm2/g] : log-normal about 0.15 (0.15); gamma rays 0.03 (0.5)
-floor [K] : normal(6500, 700)
-host_dust [mag] : E(B-V), exponential of mean 0.06: dwarf galaxies
-magnitude : peak of the model
 """
 
 import numpy as np
 
 from rtf.simulation.light_curves.diffusion import DAY, SUN, diffused, diffusion_time, trapped
-from rtf.simulation.light_curves.spectrum import R_WAVELENGTH, black_body, photosphere
+from rtf.simulation.light_curves.priors import drawn, log_normal, normal, peak_magnitude
+from rtf.simulation.light_curves.spectrum import black_body, photosphere
 
+PRIORS = {  # after the posteriors of Nicholl et al. (2017) and Chen et al. (2023)
+    "period": log_normal(2.6, 0.45, 0.8),  # P [ms]
+    "field": log_normal(0.9, 0.5),  # B [1e14 G]
+    "mass": log_normal(5.0, 0.45),  # of the ejecta [Sun]
+    "velocity": log_normal(10500.0, 0.2),  # [km/s]
+    "opacity": log_normal(0.15, 0.15),  # [cm2/g]
+    "gamma_opacity": log_normal(0.03, 0.5),
+    "floor": normal(6500.0, 700.0),  # [K]
+}
+_DUST = 0.06  # dwarf galaxies
 _TIME = np.geomspace(0.3, 600.0, 110)
 _PEAK_PHASE = np.geomspace(6.0, 160.0, 45)
 
 
 def draw(rng: np.random.Generator, kind: str = "") -> dict:
-    """Parameters of one superluminous supernova, see the file's docstring."""
-    normal = rng.standard_normal(7)
-    parameters = {
-        "period": max(2.6 * np.exp(0.45 * normal[0]), 0.8),
-        "field": 0.9 * np.exp(0.5 * normal[1]),
-        "mass": 5.0 * np.exp(0.45 * normal[2]),
-        "velocity": 10500 * np.exp(0.2 * normal[3]),
-        "opacity": 0.15 * np.exp(0.15 * normal[4]),
-        "gamma_opacity": 0.03 * np.exp(0.5 * normal[5]),
-        "floor": 6500 + 700 * normal[6],
-    }
-    peak = luminosity(_PEAK_PHASE, R_WAVELENGTH, parameters).max()
-    return parameters | {"magnitude": float(-2.5 * np.log10(peak)), "host_dust": 0.06 * rng.exponential()}
+    """Parameters of one superluminous supernova."""
+    parameters = drawn(rng, PRIORS, _DUST)
+    return parameters | {"magnitude": peak_magnitude(luminosity, _PEAK_PHASE, parameters)}
 
 
 def spin_down(age, parameters: dict):

@@ -5,51 +5,35 @@ velocity v_t; with the diffusion time t_d = sqrt(3 kappa K M / ((n - 1) v_t c)) 
   L(t < t_d) = pi (n - 1) / (3 (n - 5)) c R v_t² / kappa (t_d / t)^(4 / (n - 2))
   L(t > t_d) = the same at t_d, times exp(-(t² / t_d² - 1) / 2)
 and a photosphere that grows as t^((n - 3) / (n - 1)), then recedes; black body, not below the floor.
-
-Parameters (rest frame)
------------------------
-envelope_mass [Sun] : IIb log-normal about 0.045 (0.5) (Pellegrino et al. 2023: 0.01 to 0.1); FBOT 0.25 (0.5)
-envelope_radius [Sun] : IIb log-normal about 50 (1.0), up to the 500 of Pellegrino et al. 2023: in half of
-    them the first peak is above the second in g; FBOT 1400 (0.7), circumstellar matter of 10^14 cm (Ho et
-    al. 2019, 2023)
-envelope_energy [erg] : IIb log-normal about 6e49 (0.5); FBOT 1e51 (0.5)
-envelope_opacity [cm2/g] : 0.34, hydrogen, and FBOT 0.2
-envelope_floor [K] : 5 500 and FBOT 9 000: they stay blue (Ho et al. 2023)
-host_dust [mag] : E(B-V), exponential of mean 0.05
-magnitude : peak of the model
 """
 
 import numpy as np
 
 from rtf.simulation.light_curves.diffusion import DAY, LIGHT, SUN
-from rtf.simulation.light_curves.spectrum import R_WAVELENGTH, black_body, effective_temperature
+from rtf.simulation.light_curves.priors import log_normal
+from rtf.simulation.light_curves.spectrum import black_body, effective_temperature
 
 _N, _DELTA = 10.0, 1.1
 _K = (_N - 3) * (3 - _DELTA) / (4 * np.pi * (_N - _DELTA))
 _RADIUS_OF_SUN = 6.957e10  # [cm]
-_ENVELOPES = {  # median and scatter (ln) of mass, radius and energy; floor, opacity
-    "IIb": (((0.045, 0.5), (50.0, 1.0), (6e49, 0.5)), 5500.0, 0.34),
-    "FBOT": (((0.25, 0.5), (1400.0, 0.7), (1e51, 0.5)), 9000.0, 0.2),
+PRIORS = {
+    "IIb": {
+        "envelope_mass": log_normal(0.045, 0.5),  # [Sun] (Pellegrino et al. 2023: 0.01 to 0.1)
+        # [Sun], up to the 500 of Pellegrino et al. 2023: in half the first peak is above the second in g
+        "envelope_radius": log_normal(50.0, 1.0),
+        "envelope_energy": log_normal(6e49, 0.5),  # [erg]
+    },
+    "FBOT": {
+        "envelope_mass": log_normal(0.25, 0.5),
+        "envelope_radius": log_normal(1400.0, 0.7),  # circumstellar matter of 10^14 cm (Ho et al. 2019, 2023)
+        "envelope_energy": log_normal(1e51, 0.5),
+    },
 }
-_PEAK_PHASE = np.geomspace(0.2, 30.0, 40)
-
-
-def draw_envelope(rng: np.random.Generator, kind: str) -> dict:
-    """The envelope of a SN IIb or FBOT, see the file's docstring."""
-    priors, floor, opacity = _ENVELOPES[kind]
-    normal = rng.standard_normal(3)
-    drawn = {
-        f"envelope_{name}": median * np.exp(scatter * normal[k])
-        for k, (name, (median, scatter)) in enumerate(zip(("mass", "radius", "energy"), priors))
-    }
-    return drawn | {"envelope_floor": floor, "envelope_opacity": opacity}
-
-
-def draw(rng: np.random.Generator, kind: str = "FBOT") -> dict:
-    """Parameters of one envelope of `kind` IIb or FBOT that shines alone, see the file's docstring."""
-    parameters = draw_envelope(rng, kind)
-    peak = luminosity(_PEAK_PHASE, R_WAVELENGTH, parameters).max()
-    return parameters | {"magnitude": float(-2.5 * np.log10(peak)), "host_dust": 0.05 * rng.exponential()}
+#: Floor [K] and opacity [cm2/g], that of hydrogen in IIb; fast blue transients stay blue (Ho et al. 2023).
+CONSTANTS = {
+    "IIb": {"envelope_floor": 5500.0, "envelope_opacity": 0.34},
+    "FBOT": {"envelope_floor": 9000.0, "envelope_opacity": 0.2},
+}
 
 
 def bolometric(age, parameters: dict):

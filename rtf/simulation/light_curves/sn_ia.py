@@ -1,7 +1,7 @@
 """SN Ia: an empirical spectral surface of the normal type, stretched in time, with the second r and i bump.
 
-A fireball rise (flux grows as time squared, Riess et al. 1999) joins smoothly a table of magnitudes by age
-at four emitted wavelengths, interpolated in log wavelength, so that redshift moves the bands over it.
+A fireball rise (flux grows as time squared, Riess et al. 1999) joins a table of magnitudes by age at four
+emitted wavelengths, interpolated in log wavelength.
 Tables are in the shape of published normal SN Ia (Hsiao et al. 2007; Folatelli et al. 2010; near 3500
 Angstrom the U band of Jha et al. 2006) with nodes adjusted to the medians of the Bright Transient Survey
 (Fremling et al. 2020). The time axis is stretched and luminosity follows stretch (Phillips 1993; slope of
@@ -64,16 +64,12 @@ def _between(wavelength):
     return cell, (place - low) / (high - low)
 
 
-def _peak_at_r() -> float:
-    cell, part = _between(R_WAVELENGTH)
-    return float(((1 - part) * _TABLE[cell] + part * _TABLE[cell + 1]).min())
-
-
-_PEAK_AT_R = _peak_at_r()
+_cell, _part = _between(R_WAVELENGTH)
+_PEAK_AT_R = float(((1 - _part) * _TABLE[_cell] + _part * _TABLE[_cell + 1]).min())
 
 
 def draw(rng: np.random.Generator, kind: str = "") -> dict:
-    """Parameters of one SN Ia, see the file's docstring."""
+    """Parameters of one SN Ia."""
     normal = rng.standard_normal(5)
     stretch = float(np.clip(0.99 + (0.07 if normal[0] > 0 else 0.10) * normal[0], 0.65, 1.25))
     return {
