@@ -4,11 +4,10 @@ Notable:
 - a cadence has `draw_place(rng) -> Place`, a line of sight that it observes,
   `visits(place, start, end) -> Visits`, and `span()`, when sources can begin in it [MJD]
 - the model: a field of 7 degrees is revisited every 1, 2 or 3 nights (partnership, second and first public
-  survey, Bellm et al. 2019, 2022), in g and r on two nights of three and in one of them on the rest, and in i
-  seldom or not at all. Clouds and seeing belong to the night, and so to all fields; the Moon takes depth,
-  more in g; a field has a season, and the Sun takes the rest
-- sources in one field share its visits. A field's log is drawn when it is first asked for, from the seed and
-  the field's number, and kept: a few hundred visits a year, at most some 30 MB for the whole sky
+  survey, Bellm et al. 2019, 2022), in g and r on most nights and in one of them on the rest, and in i seldom
+  or not at all. Clouds and seeing belong to the night, and so to all fields; the Moon takes depth, more in g;
+  a field has a season
+- a field's log is drawn when it is first asked for, from the seed and the field's number
 """
 
 import math
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.signal import lfilter
 
 from rtf.alerts.history import BANDS
 from rtf.simulation.sky import Place, draw_place, draw_position
@@ -37,7 +37,7 @@ _MIDNIGHT, _SOLSTICE = 0.307, 58108.7
 #: Side of a field, declination of the lowest row and latitude of Palomar [degree]; median seeing in r at the
 #: zenith [pixel of 1.01 arcsec].
 FIELD_SIDE, _SOUTHERNMOST, _LATITUDE, SEEING = 7.0, -28.0, 33.36, 2.0
-#: Mean length of spells of clear nights and of lost ones, and of the few long losses, with their share.
+#: Mean length of spells of clear nights, of lost ones, of the few long losses, and the share of those.
 FAIR_SPELL, FOUL_SPELL, LONG_SPELL, LONG_SHARE = 5.7, 1.8, 7.1, 0.13
 #: Median loss of depth to haze by night, how much of it the next night has, and mean loss by visit [mag];
 #: share of nights with both g and r; scatter of the hour of the first exposure [day].
@@ -86,26 +86,22 @@ def _half_season(dec: float) -> float:
     return 0.5 * min(max(215 + 1.3 * dec, 160.0), 330.0)
 
 
-@lru_cache(1)
-def _grid() -> tuple[list[float], list[int], list[int]]:
-    """Declination of each row of fields [degree], fields in it, and number of its first."""
-    rows = [_SOUTHERNMOST + k * FIELD_SIDE for k in range(17)]
-    count = [max(math.ceil(360 * math.cos(math.radians(dec)) / FIELD_SIDE), 1) for dec in rows]
-    return rows, count, [sum(count[:k]) for k in range(len(count))]
+#: Declination of each row of fields [degree], fields in it, and number of its first.
+_ROWS = [_SOUTHERNMOST + k * FIELD_SIDE for k in range(17)]
+_COUNT = [max(math.ceil(360 * math.cos(math.radians(dec)) / FIELD_SIDE), 1) for dec in _ROWS]
+_FIRST = [sum(_COUNT[:k]) for k in range(len(_COUNT))]
 
 
 def field_of(ra: float, dec: float) -> int:
     """Number of the field whose centre is nearest in declination, then in right ascension [degree]."""
-    rows, count, first = _grid()
-    row = min(max(round((dec - _SOUTHERNMOST) / FIELD_SIDE), 0), len(rows) - 1)
-    return first[row] + int(ra / 360 * count[row]) % count[row]
+    row = min(max(round((dec - _SOUTHERNMOST) / FIELD_SIDE), 0), len(_ROWS) - 1)
+    return _FIRST[row] + int(ra / 360 * _COUNT[row]) % _COUNT[row]
 
 
 def field_centre(field: int) -> tuple[float, float]:
     """Right ascension and declination [degree] of a field of the grid."""
-    rows, count, first = _grid()
-    row = bisect_right(first, field) - 1
-    return (field - first[row] + 0.5) / count[row] * 360, rows[row]
+    row = bisect_right(_FIRST, field) - 1
+    return (field - _FIRST[row] + 0.5) / _COUNT[row] * 360, _ROWS[row]
 
 
 @dataclass(frozen=True)
@@ -147,17 +143,10 @@ def _weather(model: ObservingModel) -> _Weather:
     fair = rng.geometric(1 / FAIR_SPELL, count)
     foul = rng.geometric(1 / np.where(rng.random(count) < LONG_SHARE, LONG_SPELL, FOUL_SPELL))
     clear = np.repeat(np.tile([True, False], count), np.stack([fair, foul], 1).reshape(-1))[:count]
-    haze = _autoregressive(rng.standard_normal(count))
+    # Haze remembers `NIGHT_MEMORY` of itself from night to night, at unit variance.
+    kick = np.sqrt(1 - NIGHT_MEMORY**2) * rng.standard_normal(count)
+    haze = lfilter([1.0], [1.0, -NIGHT_MEMORY], kick)
     return _Weather(clear, NIGHT_LOSS * np.exp(0.9 * haze), 0.12 * rng.standard_normal(count))
-
-
-def _autoregressive(kick: np.ndarray) -> np.ndarray:
-    """A stationary series of unit variance that remembers `NIGHT_MEMORY` of itself from night to night."""
-    value, series = 0.0, np.empty(len(kick))
-    for k, step in enumerate(kick):
-        value = NIGHT_MEMORY * value + np.sqrt(1 - NIGHT_MEMORY**2) * step
-        series[k] = value
-    return series
 
 
 @lru_cache(2048)
@@ -220,8 +209,7 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
 def _hour(night, after, hour_angle, spread, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Time of the first exposure of each night [day, UT], and how far from dusk and dawn that is, 0 to 1.
 
-    A schedule returns to a field at much the same hour angle, which comes 4 minutes earlier every night, as
-    long as that is dark; before and after, it takes what is nearest of the night.
+    That is at much the same hour angle, 4 minutes earlier every night, or else what is nearest of the night.
     """
     half = HALF_NIGHT + HALF_NIGHT_SEASON * np.cos(2 * np.pi * (night - _SOLSTICE) / _YEAR)
     wanted = hour_angle - after / _YEAR
@@ -236,19 +224,13 @@ def _julian(mjd: np.ndarray) -> np.ndarray:
     return (mjd + 2400000.5) - 2400000.5
 
 
-_LOG_COLUMNS = ("mjd", "band", "limmag")
-
-
 @dataclass(frozen=True)
 class VisitLog:
-    """A log of the user's own, in place of the model.
+    """A log of the user's own: parquet or CSV, one row a visit.
 
-    Attributes
-    ----------
-    path : parquet or CSV with one row a visit: `mjd` [day], `band` (g, r, i or 1, 2, 3), `limmag` (5-sigma
-        limiting magnitude), the pointing as `ra`, `dec` [degree] or, where every source of a field is seen in
-        all its visits, as a number `field`; optionally `fwhm` [arcsec]
-    radius : a pointing sees sources so far from its centre [degree]
+    Columns are `mjd` [day], `band` (g, r, i or 1, 2, 3), `limmag` (5-sigma limiting magnitude), the pointing
+    as `ra`, `dec` [degree] or, where every source of a field is seen in all its visits, as a number `field`;
+    optionally `fwhm` [arcsec]. A pointing sees sources within `radius` [degree].
     """
 
     path: str
@@ -260,8 +242,7 @@ class VisitLog:
         return float(mjd[0]), float(mjd[-1])
 
     def draw_place(self, rng: np.random.Generator) -> Place:
-        """A line of sight within a pointing drawn at random, or, in a log of fields, one of a random field
-        at a random position, since the log does not say where its fields are."""
+        """A line of sight within a random pointing, or in a random field, at a random position."""
         table = _read_log(self.path)
         k = int(rng.integers(len(table.number)))
         if table.centre is None:
@@ -297,13 +278,7 @@ class _Log(NamedTuple):
 
 @lru_cache(2)
 def _read_log(path: str) -> _Log:
-    """A user's log.
-
-    Raises
-    ------
-    FileNotFoundError
-    ValueError : a column is missing, or a value cannot be used; the message names file, column and row
-    """
+    """A user's log; ValueError names file, column and row of what is missing or cannot be used."""
     import pyarrow.csv
     import pyarrow.parquet
 
@@ -312,7 +287,7 @@ def _read_log(path: str) -> _Log:
     parquet = str(path).endswith((".parquet", ".pq"))
     table = pyarrow.parquet.read_table(path) if parquet else pyarrow.csv.read_csv(path)
     names = set(table.column_names)
-    missing = [name for name in _LOG_COLUMNS if name not in names]
+    missing = [name for name in ("mjd", "band", "limmag") if name not in names]
     if not ({"ra", "dec"} <= names or "field" in names):
         missing.append("field (or ra and dec)")
     if missing:
@@ -320,23 +295,20 @@ def _read_log(path: str) -> _Log:
     if not table.num_rows:
         raise ValueError(f"{path}: no visit in the log")
     numbers = {name: _numbers(path, table, name) for name in ("mjd", "limmag", "ra", "dec") if name in names}
-    letters = {**{b: k for k, b in enumerate(BANDS)}, **{str(k + 1): k for k in range(len(BANDS))}}
-    band = [letters.get(str(value).strip()) for value in table["band"].to_pylist()]
-    if None in band:
-        row = band.index(None)
+    codes = {name: k for k, pair in enumerate(zip(BANDS, "123")) for name in pair}
+    band = np.array([codes.get(str(value).strip(), -1) for value in table["band"].to_pylist()], np.int8)
+    if band.min() < 0:
+        row = int(band.argmin())
         value = table["band"][row].as_py()
         raise ValueError(f"{path}: column band, row {row + 1}: {value!r} is none of g, r, i or 1, 2, 3")
     if {"ra", "dec"} <= names:
-        centre, number = np.unique(
-            np.round(np.stack([numbers["ra"], numbers["dec"]], 1), 3), axis=0, return_inverse=True
-        )
-        field = number.reshape(-1)
+        pointing = np.round(np.stack([numbers["ra"], numbers["dec"]], 1), 3)
+        centre, field = np.unique(pointing, axis=0, return_inverse=True)
         fields = np.arange(len(centre))
     else:
         centre, field = None, _numbers(path, table, "field").astype(np.int64)
         fields = np.unique(field)
     mjd = _julian(numbers["mjd"])
-    band = np.array(band, np.int8)
     fwhm = _numbers(path, table, "fwhm") / 1.01 if "fwhm" in names else np.full(len(mjd), SEEING)
     order = np.lexsort((band, mjd))
     columns = (mjd, band, numbers["limmag"], fwhm, moonlight(mjd), field.astype(np.int32))

@@ -2,14 +2,11 @@
 
 Notable:
 - the noise of a difference flux has the visit's depth, the photons of source and host, and a 2 % floor
-- ZTF alerts quote errors larger than the scatter. In 4,125 real alerts the median of scorr × sigmapsf
-  is 1.6, where 2.5 / ln 10 = 1.09 would be exact, so scorr counts sigmas of the quoted error / 1.5; and
-  real SN Ia scatter about their own interpolation by 0.54 of the quoted error. Three sigmas, then: the quoted
-  one (`magerr`), the one of the threshold (`scorr`), and the true one that noise is drawn with
+- three sigmas: the quoted one (`magerr`), that of the threshold (`scorr`), and the true one of the noise. In
+  4,125 real alerts the median of scorr × sigmapsf is 1.6, where 2.5 / ln 10 = 1.09 would be exact; real SN Ia
+  scatter about their own interpolation by 0.54 of the quoted error
 - an alert needs 5 sigma of the quoted error too: no candidate among the real alerts has a `sigmapsf` above
-  0.217. Fainter detections come as entries of the histories of later alerts, seldom (`KEPT_FAINT`), and some
-  good ones fail the real/bogus cut and the quality filters of a broker (`KEPT`)
-- both signs cause alerts; a history holds the positive ones alone, as the readers' default does
+  0.217. Fainter detections come seldom (`KEPT_FAINT`), and some good ones fail the quality cuts (`KEPT`)
 """
 
 from typing import NamedTuple
@@ -98,10 +95,8 @@ def detect(rng: np.random.Generator, visits: Visits, flux: np.ndarray, host: np.
 def alternating(band: np.ndarray) -> np.ndarray:
     """Indices (K,) of the middle detection of each run of one band: what is left has bands that alternate.
 
-    The Bright Transient Survey table among the real data is thinned in some such way. Of its 29,695 pairs of
-    consecutive detections none shares a band, where half do in alert packets; and a source whose g has faded
-    has a single r detection after it, 10 days later in the median: neither the first of a run, which would be
-    2 days later, nor the last, 23 days.
+    The Bright Transient Survey table among the real data is thinned in some such way: of its 29,695 pairs of
+    consecutive detections none shares a band.
     """
     start = np.flatnonzero(np.diff(band, prepend=-1) != 0)
     return (start + np.append(start[1:], len(band)) - 1) // 2

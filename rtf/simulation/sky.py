@@ -1,8 +1,7 @@
 """Where on the sky: positions, Galactic latitude, and the dust of the Milky Way.
 
 Notable:
-- scalars go through `math`, which is ten times faster for them than NumPy: twenty places are drawn for every
-  source that is followed
+- scalars go through `math`, which is ten times faster for them than NumPy
 - no dust map is shipped: E(B-V) is a plane-parallel disc with log-normal patches, which has the right median
   (0.03 mag at the pole) and the right trend, not the right clouds
 """

@@ -1,14 +1,12 @@
 """Science, template and difference stamps of every alert of a source, as the gzipped FITS that ZTF sends.
 
 Notable:
-- the scene is drawn once per source in Fourier space, where a visit's seeing is a product: no object is drawn
-  twice, and a stamp costs one small inverse transform, its noise and its compression
+- the scene is drawn once per source in Fourier space, where a visit's seeing is a product
 - profiles come from galsim as two curves over wave number, that of a Moffat PSF and that of a Sérsic bulge;
   exponential discs are analytic. Both scale, so that the curves serve every seeing and every galaxy
 - the transform runs over twice the wave numbers that the pixels hold and folds them back: ZTF undersamples
   its PSF, and without the aliases every star would ring
-- one template per source and band: in real alerts it is resampled to every exposure's pixels, here all
-  exposures of a source share a pixel grid, a zero point and a sky level
+- one template per source and band; exposures of a source share a pixel grid, a zero point and a sky level
 - the difference is science minus template with its own sign, so that the source in it is always positive, as
   in real alerts; what the PSF matching leaves on bright objects is a dipole, a ring and speckles
 - row 0 is north and column 0 east, the source is within half a pixel of (31, 31); saturation is left out, but
@@ -63,12 +61,11 @@ _SATURATED, _MASK = 12.4, 12
 #: Shares: of sources with masked squares, and with a masked band along an edge, in all of their stamps; of
 #: alerts at the edge of a chip, whose stamps are smaller.
 _MASKED, _BANDED, _CHIP_EDGE = 0.06, 0.02, 0.006
-#: Noise has no repeats to search for: run lengths and Huffman codes make 13.5 kB of a stamp in 0.25 ms, as
-#: small as zlib's levels 1 to 9 make it in 0.65.
+#: Noise has no repeats to search for.
 _STRATEGY = zlib.Z_RLE
 
-#: Pixels a side of the periodic grid that a scene is drawn on, the smallest where no galaxy comes back from
-#: the other side, to `_EXTENT` half-light radii.
+#: Pixels a side of the periodic grid of a scene: no galaxy comes back from the other side, to `_EXTENT`
+#: half-light radii.
 _GRIDS, _EXTENT = (80, 128, 192, 400), 3.0
 #: Where the waves of glowing dust are that matter: 20 pixels and longer.
 _LOW = (slice(0, 5), slice(0, 5))
@@ -140,7 +137,7 @@ def _draw_frame(rng: np.random.Generator, scene: Scene, shapes: _Shapes, glow, b
     normal = rng.standard_normal(3)
     sky = float(_SKY[band] * np.exp(_SKY_SCATTER[band] * normal[0]))
     fwhm = _TEMPLATE_FWHM[0] * np.exp(_TEMPLATE_FWHM[1] * normal[1])
-    image = _image(spectrum * _psf(_seeing_step(fwhm), len(spectrum) // 2))
+    image = _image(spectrum * _psf(fwhm, len(spectrum) // 2))
     sigma = float(_TEMPLATE_NOISE[0] * np.exp(_TEMPLATE_NOISE[1] * normal[2]))
     noise = _noise(rng, _TEMPLATE_TAP)
     # A reference is a stack of some twenty exposures: the photon noise is that of their mean.
@@ -149,14 +146,9 @@ def _draw_frame(rng: np.random.Generator, scene: Scene, shapes: _Shapes, glow, b
 
 
 def _draw_visit(rng: np.random.Generator, frame: _Frame, source: np.ndarray, fwhm: float, depth: float):
-    """Science and science minus template, (63, 63) float32, of one exposure.
-
-    Parameters
-    ----------
-    source : transform of the source, of negative flux where it is fainter than in the template
-    """
+    """Science and science minus template, (63, 63) float32, of one exposure of a source's transform."""
     grid = len(frame.spectrum) // 2
-    psf = _psf(_seeing_step(STARS_OVER_QUOTED * fwhm), grid)
+    psf = _psf(STARS_OVER_QUOTED * fwhm, grid)
     blurred = frame.spectrum * psf
     static, source = _image(blurred), _image(source * psf)
     white = rng.standard_normal((2, SIZE, SIZE), np.float32)
@@ -177,14 +169,13 @@ def _draw_visit(rng: np.random.Generator, frame: _Frame, source: np.ndarray, fwh
 def pixel_noise(depth: float, fwhm: float, zero_point: float) -> float:
     """Noise [DN] of a pixel of empty sky in the difference of an exposure with a limiting magnitude `depth`.
 
-    A fit to 246 real stamps, which scatter about it by 13 %. It grows less than the flux at the limit, as the
-    limit also suffers from what is not noise.
+    A fit to 246 real stamps, which scatter about it by 13 %.
     """
     limit = 10 ** (-0.4 * (depth - zero_point))
     return 8.3 * (limit / 300) ** 0.71 * (fwhm / 2.1) ** -0.15
 
 
-# The scene in Fourier space. Axis 0 is y (rows), axis 1 x (columns); half of it is enough for real images.
+# The scene in Fourier space. Axis 0 is y (rows), axis 1 x (columns).
 
 
 def _grid_for(scene: Scene) -> int:
@@ -228,9 +219,7 @@ def _shapes(scene: Scene, phase: np.ndarray, grid: int) -> _Shapes:
     images = np.empty((len(galaxies), 2 * grid, grid + 1), np.complex64)
     for image, k in zip(images, galaxies):
         image[:] = rows[:, k, None] * columns[k]
-        image *= _galaxy(
-            scene.radius[k], scene.bulge[k], scene.axis_ratio[k], scene.angle[k], scene.compact[k], grid
-        )
+        image *= _galaxy(scene, k, grid)
     return _Shapes(rows[:, scene.star], columns[scene.star], images)
 
 
@@ -247,33 +236,30 @@ def _draw_glow(rng: np.random.Generator, dust: float, grid: int) -> np.ndarray:
     return glow
 
 
-def _galaxy(
-    radius: float, bulge: float, axis_ratio: float, angle: float, compact: float, grid: int
-) -> np.ndarray:
-    """Transform (2G, G + 1) float32 of a galaxy at the origin: nucleus, bulge and disc, of unit flux."""
+def _galaxy(scene: Scene, k: int, grid: int) -> np.ndarray:
+    """Transform (2G, G + 1) float32 of galaxy `k` at the origin: nucleus, bulge and disc, of unit flux."""
     ky, kx = _waves(grid)
-    sine, cosine = np.sin(angle), np.cos(angle)
+    sine, cosine = np.sin(scene.angle[k]), np.cos(scene.angle[k])
     # East is to the left and north down: along both axes the sign changes, which an ellipse does not feel.
-    major, minor = kx * sine + ky * cosine, (kx * cosine - ky * sine) * axis_ratio
-    wave = (radius / PIXEL) ** 2 * (major**2 + minor**2)
-    disc = (1 + wave / 1.678347**2) ** -1.5  # of scale length radius / 1.678
-    extended = (
-        disc if bulge < 0.01 else (1 - bulge) * disc + bulge * np.interp(np.sqrt(wave), *_bulge_curve())
-    )
-    return (compact + (1 - compact) * extended).astype(np.float32)
+    major, minor = kx * sine + ky * cosine, (kx * cosine - ky * sine) * scene.axis_ratio[k]
+    wave = (scene.radius[k] / PIXEL) ** 2 * (major**2 + minor**2)
+    light = (1 + wave / 1.678347**2) ** -1.5  # of a disc of scale length radius / 1.678
+    if (bulge := scene.bulge[k]) >= 0.01:
+        light = (1 - bulge) * light + bulge * np.interp(np.sqrt(wave), *_curve("bulge"))
+    return (scene.compact[k] + (1 - scene.compact[k]) * light).astype(np.float32)
+
+
+def _psf(fwhm: float, grid: int) -> np.ndarray:
+    """Transform (2G, G + 1) float32 of the PSF of a seeing, integrated over pixels."""
+    return _psf_of_step(round(np.log(fwhm) / _SEEING_STEP), grid)
 
 
 @lru_cache(256)
-def _psf(step: int, grid: int) -> np.ndarray:
-    """Transform (2G, G + 1) float32 of the PSF with the seeing of a step, integrated over pixels."""
+def _psf_of_step(step: int, grid: int) -> np.ndarray:
     ky, kx = _waves(grid)
     pixel = np.sinc(ky / (2 * np.pi)) * np.sinc(kx / (2 * np.pi))
     fwhm = np.exp(step * _SEEING_STEP)
-    return (pixel * np.interp(np.hypot(ky, kx) * fwhm, *_moffat_curve())).astype(np.float32)
-
-
-def _seeing_step(fwhm: float) -> int:
-    return round(np.log(fwhm) / _SEEING_STEP)
+    return (pixel * np.interp(np.hypot(ky, kx) * fwhm, *_curve("psf"))).astype(np.float32)
 
 
 def _mismatch(dx: float, dy: float, width: float, fwhm: float, grid: int) -> np.ndarray:
@@ -287,39 +273,30 @@ def _mismatch(dx: float, dy: float, width: float, fwhm: float, grid: int) -> np.
 
 
 @cache
-def _moffat_curve() -> tuple[np.ndarray, np.ndarray]:
-    """Transform of a Moffat profile of FWHM 1 over wave number."""
+def _curve(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Transform over wave number of a Moffat "psf" of FWHM 1, or a "bulge" of half-light radius 1."""
     import galsim  # slow to import
 
-    return _tabulated(galsim.Moffat(MOFFAT, fwhm=1.0), 60.0)
-
-
-@cache
-def _bulge_curve() -> tuple[np.ndarray, np.ndarray]:
-    """Transform of a Sérsic profile of index 4 and half-light radius 1 over wave number."""
-    import galsim  # slow to import
-
-    return _tabulated(galsim.DeVaucouleurs(half_light_radius=1.0), 600.0)
-
-
-def _tabulated(profile, largest: float) -> tuple[np.ndarray, np.ndarray]:
-    wave = np.concatenate([[0.0], np.geomspace(1e-3, largest, 1500)])
+    psf = kind == "psf"
+    profile = galsim.Moffat(MOFFAT, fwhm=1.0) if psf else galsim.DeVaucouleurs(half_light_radius=1.0)
+    wave = np.concatenate([[0.0], np.geomspace(1e-3, 60.0 if psf else 600.0, 1500)])
     return wave, np.array([profile.kValue(k, 0.0).real for k in wave])
+
+
+def _neighbours(image: np.ndarray) -> np.ndarray:
+    """Sum of the four neighbours of each inner pixel."""
+    return image[:-2, 1:-1] + image[2:, 1:-1] + image[1:-1, :-2] + image[1:-1, 2:]
 
 
 def _roughness(image: np.ndarray) -> np.ndarray:
     """How far each pixel (63, 63) is from the mean of its four neighbours: far in stars, not in galaxies."""
-    rough = np.zeros_like(image)
-    near = image[:-2, 1:-1] + image[2:, 1:-1] + image[1:-1, :-2] + image[1:-1, 2:]
-    rough[1:-1, 1:-1] = np.abs(image[1:-1, 1:-1] - 0.25 * near)
-    return rough
+    return np.pad(np.abs(image[1:-1, 1:-1] - 0.25 * _neighbours(image)), 1)
 
 
 def _noise(rng: np.random.Generator, tap: float) -> np.ndarray:
     """Noise (63, 63) float32 of variance 1, each pixel having taken a share `tap` of its four neighbours."""
     white = rng.standard_normal((SIZE + 2, SIZE + 2), np.float32)
-    near = white[:-2, 1:-1] + white[2:, 1:-1] + white[1:-1, :-2] + white[1:-1, 2:]
-    return (white[1:-1, 1:-1] + tap * near) * float((1 + 4 * tap**2) ** -0.5)
+    return (white[1:-1, 1:-1] + tap * _neighbours(white)) * float((1 + 4 * tap**2) ** -0.5)
 
 
 # Pixels without a measurement, and the file.

@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from rtf.alerts.history import BANDS
 from rtf.simulation import lynx
 from rtf.simulation.detections import ZERO_POINT
 from rtf.simulation.light_curves import MODELS
@@ -115,27 +113,6 @@ def test_a_model_with_a_redshift_is_what_the_package_evaluates(table, monkeypatc
             event.flux(days, band)[1:], 10 ** (-0.4 * (magnitude - ZERO_POINT)), rtol=1e-9
         )
     assert len(redshifts) == 5 and all(0.01 < z < 0.1 for z in redshifts)
-
-
-def test_band_fluxes_are_taken_by_the_names_of_the_bands(monkeypatch):
-    package()
-    from lightcurvelynx.models.lightcurve_template_model import LightcurveTemplateModel
-
-    t = np.arange(0.0, 100)
-    curves = {b: np.column_stack([t, 5e5 * (k + 1) * np.exp(-t / 30)]) for k, b in enumerate(BANDS)}
-    make = partial(LightcurveTemplateModel, curves, None, 0.0, t0=0.0)
-    days, band = np.array([-5.0, 10, 20, 30, 120]), np.array([0, 0, 1, 2, 2])
-
-    monkeypatch.setattr(lynx, "make_model", lambda what: make(redshift=0.05))
-    (event,) = events(LightCurveLynx({"SN II": "this.one"}), "SN II", 1)
-    unit = 10 ** (-0.4 * (6.4 + EXTINCTION * PLACE.dust))
-    expected = 5e5 * (band + 1) * np.exp(-days / 30) * unit[band] * [0, 1, 1, 1, 0]
-    np.testing.assert_allclose(event.flux(days, band), expected, rtol=1e-6)
-    assert event.duration == 99 and event.redshift == 0.05
-
-    monkeypatch.setattr(lynx, "make_model", lambda what: make())
-    with pytest.raises(ValueError, match="redshift"):
-        events(LightCurveLynx({"SN II": "this.one"}), "SN II", 1)
 
 
 def test_a_survey_of_it(table):
