@@ -19,22 +19,18 @@ def main(config: DictConfig) -> None:
     except InstantiationException as error:  # settings that a part of the survey refuses
         raise ValueError(str(error.__cause__ or error)) from error
     if config.format == "store":
-        _to_store(survey, config)
+        from rtf.store.build import preprocess
+        from rtf.store.read import open_store
+
+        # The simulator speaks as a reader does, so a survey is stored the way alerts are.
+        preprocess(
+            survey, "simulated survey", config.out,
+            workers=config.workers, seed=config.seed, fractions=tuple(config.fractions),
+            overwrite=config.overwrite, progress=config.progress,
+        )  # fmt: skip
+        print(open_store(config.out).summary())
     else:
         _to_alerts(survey, config)
-
-
-def _to_store(survey, config: DictConfig) -> None:
-    from rtf.store.build import preprocess
-    from rtf.store.read import open_store
-
-    # The simulator speaks as a reader does, so a survey is stored the way alerts are.
-    preprocess(
-        survey, "simulated survey", config.out,
-        workers=config.workers, seed=config.seed, fractions=tuple(config.fractions),
-        overwrite=config.overwrite, progress=config.progress,
-    )  # fmt: skip
-    print(open_store(config.out).summary())
 
 
 def _to_alerts(survey, config: DictConfig) -> None:

@@ -33,8 +33,7 @@ from rtf.simulation.detections import POGSON, ZERO_POINT
 from rtf.simulation.fitting import REFERENCE
 from rtf.simulation.light_curves import MODELS
 from rtf.simulation.populations import PLANE, POPULATIONS, distance_modulus
-from rtf.simulation.sky import EXTINCTION, Place
-from rtf.simulation.source import Event
+from rtf.simulation.sky import EXTINCTION, Event, Place
 
 REQUIRED = ("object_id", "type", "model", "band", "n", "n_detections", "chi2", "brightest_mag", "peak_mag")
 #: What a source of an unknown redshift has of dust, on the way from the luminosity function to the sky [mag].

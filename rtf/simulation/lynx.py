@@ -24,8 +24,7 @@ import numpy as np
 from rtf.simulation.detections import ZERO_POINT
 from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH
 from rtf.simulation.populations import POPULATIONS, distance_modulus, draw_event, draw_redshift, selected
-from rtf.simulation.sky import EXTINCTION, Place
-from rtf.simulation.source import Event
+from rtf.simulation.sky import EXTINCTION, Event, Place
 
 #: AB magnitude of 1 nJy, the unit of the package.
 NANOJANSKY = 31.4

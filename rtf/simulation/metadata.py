@@ -20,8 +20,7 @@ from rtf.alerts.history import METADATA_FIELDS
 from rtf.simulation.cadence import Visits
 from rtf.simulation.detections import Detections
 from rtf.simulation.scene import Scene
-from rtf.simulation.sky import Place
-from rtf.simulation.source import Event
+from rtf.simulation.sky import Event, Place
 
 _COLUMN = {name: k for k, name in enumerate(METADATA_FIELDS)}
 #: Faintest that the PS1 catalogue lists in g, r, i, z (5 % of the real neighbours are fainter), and how

@@ -5,13 +5,11 @@ Notable:
   (https://zwickytransientfacility.github.io/ztf-avro-alert/schema.html), so that a broker's reader takes them
 - missing is what it is in real packets: -999 where PS1 has no neighbour or no magnitude of it, and where no
   asteroid is near; null elsewhere. What is not simulated (apertures, pixel positions, forced photometry) is
-  null, and -999 where the schema has no null: no number is made up
-- `jdstarthist` is told only where the first alert is the first detection that `ndethist` counts
+  null, and -999 where the schema has no null
 - `pid` is the survey's: night, day fraction, read-out channel (here always 0); one for each visit
 - the history holds every visit of the 30 days before: alerts of either sign with 14 of the 30 metadata, and
   non-detections with their limit. Its entries are made once and shared by a source's packets: change none
-- reading the packets back gives the history to the last bit: times are whole steps of a float64 JD, and
-  float32 goes through Avro's float, or Python's, unchanged
+- reading the packets back gives the history to the last bit
 """
 
 import io
@@ -23,12 +21,10 @@ import numpy as np
 
 from rtf.alerts.history import METADATA_FIELDS
 from rtf.alerts.ztf import CUTOUT_FIELDS, HISTORY_METADATA, MISSING, MJD_ZERO
-from rtf.simulation.source import SimulatedSource
+from rtf.simulation.survey import HISTORY_DAYS, SimulatedSource
 
 PUBLISHER = "RTF simulated survey"
 VERSION = "4.02"
-#: Days before an alert that its history covers.
-HISTORY_DAYS = 30.0
 #: JD of the beginning of the survey's night 0.
 _NIGHT_ZERO = 2457754.5
 _EXPOSURE = 30.0  # [s]
@@ -54,17 +50,6 @@ magzpsciunc:float? magzpscirms:float? nmatches:int clrcoeff:float? clrcounc:floa
 zpmed:float? clrmed:float? clrrms:float? neargaia:float? neargaiabright:float? maggaia:float?
 maggaiabright:float? exptime:float? drb:float? drbversion:string
 """
-_PAST = """
-jd:double fid:int pid:long diffmaglim:float? pdiffimfilename:string? programpi:string? programid:int
-candid:long? isdiffpos:string? tblid:long? nid:int? rcid:int? field:int? xpos:float? ypos:float?
-ra:double? dec:double? magpsf:float? sigmapsf:float? chipsf:float? magap:float? sigmagap:float?
-distnr:float? magnr:float? sigmagnr:float? chinr:float? sharpnr:float? sky:float? magdiff:float?
-fwhm:float? classtar:float? mindtoedge:float? magfromlim:float? seeratio:float? aimage:float?
-bimage:float? aimagerat:float? bimagerat:float? elong:float? nneg:int? nbad:int? rb:float?
-ssdistnr:float? ssmagnr:float? ssnamenr:string? sumrat:float? magapbig:float? sigmagapbig:float?
-ranr:double? decnr:double? scorr:double? magzpsci:float? magzpsciunc:float? magzpscirms:float?
-clrcoeff:float? clrcounc:float? rbversion:string
-"""
 _FORCED = """
 field:int? rcid:int? fid:int pid:long rfid:long sciinpseeing:float? scibckgnd:float? scisigpix:float?
 magzpsci:float? magzpsciunc:float? magzpscirms:float? clrcoeff:float? clrcounc:float? exptime:float?
@@ -73,12 +58,19 @@ forcediffimfluxunc:float? procstatus:string? distnr:float? ranr:double decnr:dou
 sigmagnr:float? chinr:float? sharpnr:float?
 """
 
-
-def _fields(table: str) -> dict[str, str]:
-    return dict(field.split(":") for field in table.split())
-
-
-CANDIDATE_TYPES, PAST_TYPES, _FORCED_TYPES = (_fields(table) for table in (_CANDIDATE, _PAST, _FORCED))
+CANDIDATE_TYPES, _FORCED_TYPES = (
+    dict(field.split(":") for field in table.split()) for table in (_CANDIDATE, _FORCED)
+)
+_NAMES = list(CANDIDATE_TYPES)
+#: An entry of the history has the first fields and a few more, and all but five may be null.
+PAST_TYPES = {
+    name: CANDIDATE_TYPES[name].rstrip("?")
+    + ("" if name in ("jd", "fid", "pid", "programid", "rbversion") else "?")
+    for name in (
+        *_NAMES[: _NAMES.index("decnr") + 1], "scorr", "magzpsci", "magzpsciunc", "magzpscirms", "clrcoeff",
+        "clrcounc", "rbversion",
+    )
+}  # fmt: skip
 
 _UNKNOWN = {"int": -999, "long": -999, "double": MISSING, "float": MISSING, "string": "simulated"}
 
@@ -136,23 +128,15 @@ def _field(name: str, kind, optional: bool) -> dict:
 def packets(source: SimulatedSource) -> Iterator[dict]:
     """The packets of a source, one for each of its alerts of either sign, in order of time.
 
-    Parameters
-    ----------
-    source : times of `alerts` are those of its `visits`, whole steps of a float64 Julian Date
-
-    Yields
-    ------
-    dict of `schemavsn`, `publisher`, `objectId`, `candid`, `candidate`, `prv_candidates`, `fp_hists` (null)
-    and the three cutouts (null where `alerts` has none), of plain Python values
+    Times of `alerts` are those of its `visits`, whole steps of a float64 Julian Date.
     """
-    alerts, visits = source.alerts, source.visits
-    jd = visits.mjd + MJD_ZERO
-    entries = _non_detections(source, jd)
-    candidates = _candidates(source)
-    for visit, candidate in zip(source.detections.visit.tolist(), candidates):
+    alerts, of_alert = source.alerts, source.detections.visit.tolist()
+    jd = source.visits.mjd + MJD_ZERO
+    entries, candidates = _non_detections(source, jd), _candidates(source)
+    for visit, candidate in zip(of_alert, candidates):
         entries[visit] = _as_past(candidate)
     stamps = alerts.cutouts or [(None, None, None)] * len(alerts)
-    for visit, candidate, cutouts in zip(source.detections.visit.tolist(), candidates, stamps):
+    for visit, candidate, cutouts in zip(of_alert, candidates, stamps):
         first = int(np.searchsorted(jd, jd[visit] - HISTORY_DAYS))
         yield {
             "schemavsn": VERSION,
@@ -176,34 +160,25 @@ def _exposure(jd: float) -> dict:
 def _non_detections(source: SimulatedSource, jd: np.ndarray) -> list[dict]:
     """An entry of `prv_candidates` for every visit, as if nothing had been detected."""
     visits = source.visits
-    columns = (
-        jd.tolist(),
-        (visits.band + 1).tolist(),
-        np.float32(visits.depth).tolist(),
-        visits.field.tolist(),
-    )
+    columns = (jd, visits.band + 1, np.float32(visits.depth), visits.field)
     return [
         _BLANK_PAST | _exposure(time) | {"fid": fid, "diffmaglim": depth, "field": field}
-        for time, fid, depth, field in zip(*columns)
+        for time, fid, depth, field in zip(*(column.tolist() for column in columns))
     ]
 
 
 def _candidates(source: SimulatedSource) -> list[dict]:
     """The `candidate` of every alert."""
     alerts = source.alerts
-    jd = (alerts.mjd + MJD_ZERO).tolist()
+    jd = alerts.mjd + MJD_ZERO
+    # The beginning is told only where the first alert is the first detection that `ndethist` counts.
     counted = float(alerts.metadata[0, METADATA_FIELDS.index("ndethist")]) if len(alerts) else 0.0
     field = source.visits.field[source.detections.visit]
-    rest = (
-        alerts.candid,
-        source.positive,
-        source.positions,
-        field,
-        alerts.mag,
-        alerts.metadata,
-        alerts.magerr,
-    )
-    columns = zip(jd, (alerts.band + 1).tolist(), *(column.tolist() for column in rest))
+    columns = (
+        jd, alerts.band + 1, alerts.candid, source.positive, source.positions, field, alerts.mag,
+        alerts.metadata, alerts.magerr,
+    )  # fmt: skip
+    begin = float(jd[0]) if counted == 1 else None
     return [
         _BLANK_CANDIDATE
         | _exposure(time)
@@ -211,9 +186,11 @@ def _candidates(source: SimulatedSource) -> list[dict]:
         | {
             "fid": fid, "candid": candid, "isdiffpos": "t" if positive else "f", "ra": ra, "dec": dec,
             "field": field, "magpsf": mag, "sigmapsf": magerr,
-            "jdstarthist": jd[0] if counted == 1 else None, "jdendhist": time,
+            "jdstarthist": begin, "jdendhist": time,
         }
-        for time, fid, candid, positive, (ra, dec), field, mag, metadata, magerr in columns
+        for time, fid, candid, positive, (ra, dec), field, mag, metadata, magerr in zip(
+            *(column.tolist() for column in columns)
+        )
     ]  # fmt: skip
 
 

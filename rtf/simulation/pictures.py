@@ -19,8 +19,7 @@ from rtf.figures import BAND_STYLE, draw_detections, save, stretched, tidy
 from rtf.simulation.detections import ZERO_POINT
 from rtf.simulation.light_curves import MODELS, Model, dwarf_nova, flare, nova
 from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH, absolute
-from rtf.simulation.source import SimulatedSource
-from rtf.simulation.survey import SimulatedSurvey, simulate_source
+from rtf.simulation.survey import SimulatedSource, SimulatedSurvey, simulate_source
 
 #: The class Cataclysmic is two models, and flares last minutes.
 PICTURED = {name: model for name, model in MODELS.items() if name != "Cataclysmic"} | {

@@ -16,8 +16,7 @@ import numpy as np
 from rtf.simulation.detections import ZERO_POINT
 from rtf.simulation.light_curves import MODELS
 from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH
-from rtf.simulation.sky import DUST_POLE, EXTINCTION, Place, dust_before
-from rtf.simulation.source import Event
+from rtf.simulation.sky import DUST_POLE, EXTINCTION, Event, Place, dust_before
 
 #: Class shares of the published sample.
 SHARES = {

@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rtf.simulation.populations import kpc_per_arcsec
-from rtf.simulation.sky import EXTINCTION, Place
-from rtf.simulation.source import Event
+from rtf.simulation.sky import EXTINCTION, Event, Place
 
 #: Objects are drawn this far east, west, north and south of the source [arcsec]: a stamp, and 30" around.
 HALF_SIDE = 33.0

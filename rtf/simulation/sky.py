@@ -1,4 +1,4 @@
-"""Where on the sky: positions, Galactic latitude, and the dust of the Milky Way.
+"""Where on the sky, and what: positions, Galactic latitude, the dust of the Milky Way, and events.
 
 Notable:
 - scalars go through `math`, which is ten times faster for them than NumPy
@@ -7,6 +7,7 @@ Notable:
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,29 @@ class Place(NamedTuple):
     latitude: float  # Galactic [degree]
     dust: float  # E(B-V) of the Milky Way through its whole disc [mag]
     field: int  # of the survey's grid, or of the user's log
+
+
+class Event(NamedTuple):
+    """The light of one source, above the atmosphere, as a light-curve backend draws it.
+
+    Attributes
+    ----------
+    name : class (`rtf.classes.FINE`)
+    redshift, distance_modulus : redshift 0 for stars of our Galaxy; [mag]
+    magnitude : apparent AB magnitude of the brightest difference flux in r, dust included; of AGN, nucleus
+    duration : observer-frame days after its start for which it is watched
+    flux : (days since its start (V,) ascending, band (V,) int) -> (V,) difference flux, dust included, with
+        zero point 25; negative where fainter than the reference
+    parameters : of the light-curve model
+    """
+
+    name: str
+    redshift: float
+    distance_modulus: float
+    magnitude: float
+    duration: float
+    flux: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    parameters: dict
 
 
 def galactic_latitude(ra: float, dec: float) -> float:

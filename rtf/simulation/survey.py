@@ -6,12 +6,12 @@ Notable:
 - a source that the survey would not have followed is drawn again, with the same class, until one is
   accepted: the class shares are the configured ones, up to binomial scatter. With `classes="rates"` the
   class is drawn again too, so that shares follow from volumetric rates and what the survey finds
-- `simulate_source` also has what only the simulation knows, for packets, tests and notebooks
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,11 +21,10 @@ from rtf.alerts.ztf import MJD_ZERO, sound_limits
 from rtf.classes import FINE
 from rtf.simulation import populations
 from rtf.simulation.cadence import ObservingModel, Visits, season
-from rtf.simulation.detections import alternating, detect
+from rtf.simulation.detections import Detections, alternating, detect
 from rtf.simulation.metadata import draw_metadata
 from rtf.simulation.scene import Scene, add_field, draw_host, light_at_source
-from rtf.simulation.sky import Place
-from rtf.simulation.source import Event, SimulatedSource
+from rtf.simulation.sky import Event, Place
 
 #: Sources in a unit of work, without stamps and with them.
 CHUNK, CHUNK_STAMPS = 256, 32
@@ -75,14 +74,12 @@ class SimulatedSurvey:
     def __post_init__(self):
         if isinstance(self.classes, str) and self.classes != "rates":
             raise ValueError(f'classes is a mapping of class to share, or "rates", not {self.classes!r}')
-        unknown = set(self.shares) - set(FINE)
-        if unknown:
+        if unknown := set(self.shares) - set(FINE):
             raise ValueError(f"no light-curve model for class {sorted(unknown)}; known: {', '.join(FINE)}")
         if not self.shares or min(self.shares.values()) < 0 or sum(self.shares.values()) <= 0:
             raise ValueError(f"class shares must be positive, not {self.shares}")
         if self.cadence is None:
-            model = ObservingModel(self.seed, self.mjd_start, self.mjd_end)
-            object.__setattr__(self, "cadence", model)
+            object.__setattr__(self, "cadence", ObservingModel(self.seed, self.mjd_start, self.mjd_end))
         first, last = self.cadence.span()
         start, end = max(self.mjd_start, first), min(self.mjd_end, last)
         if start >= end:
@@ -115,6 +112,20 @@ class SimulatedSurvey:
             yield history
 
 
+class SimulatedSource(NamedTuple):
+    """A source as the survey saw it, and the truth behind it: event, place, scene, start."""
+
+    alerts: SourceHistory  # all that is sent of it, negative subtractions included, with cutouts if asked for
+    positive: np.ndarray  # (L,) bool, sign of each alert's subtraction
+    positions: np.ndarray  # (L, 2) right ascension and declination measured in each alert [degree]
+    detections: Detections  # the same alerts by visit
+    visits: Visits  # all to its place from 30 days before its start until it is no longer watched
+    event: Event
+    place: Place
+    scene: Scene
+    start: float  # when the event began [MJD]
+
+
 def history_of(source: SimulatedSource, negative: bool = False) -> SourceHistory:
     """The history that a reader makes of a source's packets, `negative` subtractions kept or left out."""
     if negative or source.positive.all():
@@ -123,14 +134,11 @@ def history_of(source: SimulatedSource, negative: bool = False) -> SourceHistory
 
 
 def simulate_source(survey: SimulatedSurvey, number: int) -> SimulatedSource:
-    """Source `number` of a survey.
-
-    Raises
-    ------
-    RuntimeError : the settings leave no source of the class to accept
-    """
+    """Source `number` of a survey; RuntimeError where the settings leave none of the class to accept."""
     rng = np.random.default_rng([survey.seed, number])
-    names, edges = _classes(survey)
+    shares = survey.shares
+    names = sorted((name for name, share in shares.items() if share > 0), key=FINE.index)
+    edges = np.cumsum([shares[name] for name in names])
     for attempt in range(_PATIENCE):
         if attempt == 0 or survey.classes == "rates":
             name = names[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
@@ -174,13 +182,6 @@ def _limits(visits: Visits, detected: np.ndarray) -> np.ndarray:
     missed = np.cumsum(told)[:-1] > 0
     missed[detected] = False
     return sound_limits(visits.mjd[missed], visits.band[missed], visits.depth[missed])
-
-
-def _classes(survey: SimulatedSurvey) -> tuple[list[str], np.ndarray]:
-    """Class names with a share, and the cumulative shares."""
-    shares = {name: share for name, share in survey.shares.items() if share > 0}
-    names = sorted(shares, key=FINE.index)
-    return names, np.cumsum([shares[name] for name in names])
 
 
 def _begin(survey: SimulatedSurvey, rng: np.random.Generator, name: str) -> tuple[Place, float, Event]:

@@ -6,8 +6,8 @@ Notable:
   OUT/labels/SPLIT/OBJECT.npz
 - one folder, or archive, for each part of the survey (`survey.units()`)
 - labels.csv and splits.csv beside the alerts say what Avro cannot; simulation.json holds settings and counts
-- everything lies in OUT.new until it is complete. A part is finished when its record is there: the same
-  command continues where it was stopped, and gives the same bytes; so does any number of workers
+- everything lies in OUT.new until it is complete: the same command continues where it was stopped, and gives
+  the same bytes; so does any number of workers
 """
 
 import csv
@@ -49,11 +49,8 @@ def write_survey(
 
     Parameters
     ----------
-    survey : `rtf.simulation.survey.SimulatedSurvey`; it is pickled to the workers
-    out : folder to make
     form : one of `FORMATS`
-    settings : plain values to keep beside the alerts; with the survey, and the files that both name, they
-        tell whether a stopped run is continued
+    settings : plain values to keep beside the alerts; a stopped run is continued with the same alone
     split : split name of each of N objects, from their names and labels
     workers : processes; 0 writes in this process; None is one for each core
     overwrite : replace the simulated alerts at `out` once the new ones are complete
@@ -82,21 +79,23 @@ def write_survey(
     made = made_from(survey, units, form, settings)
     new = _claim(beside(out, ".new"), made)
     jobs = [(survey, unit, new, k, form, made) for k, unit in enumerate(units)]
-    todo = [k for k in range(len(units)) if part_record(_part(new, k), made) is None]
-    done(sum(_length(unit) for unit in units) - sum(_length(units[k]) for k in todo))
-    for job, _ in in_processes(write_part, [jobs[k] for k in todo], workers):
-        done(_length(units[todo[job]]))
+    todo = [job for job in jobs if part_record(_part(new, job[3]), made) is None]
+    done(survey.n_sources - sum(len(range(*job[1])) for job in todo))
+    for k, _ in in_processes(write_part, todo, workers):
+        done(len(range(*todo[k][1])))
 
     records = [part_record(_part(new, k), made) for k in range(len(units))]
-    names, labels, types = (
-        [value for r in records for value in r[key]] for key in ("object_id", "label", "type")
-    )
+    columns = ("object_id", "label", "type")
+    names, labels, types = ([value for r in records for value in r[key]] for key in columns)
     splits = split(names, labels)
     name = "obj_id" if form == "applecider" else "object_id"
     _write_table(new / "labels.csv", ("object_id", "type"), zip(names, types))
     _write_table(new / "splits.csv", (name, "split"), zip(names, splits))
-    if form == "applecider":
-        _write_labels(new / "labels", names, labels, splits)
+    if form == "applecider":  # which has no label for a source of none of the fine classes
+        for name, label, part in zip(names, labels, splits):
+            if label >= 0:
+                with whole(new / "labels" / part / f"{name}.npz") as temporary:
+                    np.savez(temporary, label=np.int64(label))
     counts = sum((Counter(r["counts"]) for r in records), Counter({"sources": len(names)}))
     write_json(new / _SETTINGS, {"settings": settings, "counts": counts})
     put_in_place(new, out)
@@ -120,10 +119,6 @@ def _claim(new: Path, made: str) -> Path:
 
 def _part(folder: Path, index: int) -> Path:
     return folder / _PARTS / f"{index:07d}"
-
-
-def _length(unit: tuple[int, int]) -> int:
-    return unit[1] - unit[0]
 
 
 def write_part(survey, unit: tuple[int, int], folder: Path, index: int, form: str, made: str) -> None:
@@ -191,11 +186,3 @@ FORMATS = {"avro": _write_avro, "tar": _write_tar, "tar.gz": _write_tar_gz, "app
 def _write_table(path: Path, header: tuple[str, ...], rows) -> None:
     with whole(path) as temporary, temporary.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
-
-
-def _write_labels(folder: Path, names: list[str], labels: list[int], splits: list[str]) -> None:
-    """AppleCiDEr's labels; a source of none of the fine classes has none."""
-    for name, label, split in zip(names, labels, splits):
-        if label >= 0:
-            with whole(folder / split / f"{name}.npz") as temporary:
-                np.savez(temporary, label=np.int64(label))

@@ -15,7 +15,7 @@ from rtf.alerts.ztf import CUTOUT_FIELDS, HISTORY_METADATA, MJD_ZERO, packet_his
 from rtf.simulation.cadence import Visits
 from rtf.simulation.detections import Detections
 from rtf.simulation.packets import CANDIDATE_TYPES, PAST_TYPES, containers, packets, schema
-from rtf.simulation.source import SimulatedSource
+from rtf.simulation.survey import SimulatedSource
 from tests.packets import stamp
 
 _COLUMN = {name: k for k, name in enumerate(METADATA_FIELDS)}

@@ -5,8 +5,7 @@ import pytest
 
 from rtf.simulation.populations import POPULATIONS, distance_modulus
 from rtf.simulation.scene import HALF_SIDE, HOSTS, KINDS, add_field, draw_host, draw_scene
-from rtf.simulation.sky import Place
-from rtf.simulation.source import Event
+from rtf.simulation.sky import Event, Place
 
 HIGH = Place(180.0, 30.0, latitude=70.0, dust=0.03, field=1)
 LOW = Place(290.0, 10.0, latitude=3.0, dust=0.6, field=2)
