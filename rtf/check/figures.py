@@ -70,19 +70,14 @@ def draw_sheets(folder: Path, sides: list[list], triplets: list[list], seed: int
     captions = {}
     for name, items, draw in (("light_curves", curves, light_curve_sheet), ("stamps", triplets, stamp_sheet)):
         if all(items):
-            order = shuffled(items, seed)
+            rng = np.random.default_rng(seed)
+            order = [(s, own[k]) for s, own in zip(SIDES, items) for k in rng.permutation(len(own))[:_SHOWN]]
+            order = [order[k] for k in rng.permutation(len(order))]
             draw([one[1] for _, one in order], folder / f"{name}_sheet.png")
             key = [(str(k), side, one[0]) for k, (side, one) in enumerate(order, 1)]
             write_text(folder / f"{name}_key.csv", to_csv(Table("", ("number", "side", "object_id"), key)))
             captions[f"{name}_sheet.png"] = f"{name.capitalize().replace('_', ' ')}; key: {name}_key.csv."
     return captions
-
-
-def shuffled(sides: list[list], seed: int) -> list[tuple[str, tuple]]:
-    """(side, item) of at most `_SHOWN` of both sides, in random order."""
-    rng = np.random.default_rng(seed)
-    chosen = [(side, own[k]) for side, own in zip(SIDES, sides) for k in rng.permutation(len(own))[:_SHOWN]]
-    return [chosen[k] for k in rng.permutation(len(chosen))]
 
 
 def light_curve_sheet(histories: Sequence, path: Path) -> None:

@@ -88,11 +88,7 @@ def check(
 ) -> tuple[Table, Path]:
     """Compare two stores and write a report; returns the verdict and the path of the page.
 
-    Parameters
-    ----------
-    out : folder to write; replaced if it is such a report, refused if it is anything else
-    at_most : sources a side, drawn at random from those that the selection leaves
-    progress : `(what, total)` -> context manager whose value advances a bar
+    Of each side `at_most` sources are drawn. A former report at `out` is replaced.
 
     Raises
     ------

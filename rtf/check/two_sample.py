@@ -60,19 +60,10 @@ def tell_apart(
     shuffles: int = 2,
     advance=lambda done: None,
 ) -> TwoSample:
-    """Train a classifier on both samples, cross-validated, and say how it does.
+    """Train a classifier on (N, K) and (M, K) numbers, NaN where missing, cross-validated; say how it does.
 
-    Parameters
-    ----------
-    real, simulated : (N, K) and (M, K), NaN where missing
-    names : K, with units
-    repeats : times that sources are drawn and split anew
-    resamples, shuffles : of the bootstrap; of each column in each held-out fold
-    advance : called with 1 after each fold
-
-    Raises
-    ------
-    ValueError : a side has fewer sources than there are folds
+    `resamples` are those of the bootstrap, `shuffles` those of each column in each held-out fold; `advance`
+    is called with 1 after each fold. ValueError for fewer sources on a side than there are folds.
     """
     n = min(len(real), len(simulated))
     if n < FOLDS:

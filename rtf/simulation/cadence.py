@@ -127,16 +127,9 @@ class ObservingModel:
         return _field_log(self, place.field).between(start, end)
 
 
-class _Weather(NamedTuple):
-    """By night from `_BEFORE` nights before the survey: clear or lost, loss of depth [mag], ln of seeing."""
-
-    clear: np.ndarray
-    loss: np.ndarray
-    seeing: np.ndarray
-
-
 @lru_cache(4)
-def _weather(model: ObservingModel) -> _Weather:
+def _weather(model: ObservingModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By night from `_BEFORE` nights before the survey: clear or lost, loss of depth [mag], ln of seeing."""
     count = int(np.ceil(model.mjd_end) - np.floor(model.mjd_start)) + _BEFORE + _AFTER
     rng = np.random.default_rng([model.seed, 1 << 40])
     # Clouds come in spells of some days, a few of them long.
@@ -146,15 +139,15 @@ def _weather(model: ObservingModel) -> _Weather:
     # Haze remembers `NIGHT_MEMORY` of itself from night to night, at unit variance.
     kick = np.sqrt(1 - NIGHT_MEMORY**2) * rng.standard_normal(count)
     haze = lfilter([1.0], [1.0, -NIGHT_MEMORY], kick)
-    return _Weather(clear, NIGHT_LOSS * np.exp(0.9 * haze), 0.12 * rng.standard_normal(count))
+    return (clear, NIGHT_LOSS * np.exp(0.9 * haze), 0.12 * rng.standard_normal(count))
 
 
 @lru_cache(2048)
 def _field_log(model: ObservingModel, field: int) -> Visits:
     ra, dec = field_centre(field)
     rng = np.random.default_rng([model.seed, 1 << 41, field])
-    weather = _weather(model)
-    count = len(weather.clear)
+    clear, haze, seeing = _weather(model)
+    count = len(clear)
     night = np.floor(model.mjd_start) - _BEFORE + np.arange(count)
     dice = rng.random((5, count))
 
@@ -174,14 +167,19 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     slip = dice[1] < SLIPS
     due = (due & ~slip) | np.roll(due & slip, 1)
     after = (night - opposition + _YEAR / 2) % _YEAR - _YEAR / 2  # days after opposition
-    keep = np.flatnonzero(due & weather.clear & (np.abs(after - SEASON_LAG) < _half_season(dec)))
+    keep = np.flatnonzero(due & clear & (np.abs(after - SEASON_LAG) < _half_season(dec)))
     dice, night, after, both = dice[:, keep], night[keep], after[keep], both[keep]
     edge = np.abs(after - SEASON_LAG) / _half_season(dec)
 
     pair = dice[2] < both
     first_band = (dice[3] < 0.5).astype(np.int8)
-    hour, middle = _hour(night, after, hour_angle[keep], spread[keep], rng)
-    base = night + hour
+    # The first exposure comes at much the same hour angle, 4 minutes earlier every night, or else at what is
+    # nearest of the night; `middle` is how far from dusk and dawn that is, 0 to 1.
+    half = HALF_NIGHT + HALF_NIGHT_SEASON * np.cos(2 * np.pi * (night - _SOLSTICE) / _YEAR)
+    wanted = hour_angle[keep] - after / _YEAR
+    scatter = rng.standard_normal(len(night)) * spread[keep]
+    hour = np.clip(half * np.tanh(wanted / half) + scatter, -half, half)
+    base, middle = night + (_MIDNIGHT + hour), 1 - (hour / half) ** 2
     gap = pair_gap[keep] * (0.82 + 0.4 * middle) * np.exp(PAIR_GAP_SCATTER * rng.standard_normal(len(night)))
     gap = np.minimum(gap, 0.2)
     red = (dice[4] < 0.25) & (rng.random() < model.i_share)
@@ -198,25 +196,12 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     edge, night_number = edge[order], keep[order]
     moon = moonlight(mjd)
     normal = rng.standard_normal((2, len(mjd)))
-    fwhm = SEEING * np.exp(weather.seeing[night_number] + 0.13 * normal[0]) * (1 + 0.25 * edge**4)
+    fwhm = SEEING * np.exp(seeing[night_number] + 0.13 * normal[0]) * (1 + 0.25 * edge**4)
     fwhm *= np.cos(np.radians(min(abs(dec - _LATITUDE), 60.0))) ** -0.4
     loss = _MOON[band] * moon**3 * (0.4 + 1.2 * rng.random(len(mjd))) + rng.exponential(VISIT_LOSS, len(mjd))
-    depth = DARK_DEPTH[band] - loss - weather.loss[night_number] - 1.2 * np.log10(fwhm / SEEING)
+    depth = DARK_DEPTH[band] - loss - haze[night_number] - 1.2 * np.log10(fwhm / SEEING)
     depth += 0.08 * normal[1] - 0.2 * edge**4
     return Visits(_julian(mjd), band, depth, fwhm, moon, np.full(len(mjd), field, np.int32))
-
-
-def _hour(night, after, hour_angle, spread, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Time of the first exposure of each night [day, UT], and how far from dusk and dawn that is, 0 to 1.
-
-    That is at much the same hour angle, 4 minutes earlier every night, or else what is nearest of the night.
-    """
-    half = HALF_NIGHT + HALF_NIGHT_SEASON * np.cos(2 * np.pi * (night - _SOLSTICE) / _YEAR)
-    wanted = hour_angle - after / _YEAR
-    scatter = rng.standard_normal(len(night)) * spread
-    hour = half * np.tanh(wanted / half) + scatter
-    hour = np.clip(hour, -half, half)
-    return _MIDNIGHT + hour, 1 - (hour / half) ** 2
 
 
 def _julian(mjd: np.ndarray) -> np.ndarray:
@@ -266,8 +251,7 @@ class VisitLog:
             cosine = np.sin(dec) * np.sin(here[1]) + np.cos(dec) * np.cos(here[1]) * np.cos(ra - here[0])
             near = table.number[cosine >= np.cos(np.radians(self.radius))]
             seen = np.isin(table.visits.field, near) | (table.visits.field == place.field)
-        rows = slice(*np.searchsorted(table.visits.mjd, [start, end]))
-        return Visits(*(column[rows][seen[rows]] for column in table.visits))
+        return Visits(*(column[seen] for column in table.visits)).between(start, end)
 
 
 class _Log(NamedTuple):

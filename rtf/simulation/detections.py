@@ -54,14 +54,9 @@ def magnitude_to_flux(magnitude):
 
 
 def quoted_sigma(flux, depth, host, gain: float = 1.0):
-    """Error of a difference flux as alerts quote it, same unit.
+    """Error (V,) of a true difference flux as alerts quote it.
 
-    Parameters
-    ----------
-    flux : (V,) true difference flux
-    depth : (V,) 5-sigma limiting magnitude
-    host : (V,) flux of the host under the PSF: subtraction leaves `RESIDUAL` of it
-    gain : factor on the photon term
+    `depth` is the 5-sigma limiting magnitude, `host` the flux under the PSF, `gain` scales the photon term.
     """
     sky = SKY * magnitude_to_flux(depth) / 5.0
     photons = gain * PHOTONS**2 * magnitude_to_flux(15.0) * np.abs(flux)
@@ -69,12 +64,9 @@ def quoted_sigma(flux, depth, host, gain: float = 1.0):
 
 
 def detect(rng: np.random.Generator, visits: Visits, flux: np.ndarray, host: np.ndarray) -> Detections:
-    """The alerts that a difference flux causes: 5 sigma of either sign, and kept by the quality cuts.
+    """The alerts that a true difference flux (V,) causes: 5 sigma of either sign, kept by the quality cuts.
 
-    Parameters
-    ----------
-    flux : (V,) true difference flux
-    host : (3,) magnitudes of the host under the PSF in g, r, i (`rtf.simulation.scene.light_at_source`)
+    `host` (3,) are its magnitudes under the PSF in g, r, i (`rtf.simulation.scene.light_at_source`).
     """
     gain = np.exp(GAIN_SCATTER * rng.standard_normal())
     normal = rng.standard_normal((3, len(flux)))

@@ -116,10 +116,7 @@ class _Data(NamedTuple):
 
 
 def fit(history: SourceHistory, settings: Settings = DEFAULT) -> Fit | Failure:
-    """Fit one source. The same detections in another order give the same fit.
-
-    Raises ValueError for impossible settings.
-    """
+    """Fit one source, in whatever order its detections are; ValueError for impossible settings."""
     settings.check()
     mjd, band, mag, magerr, first = _window(history, settings)
     count = np.bincount(band, minlength=len(BANDS))
@@ -127,7 +124,11 @@ def fit(history: SourceHistory, settings: Settings = DEFAULT) -> Fit | Failure:
         return Failure(history.object_id, f"fewer than {settings.min_detections} detections")
     if count.max() < settings.min_in_band:
         return Failure(history.object_id, f"fewer than {settings.min_in_band} detections in every band")
-    data = _prepare(mjd - mjd[first], band, mag - mag[first], magerr, settings)
+    flux = 10 ** (-0.4 * (mag - mag[first]))
+    sigma = flux / POGSON * np.hypot(magerr, settings.floor)
+    blocks = [REFERENCE, *(b for b in np.unique(band).tolist() if b != REFERENCE)]
+    rows = [np.flatnonzero(band == b) for b in blocks]
+    data = _Data(blocks, rows, mjd - mjd[first], flux, sigma, *np.concatenate([_PRIOR[b] for b in blocks]).T)
     x, converged = _minimise(data)
     if not (converged and np.isfinite(x).all()):
         return Failure(history.object_id, "did not converge")
@@ -147,14 +148,6 @@ def _window(history: SourceHistory, settings: Settings):
     since = mjd - mjd[first]
     keep = (since >= -settings.before) & (since <= settings.after)
     return mjd[keep], band[keep], mag[keep], magerr[keep], int(keep[:first].sum())
-
-
-def _prepare(time, band, mag, magerr, settings: Settings) -> _Data:
-    flux = 10 ** (-0.4 * mag)
-    blocks = [REFERENCE, *(b for b in np.unique(band).tolist() if b != REFERENCE)]
-    mean, spread = np.concatenate([_PRIOR[b] for b in blocks]).T
-    sigma = flux / POGSON * np.hypot(magerr, settings.floor)
-    return _Data(blocks, [np.flatnonzero(band == b) for b in blocks], time, flux, sigma, mean, spread)
 
 
 def _of_bands(x: np.ndarray, n_blocks: int) -> np.ndarray:
@@ -258,7 +251,9 @@ def _described(history, data: _Data, x, origin, zero, band, mag, count) -> Fit:
         pick = np.zeros((size, len(x)))
         pick[:, :size] = pick[:, k * size : (k + 1) * size] = np.eye(size)
         values[b] = villar.from_coordinates(coordinates[k])
-        slope = _slope(villar.from_coordinates, coordinates[k]) @ pick
+        steps = 1e-5 * np.eye(size)  # the Jacobian by central differences
+        ends = (villar.from_coordinates(coordinates[k] + sign * steps) for sign in (1, -1))
+        slope = (np.subtract(*ends) / 2e-5).T @ pick
         errors[b] = np.sqrt(np.diag(slope @ covariance @ slope.T))
         peak_mjd[b], log_peak = villar.peak(coordinates[k])
         peak_mag[b] = ZERO_POINT - POGSON * log_peak
@@ -269,12 +264,6 @@ def _described(history, data: _Data, x, origin, zero, band, mag, count) -> Fit:
         history.object_id, history.label, values, errors, count, brightest, peak_mjd, peak_mag,
         chi2, dof,
     )  # fmt: skip
-
-
-def _slope(function: Callable, x: np.ndarray, step: float = 1e-5) -> np.ndarray:
-    """Jacobian of a function (P,) -> (P,) by central differences."""
-    steps = step * np.eye(len(x))
-    return ((function(x + steps) - function(x - steps)) / (2 * step)).T
 
 
 def curve_magnitude(fit: Fit, mjd, band: int) -> np.ndarray:
@@ -291,13 +280,7 @@ def fit_many(
     workers: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[list[Fit], list[Failure]]:
-    """Fit sources in parallel, results in the order of `histories`.
-
-    Parameters
-    ----------
-    workers : processes; 0 fits in this one; None is one for each core
-    progress : called with the number of sources done since the last call
-    """
+    """Fit sources in `workers` processes (0: in this one; None: one a core), in the order of `histories`."""
     settings.check()
     # Stamps and metadata stay here.
     jobs = [(replace(h, metadata=h.metadata[:, :0], cutouts=None), settings) for h in histories]
@@ -309,18 +292,11 @@ def fit_many(
     return [r for r in every if isinstance(r, Fit)], [r for r in every if isinstance(r, Failure)]
 
 
-_WHOLE = (
-    ("object_id", pa.string()), ("type", pa.string()), ("label", pa.int8()), ("model", pa.string()),
-    ("band", pa.string()), ("n", pa.int32()), ("n_detections", pa.int32()),
-)  # fmt: skip
-
-
 def to_table(fits: list[Fit]) -> pa.Table:
     """One row for each source and band with detections, sorted as given.
 
-    Columns: object_id, type (name, "" unknown) and label, model ("villar"), band, n (detections in the band),
-    n_detections (in all), chi2 (per degree of freedom) and dof of the whole source, brightest_mag, peak_mjd,
-    peak_mag, then each parameter `p` of the function and `p_error`.
+    `n` counts detections in the band, `n_detections` all; `chi2` (per degree of freedom) and `dof` are of the
+    whole source; then comes each parameter `p` of the function and `p_error`.
     """
     names = villar.NAMES
     rows = [
@@ -335,9 +311,12 @@ def to_table(fits: list[Fit]) -> pa.Table:
         for f in fits
         for b in np.flatnonzero(f.n)
     ]  # fmt: skip
-    numbers = ["chi2", "dof", "brightest_mag", "peak_mjd", "peak_mag"]
-    numbers += [column for name in names for column in (name, f"{name}_error")]
-    return pa.Table.from_pylist(rows, pa.schema([*_WHOLE, *((name, pa.float64()) for name in numbers)]))
+    columns = {"object_id": "string", "type": "string", "label": "int8", "model": "string", "band": "string"}
+    columns |= {"n": "int32", "n_detections": "int32"}
+    columns |= dict.fromkeys(("chi2", "dof", "brightest_mag", "peak_mjd", "peak_mag"), "float64")
+    columns |= {column: "float64" for name in names for column in (name, f"{name}_error")}
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+    return pa.Table.from_pylist(rows, schema)
 
 
 def write_fits(fits: list[Fit], path: str | os.PathLike) -> None:

@@ -13,7 +13,7 @@ Notable:
 - a band that a fit lacks differs from r (or, without r, from the band there is) as it does in another fit of
   the class, or else as in `villar.TYPICAL`
 - hosts need a distance: the absolute magnitude is drawn from the class's luminosity function, weighted by the
-  volume in which it would be as bright, and the redshift puts it at the apparent magnitude
+  volume in which it would be as bright
 """
 
 import os
@@ -50,25 +50,14 @@ _BEGINNING = 0.01
 class FromFits:
     """A light-curve backend: `backend(rng, class name, place) -> Event | None`.
 
-    Attributes
-    ----------
-    table : parquet file of fits
-    scatter : h, width of the kernel as a share of the class's spread; 0 repeats the fits themselves
-    max_chi2 : per degree of freedom, beyond which a fit is not used
-    min_detections : fewest that a fit must rest on
-    min_bands : fewest bands with two detections
-
-    Raises
-    ------
-    FileNotFoundError : no table
-    ValueError : a table that is not one of fits, or in which no fit is good enough; negative scatter
+    Raises FileNotFoundError for no table, ValueError for one that is not of fits or holds no good one.
     """
 
-    table: str
-    scatter: float = 0.2
-    max_chi2: float = 3.0
-    min_detections: int = 10
-    min_bands: int = 2
+    table: str  # parquet file of fits
+    scatter: float = 0.2  # h, width of the kernel as a share of the class's spread; 0 repeats the fits
+    max_chi2: float = 3.0  # per degree of freedom, beyond which a fit is not used
+    min_detections: int = 10  # fewest that a fit must rest on
+    min_bands: int = 2  # fewest bands with two detections
 
     def __post_init__(self):
         if self.scatter < 0:
@@ -88,12 +77,7 @@ class FromFits:
         return _samples(str(self.table), stamp, self.max_chi2, self.min_detections, self.min_bands)
 
     def __call__(self, rng: np.random.Generator, name: str, place: Place) -> Event | None:
-        """A source of a class, or None where it is not followed.
-
-        Raises
-        ------
-        ValueError : the table has no usable fit of the class
-        """
+        """A source of a class, or None where it is not followed; ValueError without a usable fit."""
         samples = self.samples
         if name not in samples:
             there = ", ".join(f"{len(s.coordinates)} of {key}" for key, s in samples.items())

@@ -36,23 +36,13 @@ _PEAK_STEP = 0.5
 
 @dataclass(frozen=True)
 class LightCurveLynx:
-    """A light-curve backend (see `Event`).
+    """A light-curve backend (see `Event`); ModuleNotFoundError where lightcurvelynx is not installed."""
 
-    Attributes
-    ----------
-    models : class name to the path of a table (columns: phase [day], wavelength [Angstrom], F_nu at 10 pc
-        [nJy], all at rest), or to "package.module.function", a function without arguments that returns an
-        `SEDModel`; classes that are not named keep the parametric models
-    duration : observer-frame days for which a source is watched, where its model does not end before
-
-    Raises
-    ------
-    ModuleNotFoundError : lightcurvelynx is not installed
-    ValueError : no model is given, or one of a class that is no transient
-    """
-
+    #: Class name to the path of a table (columns: phase [day], wavelength [Angstrom], F_nu at 10 pc [nJy], at
+    #: rest), or to "package.module.function", a function without arguments that returns an `SEDModel`;
+    #: classes that are not named keep the parametric models
     models: dict | None = field(default=None, hash=False)
-    duration: float = 200.0
+    duration: float = 200.0  # observer-frame days for which a source is watched at most
 
     def __post_init__(self):
         if find_spec("lightcurvelynx") is None:

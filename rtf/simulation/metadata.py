@@ -6,11 +6,10 @@ chosen (variable stars, candidates of superluminous supernovae).
 
 Notable:
 - what ties a field to the class does so through the scene: `sgscore1` is near 1 because a cataclysmic
-  variable is a star, `distpsnr1` is the offset from the host, `magnr` and `distnr` the same host in the
-  reference image
+  variable is a star, `distpsnr1` is the offset from the host. Only `ndethist` and `ncovhist` know the class:
+  some classes were there before
 - two catalogues look at the scene, PS1 and the reference image; both fit point sources, which misses light of
   extended objects, more of it where the PSF is smaller
-- only `ndethist` and `ncovhist` know the class by name: some classes were there before
 - missing is NaN; a writer of packets turns it into the survey's sentinel
 """
 
@@ -23,8 +22,7 @@ from rtf.simulation.scene import Scene
 from rtf.simulation.sky import Event, Place
 
 _COLUMN = {name: k for k, name in enumerate(METADATA_FIELDS)}
-#: Faintest that the PS1 catalogue lists in g, r, i, z (5 % of the real neighbours are fainter), and how
-#: gradually it ends [mag].
+#: Faintest that the PS1 catalogue lists in g, r, i, z, and how gradually it ends [mag].
 PS1_LIMIT, _PS1_SOFT = np.array([22.2, 22.0, 21.75, 21.3]), 0.2
 #: Share of bright PS1 objects that lack g, r, i, z nevertheless, as in real alerts.
 _GAPS = np.array([0.04, 0.02, 0.02, 0.05])
@@ -49,13 +47,7 @@ _CLRCOEFF = np.array([-0.055, 0.097, 0.10])
 def draw_metadata(
     rng: np.random.Generator, visits: Visits, detections: Detections, scene: Scene, place: Place, event: Event
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the survey measures with each of the L alerts of one source.
-
-    Returns
-    -------
-    metadata : (L, 30) float32, columns `METADATA_FIELDS`, NaN where missing
-    positions : (L, 2) float64, right ascension and declination [degree]
-    """
+    """Metadata (L, 30) float32 of a source's alerts, and positions (L, 2) float64, ra and dec [degree]."""
     count = len(detections.visit)
     band = visits.band[detections.visit].astype(int)
     table = np.full((len(METADATA_FIELDS), count), np.nan, np.float32)
@@ -85,10 +77,7 @@ def draw_metadata(
 
 
 def point_magnitudes(scene: Scene, aperture: float) -> np.ndarray:
-    """Magnitudes (N, 4) of a point-source fit that gathers light from `aperture` [arcsec].
-
-    Calibrated to PS1 and reference magnitudes of real hosts: the latter are brighter by 0.2 to 0.5 mag.
-    """
+    """Magnitudes (N, 4) of a point-source fit that gathers light from `aperture` [arcsec]."""
     missed = 2.5 * np.log10(1 + 0.8 * (scene.radius / aperture) ** 1.2) * (1 - 0.4 * scene.bulge)
     return scene.magnitudes + ((1 - scene.compact) * missed)[:, None]
 
@@ -134,12 +123,10 @@ def _put_ps1(rng, put, scene: Scene, distinct, error) -> None:
 def _put_reference(rng, put, scene: Scene, distinct, error, band) -> np.ndarray:
     """The nearest object of the reference image in each band; returns the magnitude (L,) under the source.
 
-    Sharpness and chi of point-source fits follow the real alerts: stars -0.02 and 0.75, galaxies up to 0.3
-    and 3 with both losing themselves at the reference's limit.
+    Sharpness and chi of point-source fits follow the real alerts: stars -0.02 and 0.75, galaxies to 0.3, 3.
     """
-    measured = point_magnitudes(scene, _REFERENCE_APERTURE)[:, :3] + 0.05 * rng.standard_normal(
-        (len(scene.dx), 3)
-    )
+    scatter = 0.05 * rng.standard_normal((len(scene.dx), 3))
+    measured = point_magnitudes(scene, _REFERENCE_APERTURE)[:, :3] + scatter
     limit = REFERENCE_LIMIT + _REFERENCE_SCATTER * rng.standard_normal(3)
     separation = np.hypot(scene.dx, scene.dy)[:, None]
     separation = np.where((measured < limit) & distinct[:, None], separation, np.inf)

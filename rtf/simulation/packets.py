@@ -86,6 +86,10 @@ _BLANK_CANDIDATE = _blank(CANDIDATE_TYPES) | {
 }  # fmt: skip
 _BLANK_PAST = _blank(PAST_TYPES) | {"programid": 1}
 
+#: What is left of an alert in the histories of later ones.
+_KEPT = (
+    "jd", "fid", "pid", "nid", "field", "candid", "isdiffpos", "ra", "dec", "magpsf", *HISTORY_METADATA,
+)  # fmt: skip
 _COUNTS = frozenset(("nmtchps", "ndethist", "ncovhist"))
 #: Metadata of which the survey sends -999 where they are missing, not null.
 _SENTINEL = _COUNTS | {name for name in METADATA_FIELDS if name[0] == "s" and name[2:5] == "mag"} | {
@@ -134,7 +138,7 @@ def packets(source: SimulatedSource) -> Iterator[dict]:
     jd = source.visits.mjd + MJD_ZERO
     entries, candidates = _non_detections(source, jd), _candidates(source)
     for visit, candidate in zip(of_alert, candidates):
-        entries[visit] = _as_past(candidate)
+        entries[visit] = _BLANK_PAST | {name: candidate[name] for name in _KEPT}
     stamps = alerts.cutouts or [(None, None, None)] * len(alerts)
     for visit, candidate, cutouts in zip(of_alert, candidates, stamps):
         first = int(np.searchsorted(jd, jd[visit] - HISTORY_DAYS))
@@ -206,12 +210,6 @@ def _metadata(values: list[float]) -> dict:
         if known[f"distpsnr{number}"] == MISSING:
             known[f"objectidps{number}"] = int(MISSING)
     return known
-
-
-def _as_past(candidate: dict) -> dict:
-    """What is left of an alert in the histories of later ones."""
-    kept = ("jd", "fid", "pid", "nid", "field", "candid", "isdiffpos", "ra", "dec", "magpsf")
-    return _BLANK_PAST | {name: candidate[name] for name in (*kept, *HISTORY_METADATA)}
 
 
 def _cutouts(candidate: dict, stamps) -> dict:

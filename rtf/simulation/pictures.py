@@ -2,9 +2,8 @@
 
     python -m rtf.simulation.pictures DIR
 
-Of a model: above, absolute g, r and i magnitudes of three draws (thin) and the median of a hundred with the
-band that holds 16 to 84 %; below, g - r of the same. Without dust, in the rest frame; days since the start,
-on a logarithmic axis for what is over in days. AGN, of either sign, are shown as a share of their nucleus.
+Of a model: absolute g, r and i magnitudes of three draws, without dust, in the rest frame; days since the
+start, on a logarithmic axis for what is over in days. AGN are shown where brighter than the reference.
 """
 
 import argparse
@@ -18,7 +17,7 @@ from rtf.alerts.history import BANDS
 from rtf.figures import BAND_STYLE, draw_detections, save, stretched, tidy
 from rtf.simulation.detections import ZERO_POINT
 from rtf.simulation.light_curves import MODELS, Model, dwarf_nova, flare, nova
-from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH, absolute
+from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH
 from rtf.simulation.survey import SimulatedSource, SimulatedSurvey, simulate_source
 
 #: The class Cataclysmic is two models, and flares last minutes.
@@ -27,12 +26,9 @@ PICTURED = {name: model for name, model in MODELS.items() if name != "Cataclysmi
     "Nova": Model(nova, "", 200.0),
     "Flare": Model(flare, "", 8.0),  # the first days of many
 }
-_DRAWS, _SHOWN = 100, 3
-#: First day on a logarithmic axis; how many magnitudes below the brightest are shown, of 10 by default.
+_DRAWS = 3
+#: First day on a logarithmic axis.
 _LOGARITHMIC = {"Kilonova": 0.1, "Afterglow": 5e-4}
-_DEPTH = {"Afterglow": 16.0, "Dwarf nova": 7.0}
-#: Their draws share no phase, so that a median over them says nothing.
-_NO_MEDIAN = ("AGN", "Dwarf nova", "Flare")
 #: Classes on the contact sheet, a triplet each, and those whose light curves are shown.
 SHEET = (
     "SN Ia", "SN II", "SN IIP", "SN IIn", "SN Ib", "SN Ic", "SN IIb", "AGN", "TDE", "Cataclysmic", "SN Ia",
@@ -42,46 +38,29 @@ SHOWN = ("SN Ia", "SN IIP", "TDE")
 _KINDS = ("science", "template", "difference")
 
 
-def draw_light(model: Model, days: np.ndarray, signed: bool, seed: int = 0) -> np.ndarray:
-    """Absolute AB magnitudes (draws, 3, T) in g, r, i of `_DRAWS` sources, NaN where there is no light.
-
-    With `signed`, spectral luminosity as a share of the parameter `magnitude` instead.
-    """
+def draw_light(model: Model, days: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Absolute AB magnitudes (draws, 3, T) in g, r, i of `_DRAWS` sources, NaN where there is no light."""
     rng = np.random.default_rng(seed)
     drawn = [model.module.draw(rng, model.kind) for _ in range(_DRAWS)]
     light = np.array([[model.module.luminosity(days, w, p) for w in BAND_WAVELENGTH] for p in drawn])
-    if signed:
-        return light / np.array([absolute(p["magnitude"]) for p in drawn])[:, None, None]
     return -2.5 * np.log10(np.where(light > 0, light, np.nan))
 
 
 def model_figure(name: str) -> Figure:
     """Draw the model `name` of `PICTURED`."""
-    model, first, signed = PICTURED[name], _LOGARITHMIC.get(name), name == "AGN"
+    model, first = PICTURED[name], _LOGARITHMIC.get(name)
     days = np.geomspace(first, model.duration, 400) if first else np.linspace(0.25, model.duration, 800)
-    light = draw_light(model, days, signed)
-    colour_index = -2.5 * np.log10(light[:, 0] / light[:, 1]) if signed else light[:, 0] - light[:, 1]
-    figure = Figure(figsize=(6, 6), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    panels = [(above, light[:, k], BAND_STYLE[band][0], band) for k, band in enumerate(BANDS)]
-    for axes, values, colour, label in [*panels, (below, colour_index, "0.2", "")]:
-        if name not in _NO_MEDIAN:
-            some = np.isfinite(values).mean(0) > 0.5
-            low, middle, high = np.nanpercentile(values[:, some], [16, 50, 84], axis=0)
-            axes.fill_between(days[some], low, high, color=colour, alpha=0.15, lw=0)
-            axes.plot(days[some], middle, color=colour, lw=2)
-        for k, draw in enumerate(values[:_SHOWN]):
-            axes.plot(days, draw, color=colour, lw=0.7, label=None if k else label)
-    if signed:
-        above.set_ylabel("difference / mean of the nucleus in r")
-    else:
-        shown = light[:_SHOWN] if name in _NO_MEDIAN else light
-        brightest = np.nanpercentile(np.fmin.reduce(shown[:, 1], axis=1), 2) - 0.7
-        above.set(ylim=(brightest + _DEPTH.get(name, 10.0), brightest), ylabel="absolute magnitude (AB)")
-    above.set_title(name)
-    above.legend(frameon=False)
-    below.set(ylim=(-1, 2), ylabel="g − r", xlabel="rest-frame days", xscale="log" if first else "linear")
-    tidy(above, below)
+    light = draw_light(model, days)
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for k, band in enumerate(BANDS):
+        labels = [band, *["_"] * (_DRAWS - 1)]
+        axes.plot(days, light[:, k].T, color=BAND_STYLE[band][0], lw=0.9, label=labels)
+    brightest = np.nanmin(light) - 0.7
+    axes.set(ylim=(brightest + 12, brightest), xscale="log" if first else "linear", title=name)
+    axes.set(xlabel="rest-frame days", ylabel="absolute magnitude (AB)")
+    axes.legend(frameon=False)
+    tidy(axes)
     return figure
 
 

@@ -2,10 +2,8 @@
 
 Notable:
 - the sample is what gets a spectrum: a source is drawn from its volume, with the luminosity that its
-  light-curve model gives it, and kept with a probability that falls with its apparent peak, so that Malmquist
-  bias arises by itself, in luminosity, stretch and dust alike
+  light-curve model gives it, and kept with a probability that falls with its apparent peak
 - stars of our Galaxy have a distance in an exponential disc and no redshift
-- distances are interpolated from a table made once
 """
 
 from functools import cache
@@ -36,23 +34,23 @@ _PEAK_SEARCH = np.geomspace(3e-4, 1.0, 60)
 
 
 class Population(NamedTuple):
-    """One class; its `rate` is per comoving volume and time [1 / Gpc^3 / yr].
+    """How often a class happens, and which of it gets a spectrum."""
 
-    Of stars and AGN, whose number in a spectroscopic sample is no matter of rate, it counts spectra for each
-    1000 of SN Ia.
-    """
-
-    rate: float
+    rate: float  # [1 / Gpc^3 / yr], comoving; of stars and AGN, spectra for each 1000 of SN Ia
     redshift_max: float  # end of the volume; 0 for stars of our Galaxy
     limit: float = 18.95  # apparent peak [mag] at which half the sources get a spectrum
     softness: float = 0.08  # how gradually [mag]
 
+    @property
+    def faintest(self) -> float:
+        """The apparent magnitude beyond which less than one source in a hundred is followed."""
+        return self.limit + 5 * self.softness
 
-# Rates: SN Ia and core collapse Perley et al. 2020 (Bright Transient Survey), the latter divided by the
-# shares of Shivvers et al. 2017; TDE Yao et al. 2023. Of SN IIn and TDE, whose luminosity functions here
-# are those of bright samples, a third of the published rate. SLSN Frohmaier et al. 2021; kilonovae Abbott
-# et al. 2023; fast blue transients Ho et al. 2023; afterglows (seen on axis) Ho et al. 2022. Stars and AGN:
-# share among the classified ZTF sources of the Transient Name Server.
+
+# SN Ia and core collapse: Perley et al. 2020 (Bright Transient Survey), the latter divided by the shares of
+# Shivvers et al. 2017; TDE Yao et al. 2023 (of SN IIn and TDE a third: their luminosity functions are of
+# bright samples); SLSN Frohmaier et al. 2021; kilonovae Abbott et al. 2023; FBOT Ho et al. 2023; afterglows
+# Ho et al. 2022; stars and AGN: share among the classified ZTF sources of the Transient Name Server.
 POPULATIONS = {
     "SN Ia": Population(2.4e4, 0.16),
     "SN Ib": Population(1.1e4, 0.12),
@@ -116,25 +114,19 @@ def selected(rng: np.random.Generator, name: str, magnitude: float, place: Place
     return bool(rng.random() < followed(name, magnitude))
 
 
-def _faintest(name: str) -> float:
-    """The apparent magnitude beyond which less than one source in a hundred is followed."""
-    return POPULATIONS[name].limit + 5 * POPULATIONS[name].softness
-
-
 def _sphere(name: str, magnitude: float) -> float:
     """Volume [Gpc^3], weighted by time dilation, in which a source of this luminosity is bright enough."""
     z, modulus, _, cumulative = _distances()
-    reach = np.interp(_faintest(name) - magnitude, modulus, z)
+    reach = np.interp(POPULATIONS[name].faintest - magnitude, modulus, z)
     return float(np.interp(min(reach, POPULATIONS[name].redshift_max), z, cumulative))
 
 
 def _disc(name: str, magnitude: float, latitude: float) -> tuple[float, float, float]:
     """Number of stars in a line of sight out to where they are bright enough, relative; scale length, reach.
 
-    The density of an exponential disc falls as exp(-d sin|b| / h) along a line of sight, so that distances
-    follow d^2 exp(-d / L) with L = h / sin|b|, at most `DISC_EDGE`.
+    Distances in an exponential disc follow d^2 exp(-d / L) with L = h / sin|b|, at most `DISC_EDGE`.
     """
-    reach = 10 ** (0.2 * (_faintest(name) - magnitude) - 2)  # [kpc]
+    reach = 10 ** (0.2 * (POPULATIONS[name].faintest - magnitude) - 2)  # [kpc]
     length = min(DISC_HEIGHT / max(abs(np.sin(np.radians(latitude))), 1e-3), DISC_EDGE)
     x = min(reach / length, 50.0)
     return length**3 * (2 - np.exp(-x) * (x * x + 2 * x + 2)), length, reach
@@ -146,24 +138,27 @@ def _room(name: str, magnitude: float) -> float:
 
 
 @cache
+def _sample(name: str) -> list[dict]:
+    """Parameters of `_TRIALS` sources of a class (seed 0)."""
+    model, rng = MODELS[name], np.random.default_rng(0)
+    return [model.module.draw(rng, model.kind) for _ in range(_TRIALS)]
+
+
+@cache
 def _largest(name: str) -> float:
     """The room of the most luminous source of a class."""
-    model = MODELS[name]
-    rng = np.random.default_rng(0)
-    return _room(name, min(model.module.draw(rng, model.kind)["magnitude"] for _ in range(_TRIALS)))
+    return _room(name, min(parameters["magnitude"] for parameters in _sample(name)))
 
 
 @cache
 def followed_rate(name: str) -> float:
     """Sources a year over the whole sky that are followed, by integration over their volume (seed 0)."""
-    population, model = POPULATIONS[name], MODELS[name]
+    population = POPULATIONS[name]
     if name in ("Cataclysmic", "AGN", "Flare"):
         return population.rate * 1e-3 * followed_rate("SN Ia")
     z, _, _, cumulative = _distances()
-    rng = np.random.default_rng(0)
     part, total = (np.arange(16) + 0.5) / 16, 0.0
-    for _ in range(_TRIALS):
-        parameters = model.module.draw(rng, model.kind)
+    for parameters in _sample(name):
         volume = _sphere(name, parameters["magnitude"])
         dust = EXTINCTION[1] * (parameters["host_dust"] + DUST_POLE)
         peak = parameters["magnitude"] + distance_modulus(np.interp(part * volume, cumulative, z)) + dust
@@ -180,8 +175,8 @@ def draw_event(rng: np.random.Generator, name: str, place: Place) -> Event | Non
     star = population.redshift_max == 0
     if not star and abs(place.latitude) < PLANE:
         return None
-    # Sources are uniform in the volume of the most luminous of their class. One for which only a part of it
-    # is near enough is drawn with that part's probability, instead of being drawn beyond it and dropped.
+    # Uniform in the volume of the most luminous of the class: one that can be seen in a part of it alone is
+    # drawn with that part's probability.
     while True:
         parameters = model.module.draw(rng, model.kind)
         magnitude = parameters["magnitude"]

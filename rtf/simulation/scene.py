@@ -2,9 +2,8 @@
 
 Notable:
 - one table of objects serves metadata and stamps, so that both speak of the same sky; row 0 is the host
-- the host follows the class as in nature: its type, luminosity and size, and where in it the source sits
-- offsets are drawn in half-light radii along the host's ellipse: close to the light for supernovae, far out
-  for kilonovae, zero for what happens in a nucleus
+- the host follows the class: its type, luminosity and size, and where in it the source sits, in half-light
+  radii along its ellipse
 - magnitudes are observed ones (distance, redshifted colours, dust of the Milky Way) of the whole object
 - neighbours are unrelated: stars by Galactic latitude, galaxies by their counts; nothing is clustered
 """
@@ -28,31 +27,18 @@ _THICKNESS = 0.2
 
 
 class Scene(NamedTuple):
-    """Objects around a source, the host first.
+    """Objects around a source, the host first, as columns."""
 
-    Attributes
-    ----------
-    dx, dy : (N,) position east and north of the source [arcsec]
-    magnitudes : (N, 4) total AB magnitude in g, r, i, z
-    star : (N,) bool
-    compact : (N,) share of the light in a point: 1 of stars, the nucleus of an AGN, else 0
-    radius : (N,) half-light radius of the extended light along its major axis [arcsec], 0 of stars
-    bulge : (N,) share of the extended light in a Sérsic bulge of index 4; the rest is an exponential disc
-    axis_ratio : (N,) minor over major axis
-    angle : (N,) position angle of the major axis, from north to east [radian]
-    kind : of row 0: "passive", "star-forming", "dwarf", "green", or "star"
-    """
-
-    dx: np.ndarray
+    dx: np.ndarray  # (N,) position east and north of the source [arcsec]
     dy: np.ndarray
-    magnitudes: np.ndarray
-    star: np.ndarray
-    compact: np.ndarray
-    radius: np.ndarray
-    bulge: np.ndarray
-    axis_ratio: np.ndarray
-    angle: np.ndarray
-    kind: str
+    magnitudes: np.ndarray  # (N, 4) total AB in g, r, i, z
+    star: np.ndarray  # (N,) bool
+    compact: np.ndarray  # share of the light in a point: 1 of stars, the nucleus of an AGN, else 0
+    radius: np.ndarray  # half-light radius of the extended light along its major axis [arcsec], 0 of stars
+    bulge: np.ndarray  # share of the extended light in a Sérsic bulge of index 4; the rest is a disc
+    axis_ratio: np.ndarray  # minor over major axis
+    angle: np.ndarray  # position angle of the major axis, from north to east [radian]
+    kind: str  # of row 0: "passive", "star-forming", "dwarf", "green", or "star"
 
 
 class Hosts(NamedTuple):
@@ -123,17 +109,9 @@ _BRIGHTEST = 9.0
 _PSF_AREA = 9.0
 
 
-def draw_scene(rng: np.random.Generator, event: Event, place: Place) -> Scene:
-    """The host of a source and the field around it; KeyError for a class without hosts."""
-    return add_field(rng, draw_host(rng, event, place), place)
-
-
 def draw_host(rng: np.random.Generator, event: Event, place: Place) -> Scene:
     """A scene of the host alone: all that it takes to know how well a source is detected."""
-    if event.name in _QUIESCENT:
-        return Scene(*_star(rng, event), "star")
-    kind, host = _galaxy(rng, event, place)
-    return Scene(*host, kind)
+    return _star(rng, event) if event.name in _QUIESCENT else _galaxy(rng, event, place)
 
 
 def add_field(rng: np.random.Generator, host: Scene, place: Place) -> Scene:
@@ -142,8 +120,8 @@ def add_field(rng: np.random.Generator, host: Scene, place: Place) -> Scene:
     return Scene(*(np.concatenate(columns) for columns in zip(host[:-1], stars, galaxies)), host.kind)
 
 
-def _star(rng: np.random.Generator, event: Event) -> tuple:
-    """The star that erupts, as one row of a `Scene`."""
+def _star(rng: np.random.Generator, event: Event) -> Scene:
+    """The star that erupts."""
     colours, scatter, mean, spread = _QUIESCENT[event.name]
     if "amplitude" in event.parameters:
         r = event.magnitude + event.parameters["amplitude"]
@@ -151,11 +129,11 @@ def _star(rng: np.random.Generator, event: Event) -> tuple:
         r = max(mean + spread * rng.standard_normal(), event.magnitude + 0.5)
     # One temperature moves all colours together.
     colours = np.array(colours) + scatter * rng.standard_normal() * np.array([1.0, 0.5, 0.3])
-    return _rows(0.0, 0.0, _griz(r, colours), True, 1.0, 0.0, 0.0, 1.0, 0.0)
+    return _alone("star", _griz(r, colours), 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0)
 
 
-def _galaxy(rng: np.random.Generator, event: Event, place: Place) -> tuple[str, tuple]:
-    """The kind of host galaxy, and it as one row of a `Scene`."""
+def _galaxy(rng: np.random.Generator, event: Event, place: Place) -> Scene:
+    """The host galaxy."""
     hosts = HOSTS[event.name]
     edges = np.cumsum(list(hosts.kinds.values()))
     name = list(hosts.kinds)[int(np.searchsorted(edges[:-1], rng.random() * edges[-1], side="right"))]
@@ -185,21 +163,16 @@ def _galaxy(rng: np.random.Generator, event: Event, place: Place) -> tuple[str, 
     # The host's centre as seen from the source.
     dx = -(major * np.sin(angle) + minor * np.cos(angle))
     dy = -(major * np.cos(angle) - minor * np.sin(angle))
-    return name, _rows(dx, dy, magnitudes, False, compact, radius, bulge, axis_ratio, angle)
+    return _alone(name, magnitudes, dx, dy, compact, radius, bulge, axis_ratio, angle)
 
 
 def _offset(rng: np.random.Generator, rule: str, bulge: float) -> float:
-    """Distance from the centre along the ellipse, in half-light radii.
-
-    Light of an exponential disc has radii of a gamma distribution of shape 2. That of a de Vaucouleurs bulge
-    is close to log-normal about the half-light radius. Short GRB lie 1.5 half-light radii out in the median
-    (Fong & Berger 2013).
-    """
+    """Distance from the centre along the ellipse, in half-light radii."""
     if rule == "nucleus":
         return 0.0
-    if rule == "far":
+    if rule == "far":  # short GRB: 1.5 in the median (Fong & Berger 2013)
         return float(min(1.5 * np.exp(0.9 * rng.standard_normal()), 10.0))
-    if rule == "light" and rng.random() < bulge:
+    if rule == "light" and rng.random() < bulge:  # a de Vaucouleurs bulge is close to log-normal
         return float(min(np.exp(rng.standard_normal()), 6.0))
     return float(rng.gamma(2.0) / _HALF_LIGHT)
 
@@ -248,22 +221,16 @@ def _griz(r: float, colours: np.ndarray) -> np.ndarray:
     return np.array([r + colours[0], r, r - colours[1], r - colours[1] - colours[2]])
 
 
-def _rows(dx, dy, magnitudes, star, *numbers) -> tuple:
-    """One object as columns of length one."""
-    return (
-        np.array([dx]),
-        np.array([dy]),
-        magnitudes[None],
-        np.array([star]),
-        *np.array(numbers, float)[:, None],
-    )
+def _alone(kind: str, magnitudes: np.ndarray, *numbers: float) -> Scene:
+    """A scene of one object."""
+    dx, dy, *rest = np.array(numbers, float)[:, None]
+    return Scene(dx, dy, magnitudes[None], np.array([kind == "star"]), *rest, kind)
 
 
 def light_at_source(scene: Scene) -> np.ndarray:
-    """Magnitudes (3,) in g, r, i of the host's light that falls under the PSF at the source's place.
+    """Magnitudes (3,) in g, r, i of the host's light that falls under a PSF of 2 arcsec at the source.
 
-    Surface brightness of an exponential disc, and of a bulge as one of a quarter of its size, over the
-    area of a PSF of 2 arcsec; a point-like nucleus counts in full, and so does the star that erupts.
+    A bulge counts as a disc of a quarter of its size; a nucleus, and the star that erupts, count in full.
     """
     if scene.star[0]:
         return scene.magnitudes[0, :3]

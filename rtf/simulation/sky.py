@@ -35,26 +35,17 @@ class Place(NamedTuple):
 
 
 class Event(NamedTuple):
-    """The light of one source, above the atmosphere, as a light-curve backend draws it.
+    """The light of one source, above the atmosphere, as a light-curve backend draws it."""
 
-    Attributes
-    ----------
-    name : class (`rtf.classes.FINE`)
-    redshift, distance_modulus : redshift 0 for stars of our Galaxy; [mag]
-    magnitude : apparent AB magnitude of the brightest difference flux in r, dust included; of AGN, nucleus
-    duration : observer-frame days after its start for which it is watched
-    flux : (days since its start (V,) ascending, band (V,) int) -> (V,) difference flux, dust included, with
-        zero point 25; negative where fainter than the reference
-    parameters : of the light-curve model
-    """
-
-    name: str
-    redshift: float
-    distance_modulus: float
-    magnitude: float
-    duration: float
+    name: str  # class (`rtf.classes.FINE`)
+    redshift: float  # 0 for stars of our Galaxy
+    distance_modulus: float  # [mag]
+    magnitude: float  # apparent AB, of the brightest difference flux in r, dust included; of AGN, nucleus
+    duration: float  # observer-frame days after its start for which it is watched
+    #: (days since its start (V,) ascending, band (V,) int) -> (V,) difference flux, dust included, with zero
+    #: point 25; negative where fainter than the reference
     flux: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    parameters: dict
+    parameters: dict  # of the light-curve model
 
 
 def galactic_latitude(ra: float, dec: float) -> float:

@@ -72,14 +72,6 @@ _LOW = (slice(0, 5), slice(0, 5))
 _BLOCK = 2880
 
 
-class _Shapes(NamedTuple):
-    """Transforms of the objects of a scene, each of unit flux, complex64."""
-
-    rows: np.ndarray  # (2G, S) and (S, G + 1), whose products are the S stars
-    columns: np.ndarray
-    galaxies: np.ndarray  # (M, 2G, G + 1)
-
-
 class _Frame(NamedTuple):
     """What the stamps of a band share."""
 
@@ -87,6 +79,7 @@ class _Frame(NamedTuple):
     zero_point: float
     sky: float
     template: np.ndarray
+    packed: bytes
     noise: np.ndarray  # of the template
 
 
@@ -99,39 +92,42 @@ def draw_stamps(
     masks pixels.
     """
     phase = rng.random(2) - 0.5  # where in its pixel the source sits
-    grid = _grid_for(scene)
+    reach = np.maximum(np.abs(scene.dx), np.abs(scene.dy)) + _EXTENT * scene.radius
+    needed = SIZE - CENTRE + reach.max() / PIXEL
+    grid = next((grid for grid in _GRIDS if grid >= needed), _GRIDS[-1])
     shapes, point = _shapes(scene, phase, grid), _point(*phase, grid)
     glow = _draw_glow(rng, place.dust, grid)
     masked = _draw_mask(rng, scene, phase)
     frames: dict[int, _Frame] = {}
-    packed: dict[int, bytes] = {}
     stamps = []
     for visit, magnitude, positive in zip(detections.visit, detections.mag, detections.positive):
         band = int(visits.band[visit])
         if band not in frames:
-            frames[band] = _draw_frame(rng, scene, shapes, glow, band)
-            frames[band].template[masked] = np.nan
-            packed[band] = _pack(frames[band].template)
-        flux = 10 ** (-0.4 * (magnitude - frames[band].zero_point))
+            frames[band] = _draw_frame(rng, scene, shapes, glow, masked, band)
+        frame = frames[band]
+        flux = 10 ** (-0.4 * (magnitude - frame.zero_point))
         source = point * float(flux if positive else -flux)
-        science, difference = _draw_visit(rng, frames[band], source, visits.fwhm[visit], visits.depth[visit])
+        science, difference = _draw_visit(rng, frame, source, visits.fwhm[visit], visits.depth[visit])
         if not positive:
             difference = -difference
         science[masked] = difference[masked] = np.nan
         if rng.random() < _CHIP_EDGE:
-            part = _draw_part(rng)
-            stamps.append(tuple(_pack(i[part]) for i in (science, frames[band].template, difference)))
+            # A chip's upper or right edge, the ones seen in real alerts.
+            cut = slice(0, int(rng.integers(CENTRE + 4, SIZE)))
+            part = (cut, slice(None)) if rng.random() < 0.5 else (slice(None), cut)
+            stamps.append(tuple(_pack(image[part]) for image in (science, frame.template, difference)))
         else:
-            stamps.append((_pack(science), packed[band], _pack(difference)))
+            stamps.append((_pack(science), frame.packed, _pack(difference)))
     return stamps
 
 
-def _draw_frame(rng: np.random.Generator, scene: Scene, shapes: _Shapes, glow, band: int) -> _Frame:
+def _draw_frame(rng: np.random.Generator, scene: Scene, shapes, glow, masked, band: int) -> _Frame:
     zero_point = ZERO_POINT[band] + _ZERO_SCATTER * rng.standard_normal()
     flux = (10 ** (-0.4 * (scene.magnitudes[:, band] - zero_point))).astype(np.float32)
     # Not by BLAS, whose sums depend on its number of threads: the same seed shall give the same bytes.
-    spectrum = np.einsum("ys,sx->yx", shapes.rows * flux[scene.star], shapes.columns)
-    for share, galaxy in zip(flux[~scene.star], shapes.galaxies):
+    rows, columns, galaxies = shapes
+    spectrum = np.einsum("ys,sx->yx", rows * flux[scene.star], columns)
+    for share, galaxy in zip(flux[~scene.star], galaxies):
         spectrum += share * galaxy
     spectrum += np.float32(_GLOW[band]) * glow
     normal = rng.standard_normal(3)
@@ -142,7 +138,9 @@ def _draw_frame(rng: np.random.Generator, scene: Scene, shapes: _Shapes, glow, b
     noise = _noise(rng, _TEMPLATE_TAP)
     # A reference is a stack of some twenty exposures: the photon noise is that of their mean.
     noise *= np.sqrt(sigma**2 + np.maximum(image, 0) / (20 * GAIN))
-    return _Frame(spectrum, zero_point, sky, image + noise + sky, noise)
+    template = image + noise + sky
+    template[masked] = np.nan
+    return _Frame(spectrum, zero_point, sky, template, _pack(template), noise)
 
 
 def _draw_visit(rng: np.random.Generator, frame: _Frame, source: np.ndarray, fwhm: float, depth: float):
@@ -178,13 +176,6 @@ def pixel_noise(depth: float, fwhm: float, zero_point: float) -> float:
 # The scene in Fourier space. Axis 0 is y (rows), axis 1 x (columns).
 
 
-def _grid_for(scene: Scene) -> int:
-    """Pixels a side (G) of the grid that a scene needs."""
-    reach = np.maximum(np.abs(scene.dx), np.abs(scene.dy)) + _EXTENT * scene.radius
-    needed = SIZE - CENTRE + reach.max() / PIXEL
-    return next((grid for grid in _GRIDS if grid >= needed), _GRIDS[-1])
-
-
 @cache
 def _waves(grid: int) -> tuple[np.ndarray, np.ndarray]:
     """Wave numbers ky (2G, 1) and kx (1, G + 1) [radian / pixel], twice as many as G x G pixels hold."""
@@ -210,7 +201,8 @@ def _point(x: float, y: float, grid: int) -> np.ndarray:
     return (np.exp(-1j * ky * (CENTRE + y)) * np.exp(-1j * kx * (CENTRE + x))).astype(np.complex64)
 
 
-def _shapes(scene: Scene, phase: np.ndarray, grid: int) -> _Shapes:
+def _shapes(scene: Scene, phase: np.ndarray, grid: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Transforms of unit flux: (2G, S) and (S, G + 1), whose products are the stars, and (M, 2G, G + 1)."""
     ky, kx = _waves(grid)
     x, y = CENTRE + phase[0] - scene.dx / PIXEL, CENTRE + phase[1] - scene.dy / PIXEL
     rows = np.exp(-1j * ky * y).astype(np.complex64)
@@ -220,7 +212,7 @@ def _shapes(scene: Scene, phase: np.ndarray, grid: int) -> _Shapes:
     for image, k in zip(images, galaxies):
         image[:] = rows[:, k, None] * columns[k]
         image *= _galaxy(scene, k, grid)
-    return _Shapes(rows[:, scene.star], columns[scene.star], images)
+    return rows[:, scene.star], columns[scene.star], images
 
 
 def _draw_glow(rng: np.random.Generator, dust: float, grid: int) -> np.ndarray:
@@ -318,12 +310,6 @@ def _draw_mask(rng: np.random.Generator, scene: Scene, phase: np.ndarray) -> np.
         band = np.arange(SIZE) < rng.integers(1, 24)
         mask |= np.rot90(np.broadcast_to(band, mask.shape), rng.integers(4))
     return mask
-
-
-def _draw_part(rng: np.random.Generator) -> tuple[slice, slice]:
-    """The rows and columns of a stamp at a chip's upper or right edge, the ones seen in real alerts."""
-    cut = slice(0, int(rng.integers(CENTRE + 4, SIZE)))
-    return (cut, slice(None)) if rng.random() < 0.5 else (slice(None), cut)
 
 
 def _pack(image: np.ndarray) -> bytes:

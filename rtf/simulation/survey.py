@@ -39,37 +39,22 @@ HISTORY_DAYS = 30.0
 
 @dataclass(frozen=True)
 class SimulatedSurvey:
-    """A ZTF-like survey with the protocol of a reader (`units`, `read`).
+    """A ZTF-like survey with the protocol of a reader (`units`, `read`)."""
 
-    Attributes
-    ----------
-    n_sources, seed : accepted sources, and the seed of them
-    classes : class name to share, any scale; None for the published shares (`populations.SHARES`); "rates"
-        for shares that follow from `populations.POPULATIONS`
-    min_detections, window : fewest positive detections within so many days of the first, for a source to be
-        accepted
-    mjd_start, mjd_end : when sources begin [MJD], as far as the cadence has visits then
-    cadence : object with `draw_place`, `visits` and `span` (`rtf.simulation.cadence`); None for the observing
-        model of these dates, with the survey's seed
-    backend : `(rng, class name, place) -> Event | None`, where light curves come from; None for the
-        parametric models (`populations.draw_event`)
-    stamps, negative : draw the three cutouts of every alert; keep negative subtractions in the histories
-    alternate_bands : thin each source to bands that alternate, as the table of real SN Ia is and no alert
-        stream (`rtf.simulation.detections.alternating`)
-    """
-
-    n_sources: int
+    n_sources: int  # accepted ones
     seed: int = 0
+    #: Class name to share, any scale; None for `populations.SHARES`; "rates" for `populations.POPULATIONS`
     classes: dict | str | None = field(default=None, hash=False)
+    #: Fewest positive detections within so many days of the first, for a source to be accepted
     min_detections: int = 3
     window: float = 100.0
-    mjd_start: float = 58800.0
+    mjd_start: float = 58800.0  # when sources begin [MJD], as far as the cadence has visits then
     mjd_end: float = 60200.0
-    cadence: object = None
-    backend: Callable | None = None
-    stamps: bool = False
-    negative: bool = False
-    alternate_bands: bool = False
+    cadence: object = None  # see `rtf.simulation.cadence`; None for the observing model of these dates
+    backend: Callable | None = None  # (rng, class name, place) -> Event | None; None: parametric models
+    stamps: bool = False  # draw the three cutouts of every alert
+    negative: bool = False  # keep negative subtractions in the histories
+    alternate_bands: bool = False  # thin each source as the table of real SN Ia is (`detections.alternating`)
 
     def __post_init__(self):
         if isinstance(self.classes, str) and self.classes != "rates":

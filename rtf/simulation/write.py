@@ -52,8 +52,6 @@ def write_survey(
     form : one of `FORMATS`
     settings : plain values to keep beside the alerts; a stopped run is continued with the same alone
     split : split name of each of N objects, from their names and labels
-    workers : processes; 0 writes in this process; None is one for each core
-    overwrite : replace the simulated alerts at `out` once the new ones are complete
     done : called with the number of sources whenever a part is there
 
     Returns

@@ -17,12 +17,11 @@ from astropy.io import fits
 from rtf.alerts.report import ReadReport
 from rtf.simulation.metadata import draw_metadata
 from rtf.simulation.populations import POPULATIONS
-from rtf.simulation.scene import draw_scene
 from rtf.simulation.stamps import MOFFAT, PIXEL, ZERO_POINT, draw_stamps
 from rtf.simulation.survey import SimulatedSurvey
 from tests.benchmarks.memory import peak_memory
 from tests.simulation.test_metadata import alerts, exposures
-from tests.simulation.test_scene import HIGH, LOW, event
+from tests.simulation.test_scene import HIGH, LOW, draw_scene, event
 
 ALERTS = 20
 

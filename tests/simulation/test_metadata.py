@@ -10,8 +10,8 @@ from rtf.alerts.ztf import positive
 from rtf.simulation.cadence import Visits
 from rtf.simulation.detections import Detections
 from rtf.simulation.metadata import draw_metadata, point_magnitudes, star_scores
-from rtf.simulation.scene import Scene, draw_scene
-from tests.simulation.test_scene import HIGH, LOW, event
+from rtf.simulation.scene import Scene
+from tests.simulation.test_scene import HIGH, LOW, draw_scene, event
 
 COLUMN = {name: k for k, name in enumerate(METADATA_FIELDS)}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rtf.simulation.populations import POPULATIONS, distance_modulus
-from rtf.simulation.scene import HALF_SIDE, HOSTS, KINDS, add_field, draw_host, draw_scene
+from rtf.simulation.scene import HALF_SIDE, HOSTS, KINDS, Scene, add_field, draw_host
 from rtf.simulation.sky import Event, Place
 
 HIGH = Place(180.0, 30.0, latitude=70.0, dust=0.03, field=1)
@@ -15,6 +15,11 @@ def event(name: str, redshift: float = 0.05, magnitude: float = 18.0, **paramete
     """An event of a class whose light curve nobody asks for."""
     modulus = float(distance_modulus(redshift)) if redshift else 8.0
     return Event(name, redshift, modulus, magnitude, 100.0, None, parameters)
+
+
+def draw_scene(rng: np.random.Generator, event: Event, place: Place) -> Scene:
+    """The host of a source and the field around it."""
+    return add_field(rng, draw_host(rng, event, place), place)
 
 
 def hosts(name: str, count: int = 600, place: Place = HIGH, **of_event):

@@ -13,10 +13,9 @@ from astropy.io import fits
 from rtf.alerts.cutouts import decode_cutout, pad_cutout
 from rtf.alerts.ztf import CUTOUT_FIELDS
 from rtf.simulation import stamps
-from rtf.simulation.scene import draw_scene
 from rtf.simulation.stamps import CENTRE, MOFFAT, PIXEL, ZERO_POINT, draw_stamps
 from tests.simulation.test_metadata import alerts, exposures, scene_of
-from tests.simulation.test_scene import HIGH, LOW, event
+from tests.simulation.test_scene import HIGH, LOW, draw_scene, event
 
 EMPTY = scene_of((0.0, 0.0, 30.0, True, 0.0), kind="star")
 ROWS, COLUMNS = np.mgrid[:63, :63] - CENTRE

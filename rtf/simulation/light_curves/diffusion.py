@@ -25,9 +25,8 @@ def trapped(time, scale: float):
 def diffused(time, heat, tau: float) -> np.ndarray:
     """Light (T,) on ascending grid `time` (T,) [d] of the `heat` (T,) deposited, in its unit.
 
-    With x = t / tau the light obeys dL/d(x²) = heat - L. What it lags behind the heat is summed exactly for
-    heat that is linear in x² between the grid's points, so that steps may be longer than the diffusion takes.
-    From 22 `tau` on, where exp(x²) would overflow, the light is the heat (to 0.2 %).
+    With x = t / tau the light obeys dL/d(x²) = heat - L, summed exactly for heat that is linear in x² between
+    the grid's points. From 22 `tau` on, where exp(x²) would overflow, the light is the heat (to 0.2 %).
     """
     inside = int(np.searchsorted(time, 22 * tau))
     x2, fed = (time[:inside] / tau) ** 2, heat[:inside]

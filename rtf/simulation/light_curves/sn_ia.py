@@ -2,10 +2,9 @@
 
 A fireball rise (flux grows as time squared, Riess et al. 1999) joins a table of magnitudes by age at four
 emitted wavelengths, interpolated in log wavelength.
-Tables are in the shape of published normal SN Ia (Hsiao et al. 2007; Folatelli et al. 2010; near 3500
-Angstrom the U band of Jha et al. 2006) with nodes adjusted to the medians of the Bright Transient Survey
-(Fremling et al. 2020). The time axis is stretched and luminosity follows stretch (Phillips 1993; slope of
-Guy et al. 2007).
+Tables are in the shape of published normal SN Ia (Hsiao et al. 2007; Folatelli et al. 2010; U of Jha et al.
+2006), adjusted to the medians of the Bright Transient Survey (Fremling et al. 2020). Luminosity follows the
+stretch of the time axis (Phillips 1993; slope of Guy et al. 2007).
 
 Parameters (rest frame)
 -----------------------
@@ -24,7 +23,6 @@ from scipy.interpolate import PchipInterpolator
 from rtf.simulation.light_curves.spectrum import R_WAVELENGTH, absolute
 
 RISE = 18.0  # rest-frame days from explosion to the phase zero of the tables, at stretch 1
-
 #: Mean E(B-V) of hosts, dusty and clean ones, share of the dusty; intrinsic colour scatter [mag].
 DUSTY, CLEAN, DUSTY_SHARE, COLOUR = 0.35, 0.075, 0.2, 0.066
 RISE_SCATTER = 0.06

@@ -20,17 +20,9 @@ _TEN_PARSEC_AREA = 4 * np.pi * 3.0856776e19**2  # [cm2]
 
 
 def black_body(luminosity, temperature, wavelength):
-    """Spectral luminosity of a black body, in the unit of this file.
+    """pi B_nu / (sigma T^4) luminosity / (4 pi (10 pc)^2) / 3631 Jy, spectral luminosity of a black body.
 
-    Parameters
-    ----------
-    luminosity : (T,) or scalar, bolometric [erg / s]
-    temperature : (T,) or scalar [K]
-    wavelength : (T,) or scalar, emitted [Angstrom]
-
-    Returns
-    -------
-    (T,) pi B_nu / (sigma T^4) luminosity / (4 pi (10 pc)^2) / 3631 Jy
+    Its bolometric luminosity is in erg / s, the temperature in K, the emitted wavelength in Angstrom.
     """
     x = np.minimum(_SECOND_RADIATION / (wavelength * temperature), 500.0)
     b_nu = _TWO_H_C / (wavelength * 1e-8) ** 3 / np.expm1(x)  # [erg / s / cm2 / Hz / sr]
@@ -55,15 +47,9 @@ def effective_temperature(luminosity, radius):
 
 
 def photosphere(luminosity, age, velocity: float, floor: float):
-    """Temperature [K] (T,) of a photosphere that expands at `velocity` until it cools to `floor` [K].
+    """Temperature [K] (T,) of a photosphere that expands at `velocity` [km/s] until it cools to `floor` [K].
 
-    From then on it recedes into the ejecta at constant temperature (Nicholl et al. 2017).
-
-    Parameters
-    ----------
-    luminosity : (T,) bolometric [erg / s]
-    age : (T,) [d], positive
-    velocity : [km / s]
+    From then on it recedes into the ejecta (Nicholl et al. 2017). `luminosity` [erg/s], `age` > 0 [d]: (T,).
     """
     radius = velocity * 1e5 * 86400.0 * age
     return np.maximum(effective_temperature(luminosity, radius), floor)
