@@ -7,8 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from rtf import __version__
 from rtf.cli.command import command, progress_bar, resolved
 
-#: What changes nothing in what is written.
-_HOW = ("out", "workers", "overwrite", "progress", "debug")
+_HOW = ("out", "workers", "overwrite", "progress", "debug")  # what changes nothing in what is written
 
 
 @command("simulate")

@@ -15,17 +15,11 @@ from rtf.documents import Table, to_csv, write_text
 from rtf.figures import band_handles, draw_detections, grid_of, rim_labels, save, stretched, tidy
 
 SIDES, COLOURS = ("real", "simulated"), ("#444444", "#d95f02")
-#: Histograms of a part, and sources of a side on a sheet.
-_PANELS, _SHOWN = 16, 10
+_PANELS, _SHOWN = 16, 10  # histograms of a part, and sources of a side on a sheet
 
 
 def histogram_figure(result, names: list, sides: Sequence[np.ndarray], path: Path, title: str) -> None:
-    """Histograms of both samples, each of unit area, of the columns that give most away.
-
-    Parameters
-    ----------
-    names, sides : of K columns, and (N, K) of each sample
-    """
+    """Histograms of the columns that give most away, of K `names` and both `sides` (N, K)."""
     shown = result.features[:_PANELS]
     figure, panels = grid_of(len(shown), 2.9, 2.3, 4)
     styles = ({"alpha": 0.35, "histtype": "stepfilled"}, {"histtype": "step", "linewidth": 1.3})
@@ -44,11 +38,9 @@ def histogram_figure(result, names: list, sides: Sequence[np.ndarray], path: Pat
             axes.hist(values, bins, weights=np.full(len(values), 1 / len(values)), color=colour, **style)
         if log:
             axes.set_xscale("log")
-    handles = [
-        Patch(color=COLOURS[0], alpha=0.35, label=SIDES[0]),
-        Patch(facecolor="none", edgecolor=COLOURS[1], label=SIDES[1]),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    real = Patch(color=COLOURS[0], alpha=0.35, label=SIDES[0])
+    simulated = Patch(facecolor="none", edgecolor=COLOURS[1], label=SIDES[1])
+    figure.legend(handles=[real, simulated], loc="outside lower center", ncols=2, frameon=False)
     figure.suptitle(f"{title}: the numbers that give most away, shares of the sources", fontsize=12)
     save(figure, path)
 

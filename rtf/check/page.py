@@ -28,8 +28,7 @@ from rtf.jobs import beside, put_in_place, remove
 from rtf.simulation.detections import alternating
 from rtf.store.read import Store, open_store
 
-#: Of every number, and the mark of a report.
-NUMBERS = "numbers.json"
+NUMBERS = "numbers.json"  # of every number, and the mark of a report
 _HOW = (
     "ROC-AUC of a gradient-boosted classifier on held-out sources, with its 95 % interval: 0.5 is no "
     "difference, 1 is always right."
@@ -88,12 +87,8 @@ def check(
 ) -> tuple[Table, Path]:
     """Compare two stores and write a report; returns the verdict and the path of the page.
 
-    Of each side `at_most` sources are drawn. A former report at `out` is replaced.
-
-    Raises
-    ------
-    ValueError : an impossible selection, or too few sources that lie in one store alone
-    FileExistsError : `out` is something else than such a report
+    ValueError for an impossible selection or too few sources that lie in one store alone; FileExistsError
+    where `out` is anything but a former report, which is replaced.
     """
     selection.check()
     if at_most < FOLDS:
@@ -189,8 +184,8 @@ def _parts(sides: list[list[Source]], triplets: list[list], seed: int) -> dict[s
 
 
 def _table(real: list[dict], simulated: list[dict]) -> Part:
-    rows = ([list(numbers.values()) for numbers in own] for own in (real, simulated))
-    return list(real[0]), [np.array(own, np.float64) for own in rows]
+    columns = [np.array([list(one.values()) for one in own], np.float64) for own in (real, simulated)]
+    return list(real[0]), columns
 
 
 def _one_detection(sources: list[Source], rng: np.random.Generator) -> np.ndarray:
@@ -242,10 +237,7 @@ def class_table(real: np.ndarray, simulated: np.ndarray) -> Table:
 
 
 def shares(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Shares (C,) of a multinomial sample and simultaneous 95 % intervals.
-
-    Goodman (1965), Technometrics 7, 247, equation 2.7 with Bonferroni's quantile.
-    """
+    """Shares (C,) of a sample, with simultaneous 95 % intervals (Goodman 1965, Technometrics 7, 247)."""
     n = counts.sum()
     quantile = chi2.ppf(1 - 0.05 / len(counts), 1)
     root = np.sqrt(quantile * (quantile + 4 * counts * (n - counts) / n))

@@ -7,18 +7,14 @@ Notable:
   quoted errors: 1 where the errors are honest and the light curve is straight
 - sky and noise of a stamp come from pixels further than 12 from the centre, median and median deviation, so
   that field stars do not count; widths are NaN where the centre has less than 15 sigma
-- neighbouring pixels of real differences are correlated, since templates were resampled and both images were
-  convolved: `noise correlation` sees that
 """
 
 import numpy as np
 
 from rtf.alerts.history import SourceHistory
 
-#: Detections closer than this are of one night [day].
-NIGHT = 0.5
-#: How far from the wanted phase a magnitude may lie to count for it [day].
-NEAR = 3.0
+NIGHT = 0.5  # detections closer than this are of one night [day]
+NEAR = 3.0  # how far from the wanted phase a magnitude may lie to count for it [day]
 #: Longest interval between the neighbours of a detection for `roughness` [day]: light curves bend.
 STRAIGHT = 10.0
 

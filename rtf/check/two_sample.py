@@ -20,10 +20,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-#: Of each cross-validation, with equal shares of both samples.
-FOLDS = 5
-#: Samples smaller than this leave too little for the leaves of larger ones.
-_SMALL = 200
+FOLDS = 5  # of each cross-validation, with equal shares of both samples
+_SMALL = 200  # samples smaller than this leave too little for the leaves of larger ones
 
 
 class Feature(NamedTuple):

@@ -23,10 +23,8 @@ from scipy.signal import lfilter
 from rtf.alerts.history import BANDS
 from rtf.simulation.sky import Place, draw_place, draw_position
 
-#: A full moon [MJD] and the synodic month [day].
-_FULL_MOON, _MONTH = 58149.56, 29.5306
-#: The Sun crosses right ascension 0 at this date [MJD]; year [day].
-_EQUINOX, _YEAR = 58197.68, 365.25
+_FULL_MOON, _MONTH = 58149.56, 29.5306  # a full moon [MJD] and the synodic month [day]
+_EQUINOX, _YEAR = 58197.68, 365.25  # the Sun crosses right ascension 0 at this date [MJD]; year [day]
 #: 5-sigma depth of a 30 s exposure in a dark clear night [mag], g, r, i, and what the full Moon takes.
 DARK_DEPTH = np.array([21.05, 21.25, 20.1])
 _MOON = np.array([1.21, 0.91, 0.5])
@@ -49,8 +47,7 @@ SLIPS = 0.28  # share of visits that come a night late
 SEASON_LAG = 8.0  # days after opposition at which seasons have their middle
 #: Median time between the exposures of a pair [day], and its scatter (ln), within a season and between them.
 PAIR_GAP, PAIR_GAP_SCATTER, PAIR_GAP_SEASONS = 0.0465, 0.57, 0.3
-#: Nights before and after the survey's own for which the log is drawn.
-_BEFORE, _AFTER = 60, 520
+_BEFORE, _AFTER = 60, 520  # nights before and after the survey's own for which the log is drawn
 
 
 class Visits(NamedTuple):
@@ -186,10 +183,9 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     order = np.concatenate([np.arange(len(night)), np.flatnonzero(pair), np.flatnonzero(red)])
     mjd = np.concatenate([base, (base + gap)[pair], (base - 0.03)[red]])
     band = np.concatenate([first_band, 1 - first_band[pair], np.full(red.sum(), 2)]).astype(np.int8)
-    if model.repeats:
-        again = np.flatnonzero(rng.random(len(mjd)) < model.repeats)
-        mjd = np.concatenate([mjd, mjd[again] + rng.choice([0.0005, 0.02], len(again))])
-        band, order = np.concatenate([band, band[again]]), np.concatenate([order, order[again]])
+    again = np.flatnonzero(rng.random(len(mjd)) < model.repeats)
+    mjd = np.concatenate([mjd, mjd[again] + rng.choice([0.0005, 0.02], len(again))])
+    band, order = np.concatenate([band, band[again]]), np.concatenate([order, order[again]])
     by_time = np.lexsort((band, mjd))
     mjd, band, order = mjd[by_time], band[by_time], order[by_time]
 

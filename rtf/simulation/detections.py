@@ -22,8 +22,7 @@ POGSON = 2.5 / np.log(10)
 QUOTED_OVER_SCORR, QUOTED_OVER_TRUE = 1.5, 1.8
 #: Share of detections that pass the quality cuts, at 5 sigma of the quoted error and below.
 KEPT, KEPT_FAINT = 0.98, 0.3
-#: Zero point of the flux unit [mag]: flux 1 is magnitude 25.
-ZERO_POINT = 25.0
+ZERO_POINT = 25.0  # zero point of the flux unit [mag]: flux 1 is magnitude 25
 RESIDUAL = 0.022  # of a host's light, left by the subtraction of the reference
 #: Scatter (ln) of the photon term between sources, and of quoted errors between visits.
 GAIN_SCATTER, ERROR_SCATTER = 0.1, 0.12
@@ -54,10 +53,7 @@ def magnitude_to_flux(magnitude):
 
 
 def quoted_sigma(flux, depth, host, gain: float = 1.0):
-    """Error (V,) of a true difference flux as alerts quote it.
-
-    `depth` is the 5-sigma limiting magnitude, `host` the flux under the PSF, `gain` scales the photon term.
-    """
+    """Error (V,) of a true flux as alerts quote it; `host` is a flux too, `gain` scales the photon term."""
     sky = SKY * magnitude_to_flux(depth) / 5.0
     photons = gain * PHOTONS**2 * magnitude_to_flux(15.0) * np.abs(flux)
     return np.sqrt(sky**2 + photons + (FLOOR * flux) ** 2 + (RESIDUAL * host) ** 2)
@@ -87,8 +83,7 @@ def detect(rng: np.random.Generator, visits: Visits, flux: np.ndarray, host: np.
 def alternating(band: np.ndarray) -> np.ndarray:
     """Indices (K,) of the middle detection of each run of one band: what is left has bands that alternate.
 
-    The Bright Transient Survey table among the real data is thinned in some such way: of its 29,695 pairs of
-    consecutive detections none shares a band.
+    The Bright Transient Survey table is thinned in some such way: no two consecutive detections share a band.
     """
     start = np.flatnonzero(np.diff(band, prepend=-1) != 0)
     return (start + np.append(start[1:], len(band)) - 1) // 2

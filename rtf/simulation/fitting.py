@@ -12,7 +12,6 @@ Notable:
 - the start is the best of a grid; where it ends badly, a second start of another shape is tried
 - r is the reference even of sources without r: its curve is then the prior's; we return none
 - errors are those of the Gaussian approximation, prior included, times sqrt(chi2) where chi2 exceeds 1
-- alerts quote errors that are larger than the scatter: a chi2 per degree of freedom near 0.5 is a good fit
 """
 
 import os
@@ -34,8 +33,7 @@ from rtf.simulation import villar
 from rtf.simulation.detections import POGSON, ZERO_POINT
 from rtf.workers import in_processes
 
-#: Band whose parameters the other bands are compared with.
-REFERENCE = BANDS.index("r")
+REFERENCE = BANDS.index("r")  # band whose parameters the other bands are compared with
 
 # Mean and spread of the coordinates in r (amplitude against the brightest detection, t0 against its time) and
 # of those in g and i against r. Time scales: fits of 6,000 ZTF supernovae (de Soto et al. 2024), with spreads
@@ -64,8 +62,6 @@ _STARTS = (
 
 
 class Settings(NamedTuple):
-    """How to fit."""
-
     min_detections: int = 5  # fewest of all bands together
     min_in_band: int = 3  # fewest in the band that has most
     floor: float = 0.03  # relative error added in quadrature [mag]
@@ -76,9 +72,6 @@ class Settings(NamedTuple):
         """Raises ValueError for numbers that make no sense."""
         if self.floor < 0 or self.before < 0 or self.after < 0 or self.min_in_band < 1:
             raise ValueError(f"impossible settings of a fit: {self._asdict()}")
-
-
-DEFAULT = Settings()
 
 
 class Fit(NamedTuple):
@@ -97,8 +90,6 @@ class Fit(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A source that was not fitted, and why."""
-
     object_id: str
     reason: str
 
@@ -115,7 +106,7 @@ class _Data(NamedTuple):
     spread: np.ndarray
 
 
-def fit(history: SourceHistory, settings: Settings = DEFAULT) -> Fit | Failure:
+def fit(history: SourceHistory, settings: Settings = Settings()) -> Fit | Failure:  # noqa: B008
     """Fit one source, in whatever order its detections are; ValueError for impossible settings."""
     settings.check()
     mjd, band, mag, magerr, first = _window(history, settings)
@@ -225,9 +216,8 @@ def _start(grid: np.ndarray, data: _Data) -> np.ndarray:
     x[:size] = grid[best]
     with_data = [k for k, rows in enumerate(data.rows) if len(rows)]
     x[0] = amplitude[best, with_data[0]]
-    for k in with_data:
-        if k:
-            x[k * size] = amplitude[best, k] - x[0]
+    for k in filter(None, with_data):
+        x[k * size] = amplitude[best, k] - x[0]
     return x
 
 
@@ -276,7 +266,7 @@ def curve_magnitude(fit: Fit, mjd, band: int) -> np.ndarray:
 
 def fit_many(
     histories: list[SourceHistory],
-    settings: Settings = DEFAULT,
+    settings: Settings = Settings(),  # noqa: B008
     workers: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[list[Fit], list[Failure]]:

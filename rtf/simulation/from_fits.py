@@ -7,11 +7,10 @@ and moved a little in the space of the function's coordinates, all bands at once
 
 Notable:
 - this is a draw from a kernel density estimate that keeps mean and covariance (Silverman 1986, section 6.4),
-  so that colours stay with decline rates. Moving a fit within its own errors would count the errors twice
+  so that colours stay with decline rates
 - what is drawn is what was observed: apparent, dust and K-correction included. None of them is applied again,
   and the parameters' `host_dust` is 0
-- a band that a fit lacks differs from r (or, without r, from the band there is) as it does in another fit of
-  the class, or else as in `villar.TYPICAL`
+- a band that a fit lacks differs from another as in another fit of the class, or else as in `villar.TYPICAL`
 - hosts need a distance: the absolute magnitude is drawn from the class's luminosity function, weighted by the
   volume in which it would be as bright
 """
@@ -42,8 +41,7 @@ _TYPICAL_DUST = 0.1
 _FAINT, _LONGEST = 21.5, 400.0
 #: A fit whose peak is brighter than any detection by more than this [mag] has invented it.
 _INVENTED = 0.5
-#: A source begins where its best band has this share of its peak flux.
-_BEGINNING = 0.01
+_BEGINNING = 0.01  # a source begins where its best band has this share of its peak flux
 
 
 @dataclass(frozen=True)
@@ -212,7 +210,10 @@ def _event(rng: np.random.Generator, name: str, x: np.ndarray) -> Event:
     top, log_peak = villar.peak(x[best])
     magnitude = ZERO_POINT - POGSON * log_peak
     redshift, modulus, parameters = _distance(rng, name, magnitude)
-    x[:, 1] -= _beginning(x[best], top)
+    # It begins where the rise has a share of the peak flux.
+    time = top - 20 * np.exp(x[best, 2]) * np.linspace(1.0, 0.0, 200)
+    log_flux = villar.log_flux(time, x[best])
+    x[:, 1] -= float(np.interp(np.log(_BEGINNING), log_flux - log_flux[-1], time))
 
     def flux(days, band):
         return np.where(np.asarray(days) > 0, np.exp(villar.log_flux(days, x[band])), 0.0)
@@ -224,10 +225,3 @@ def _event(rng: np.random.Generator, name: str, x: np.ndarray) -> Event:
     for band, values in zip(BANDS, villar.from_coordinates(x).tolist()):
         parameters |= {f"{key}_{band}": value for key, value in zip(villar.NAMES, values)}
     return Event(name, redshift, modulus, float(magnitude), duration, flux, parameters)
-
-
-def _beginning(x: np.ndarray, top: float) -> float:
-    """When a curve (6,) with its peak at `top` first has `_BEGINNING` of its peak flux."""
-    time = top - 20 * np.exp(x[2]) * np.linspace(1.0, 0.0, 200)
-    log_flux = villar.log_flux(time, x)
-    return float(np.interp(np.log(_BEGINNING), log_flux - log_flux[-1], time))

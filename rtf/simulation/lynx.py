@@ -26,12 +26,10 @@ from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH
 from rtf.simulation.populations import POPULATIONS, distance_modulus, draw_event, draw_redshift, selected
 from rtf.simulation.sky import EXTINCTION, Event, Place
 
-#: AB magnitude of 1 nJy, the unit of the package.
-NANOJANSKY = 31.4
+NANOJANSKY = 31.4  # AB magnitude of 1 nJy, the unit of the package
 #: Classes whose light is a difference to a reference that a model does not know.
 _VARIABLE = ("Cataclysmic", "AGN", "Flare")
-#: Days between which the peak is looked for.
-_PEAK_STEP = 0.5
+_PEAK_STEP = 0.5  # days between which the peak is looked for
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,7 @@ class LightCurveLynx:
 
     def __post_init__(self):
         if find_spec("lightcurvelynx") is None:
-            raise ModuleNotFoundError(
-                "simulation/backend=lightcurvelynx needs a package that is not installed: "
-                "pip install lightcurvelynx"
-            )
+            raise ModuleNotFoundError("simulation/backend=lightcurvelynx needs: pip install lightcurvelynx")
         known = [name for name in POPULATIONS if name not in _VARIABLE]
         if not self.models or not set(self.models) <= set(known):
             raise ValueError(
@@ -109,7 +104,5 @@ def make_model(what: str):
         model = getattr(importlib.import_module(module), function)()
         model.evaluate_sed  # noqa: B018, models of band fluxes alone have none
     except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{what}: neither a file nor a function that makes a model ({type(error).__name__}: {error})"
-        ) from error
+        raise ValueError(f"{what}: neither a file nor a function that makes a model ({error!r})") from error
     return model

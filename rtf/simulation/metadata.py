@@ -1,8 +1,7 @@
 """The 30 `candidate` fields of an alert (`METADATA_FIELDS`), measured from the scene that the stamps show.
 
 Definitions: ZTF public alert schema (https://zwickytransientfacility.github.io/ztf-avro-alert/schema.html).
-Ranges follow the positive candidates among 299 real alerts of ZTF, bearing in mind that many of those were
-chosen (variable stars, candidates of superluminous supernovae).
+Ranges follow the positive candidates among 299 real alerts of ZTF.
 
 Notable:
 - what ties a field to the class does so through the scene: `sgscore1` is near 1 because a cataclysmic
@@ -26,17 +25,14 @@ _COLUMN = {name: k for k, name in enumerate(METADATA_FIELDS)}
 PS1_LIMIT, _PS1_SOFT = np.array([22.2, 22.0, 21.75, 21.3]), 0.2
 #: Share of bright PS1 objects that lack g, r, i, z nevertheless, as in real alerts.
 _GAPS = np.array([0.04, 0.02, 0.02, 0.05])
-#: Search radius of PS1 objects [arcsec].
-PS1_RADIUS = 30.0
+PS1_RADIUS = 30.0  # search radius of PS1 objects [arcsec]
 #: Limit of the reference image, mean and scatter between fields [mag].
 REFERENCE_LIMIT, _REFERENCE_SCATTER = 22.8, 0.3
 #: Fits of point sources gather light from about this far [arcsec].
 _PS1_APERTURE, _REFERENCE_APERTURE = 0.7, 1.3
-#: Objects closer than this to the host are not told apart from it [arcsec].
-_BLEND = 1.2
+_BLEND = 1.2  # objects closer than this to the host are not told apart from it [arcsec]
 _PIXEL = 1.01  # [arcsec]
 _NOTHING = 99.0  # magnitude under a source where the reference has no object
-_PS1_NAMES = {number: [f"s{letter}mag{number}" for letter in "griz"] for number in "12"}
 _SURVEY_START = 58194.0
 #: Raw detections a year before the history begins, in the median, of classes that were always there.
 _EARLIER = {"AGN": 14.0, "Cataclysmic": 8.0, "Flare": 1.0}
@@ -83,11 +79,7 @@ def point_magnitudes(scene: Scene, aperture: float) -> np.ndarray:
 
 
 def star_scores(rng: np.random.Generator, star: np.ndarray, compact: np.ndarray, magnitude: np.ndarray):
-    """Star/galaxy scores (N,) of PS1 objects (Tachibana & Miller 2018): 1 star, 0 galaxy, 0.5 unknown.
-
-    A galaxy whose light is `compact` by more than a half looks like neither; beyond `magnitude` 20.5 of the
-    point-source fit scores lose their meaning.
-    """
+    """Star/galaxy scores (N,) of PS1 objects (Tachibana & Miller 2018): 1 star, 0 galaxy, 0.5 unknown."""
     high, low, middle = rng.beta(20.0, 0.6, len(star)), rng.beta(0.5, 16.0, len(star)), rng.random(len(star))
     score = np.where(star, high, np.where(compact > 0.5, 0.25 + 0.75 * middle, low))
     doubt = 1 / (1 + np.exp((21.0 - magnitude) / 0.4))
@@ -116,8 +108,8 @@ def _put_ps1(rng, put, scene: Scene, distinct, error) -> None:
     for number, row in zip("12", order):
         put(f"distpsnr{number}", seen[row, np.arange(len(row))])
         put(f"sgscore{number}", scores[row])
-        for name, column in zip(_PS1_NAMES[number], magnitudes):
-            put(name, column[row])
+        for letter, column in zip("griz", magnitudes):
+            put(f"s{letter}mag{number}", column[row])
 
 
 def _put_reference(rng, put, scene: Scene, distinct, error, band) -> np.ndarray:
@@ -150,9 +142,9 @@ def _put_reference(rng, put, scene: Scene, distinct, error, band) -> np.ndarray:
     east = (scene.dx[first] + shift[0])[band] - error[0]
     north = (scene.dy[first] + shift[1])[band] - error[1]
     put("distnr", np.where(missing[band], np.nan, np.hypot(east, north)))
-    put("magnr", _thousandths(magnitude)[band])
-    put("sharpnr", _thousandths(np.where(missing, np.nan, sharp))[band])
-    put("chinr", _thousandths(np.where(missing, np.nan, chi))[band])
+    put("magnr", np.round(magnitude, 3)[band])
+    put("sharpnr", np.round(sharp, 3)[band])
+    put("chinr", np.round(chi, 3)[band])
     return np.where(missing | (seen > 3), _NOTHING, magnitude)[band]
 
 
@@ -171,7 +163,7 @@ def _put_detection(rng, put, visits: Visits, detections: Detections, under: np.n
     # SExtractor's own classifier: one answer for most clean stars, close to 1 for the rest, one in five low.
     classtar = np.where(uniform[0] < 0.30, 0.983, 1 - 0.03 * uniform[1])
     classtar = np.where(uniform[0] > 0.78, 0.98 - 0.35 * uniform[1] ** 2, classtar)
-    put("classtar", _thousandths(classtar))
+    put("classtar", np.round(classtar, 3))
     # A fit to real alerts: brighter sources show more of the PSF model's errors.
     bright = np.maximum(18.5 - detections.mag, -1.5)
     chi = 0.72 + 0.15 * np.log(detections.snr / 10) + 0.45 * bright + 0.3 * np.maximum(bright, 0)
@@ -190,8 +182,3 @@ def _put_counts(rng, put, visits: Visits, detections: Detections, event: Event, 
     earlier = _EARLIER.get(event.name, 0.0) * np.exp(1.4 * rng.standard_normal())
     before = min(rng.poisson((earlier + artefacts) * min(covered / 365.25, 6.0)), covered)
     put("ndethist", np.floor(before) + detections.raw)
-
-
-def _thousandths(value: np.ndarray) -> np.ndarray:
-    """Rounded as the survey rounds."""
-    return np.rint(1000 * value) / 1000

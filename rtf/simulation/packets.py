@@ -6,7 +6,7 @@ Notable:
 - missing is what it is in real packets: -999 where PS1 has no neighbour or no magnitude of it, and where no
   asteroid is near; null elsewhere. What is not simulated (apertures, pixel positions, forced photometry) is
   null, and -999 where the schema has no null
-- `pid` is the survey's: night, day fraction, read-out channel (here always 0); one for each visit
+- `pid` is the survey's: night, day fraction, read-out channel (here always 0)
 - the history holds every visit of the 30 days before: alerts of either sign with 14 of the 30 metadata, and
   non-detections with their limit. Its entries are made once and shared by a source's packets: change none
 - reading the packets back gives the history to the last bit
@@ -25,8 +25,7 @@ from rtf.simulation.survey import HISTORY_DAYS, SimulatedSource
 
 PUBLISHER = "RTF simulated survey"
 VERSION = "4.02"
-#: JD of the beginning of the survey's night 0.
-_NIGHT_ZERO = 2457754.5
+_NIGHT_ZERO = 2457754.5  # JD of the beginning of the survey's night 0
 _EXPOSURE = 30.0  # [s]
 #: Ends each Avro block; one for all files, so that the same survey is the same bytes.
 _SYNC = b"RTF simulation: "
@@ -124,9 +123,7 @@ def _record(name: str, types: dict[str, str]) -> dict:
 
 
 def _field(name: str, kind, optional: bool) -> dict:
-    if optional:
-        return {"name": name, "type": ["null", kind], "default": None}
-    return {"name": name, "type": kind}
+    return {"name": name, **({"type": ["null", kind], "default": None} if optional else {"type": kind})}
 
 
 def packets(source: SimulatedSource) -> Iterator[dict]:
@@ -227,8 +224,7 @@ def _cutouts(candidate: dict, stamps) -> dict:
 def containers(alerts: Iterable[dict]) -> Iterator[bytes]:
     """Each packet of a source as the content of an Avro file of its own, uncompressed as the survey sends it.
 
-    A record is its fields one after another, so the entries that histories share are encoded once: fastavro's
-    writer of whole packets gives the same bytes, several times slower.
+    The entries that histories share are encoded once: fastavro's writer of whole packets is far slower.
     """
     before, past, after = _around_history()
     known: dict[int, bytes] = {}
@@ -245,10 +241,8 @@ def _around_history() -> tuple[dict, dict, dict]:
     """Schemas of a packet's fields before its history, of an entry of the history, of the fields after it."""
     fields = schema()["fields"]
     at = next(k for k, field in enumerate(fields) if field["name"] == "prv_candidates")
-    before, after = (
-        fastavro.parse_schema({"type": "record", "name": "part", "fields": some})
-        for some in (fields[:at], fields[at + 1 :])
-    )
+    record = {"type": "record", "name": "part"}
+    before, after = (fastavro.parse_schema({**record, "fields": f}) for f in (fields[:at], fields[at + 1 :]))
     return before, fields[at]["type"][1]["items"], after
 
 

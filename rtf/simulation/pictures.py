@@ -27,8 +27,7 @@ PICTURED = {name: model for name, model in MODELS.items() if name != "Cataclysmi
     "Flare": Model(flare, "", 8.0),  # the first days of many
 }
 _DRAWS = 3
-#: First day on a logarithmic axis.
-_LOGARITHMIC = {"Kilonova": 0.1, "Afterglow": 5e-4}
+_LOGARITHMIC = {"Kilonova": 0.1, "Afterglow": 5e-4}  # first day on a logarithmic axis
 #: Classes on the contact sheet, a triplet each, and those whose light curves are shown.
 SHEET = (
     "SN Ia", "SN II", "SN IIP", "SN IIn", "SN Ib", "SN Ic", "SN IIb", "AGN", "TDE", "Cataclysmic", "SN Ia",

@@ -27,8 +27,7 @@ PLANE = 7.0
 #: Scale height of the stars that erupt, and the farthest that the disc reaches [kpc].
 DISC_HEIGHT, DISC_EDGE = 0.3, 3.0
 _TRIALS = 400
-#: What is brighter saturates the camera [mag]: most novae of our Galaxy do.
-SATURATION = 12.5
+SATURATION = 12.5  # what is brighter saturates the camera [mag]: most novae of our Galaxy do
 #: When to look for the peak of a light curve, as shares of its duration: hours to months.
 _PEAK_SEARCH = np.geomspace(3e-4, 1.0, 60)
 
@@ -101,7 +100,7 @@ def draw_redshift(rng: np.random.Generator, largest: float) -> float:
 
 
 def followed(name: str, magnitude):
-    """Probability that a source of an apparent peak in r, dust included, gets a spectrum and so its class."""
+    """Probability that a source of an apparent peak in r, dust included, gets a spectrum."""
     population = POPULATIONS[name]
     faint = 1 / (1 + np.exp(np.clip((magnitude - population.limit) / population.softness, -50, 50)))
     return np.where(np.asarray(magnitude) > SATURATION, faint, 0.0)

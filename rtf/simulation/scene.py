@@ -20,10 +20,8 @@ HALF_SIDE = 33.0
 _AREA = (2 * HALF_SIDE / 60) ** 2  # [arcmin^2]
 #: Extinction in g, r, i, z per E(B-V) (Schlafly & Finkbeiner 2011, table 6) [mag].
 _DUST = np.append(EXTINCTION, 1.263)
-#: Half-light radius of an exponential disc in scale lengths.
-_HALF_LIGHT = 1.678
-#: Thickness of discs seen edge-on, over their diameter.
-_THICKNESS = 0.2
+_HALF_LIGHT = 1.678  # half-light radius of an exponential disc in scale lengths
+_THICKNESS = 0.2  # thickness of discs seen edge-on, over their diameter
 
 
 class Scene(NamedTuple):
@@ -89,8 +87,8 @@ HOSTS = {
     "FBOT": Hosts({"dwarf": 1.0}, -18.4, 1.2),
 }
 
-#: Classes that are stars of our Galaxy: g - r, r - i, i - z in quiescence, mean and scatter [mag]; and the r
-#: magnitude, mean and scatter, where the light curve does not tell an amplitude.
+#: Stars of our Galaxy: g - r, r - i, i - z in quiescence, mean and scatter [mag]; and the r magnitude, mean
+#: and scatter, where the light curve does not tell an amplitude.
 _QUIESCENT = {
     "Cataclysmic": ((0.25, 0.10, 0.05), 0.22, 20.5, 1.2),
     "Flare": ((1.45, 1.35, 0.70), 0.12, 19.5, 1.5),
@@ -102,11 +100,9 @@ _NUCLEUS_COLOURS = np.array([0.25, 0.15, 0.10])
 _STAR_LIMIT, _STAR_POLE, _STAR_DISC, _STAR_SCALE, _PATCHES = 22.8, 3.0, 150.0, 8.0, 0.45
 #: Galaxies brighter than `_GALAXY_LIMIT` in r per square arcminute (Yasuda et al. 2001).
 _GALAXY_LIMIT, _GALAXIES = 23.3, 11.0
-#: Slope of log10 counts per magnitude.
-_STAR_SLOPE, _GALAXY_SLOPE = 0.25, 0.38
+_STAR_SLOPE, _GALAXY_SLOPE = 0.25, 0.38  # slope of log10 counts per magnitude
 _BRIGHTEST = 9.0
-#: Noise-equivalent area of a PSF of 2 arcsec [arcsec^2].
-_PSF_AREA = 9.0
+_PSF_AREA = 9.0  # noise-equivalent area of a PSF of 2 arcsec [arcsec^2]
 
 
 def draw_host(rng: np.random.Generator, event: Event, place: Place) -> Scene:

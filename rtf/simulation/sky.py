@@ -18,10 +18,8 @@ EXTINCTION = np.array([3.172, 2.271, 1.682])
 DUST_HEIGHT, DUST_POLE, _PATCHES = 0.12, 0.03, 0.4
 #: Half the thickness seen edge-on, in scale heights: what the disc's radius leaves of 1 / sin 0.
 _EDGE = 20.0
-#: The north Galactic pole, J2000 [degree].
-_POLE_RA, _POLE_DEC = 192.85948, 27.12825
-#: What Palomar sees [degree].
-_SOUTH, _NORTH = -28.0, 85.0
+_POLE_RA, _POLE_DEC = 192.85948, 27.12825  # the north Galactic pole, J2000 [degree]
+_SOUTH, _NORTH = -28.0, 85.0  # what Palomar sees [degree]
 
 
 class Place(NamedTuple):

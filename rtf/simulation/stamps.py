@@ -7,13 +7,12 @@ Notable:
 - the transform runs over twice the wave numbers that the pixels hold and folds them back: ZTF undersamples
   its PSF, and without the aliases every star would ring
 - one template per source and band; exposures of a source share a pixel grid, a zero point and a sky level
-- the difference is science minus template with its own sign, so that the source in it is always positive, as
-  in real alerts; what the PSF matching leaves on bright objects is a dipole, a ring and speckles
+- the source in the difference is always positive, as in real alerts; what the PSF matching leaves on bright
+  objects is a dipole, a ring and speckles
 - row 0 is north and column 0 east, the source is within half a pixel of (31, 31); saturation is left out, but
   the brightest stars are masked with NaN
 
-Calibrated on the cutouts of 299 real alerts (Fink, and Avro packets as sent), whose numbers stand beside the
-constants.
+Calibrated on the cutouts of 299 real alerts (Fink, and Avro packets as sent).
 """
 
 import zlib
@@ -32,8 +31,7 @@ from rtf.simulation.sky import Place
 
 PIXEL = 1.01  # [arcsec]
 CENTRE = SIZE // 2
-#: Electrons per DN.
-GAIN = 6.2
+GAIN = 6.2  # electrons per DN
 #: Zero point [mag] of stamps, flux 1 DN, in g, r, i, and its scatter between exposures (`magzpsci`).
 ZERO_POINT, _ZERO_SCATTER = np.array([26.27, 26.27, 25.70]), 0.08
 #: Median sky level in g, r, i [DN] and its scatter in ln; it is the same in science and template.
@@ -54,15 +52,13 @@ _SHIFT, _WIDTH, _SPECKLES = 0.05, 0.025, 0.06
 #: Glow of the Galaxy's dust: rms in the stamp per E(B-V) in g, r, i [DN / mag], scatter in ln, and the slope
 #: of its power spectrum (Gautier et al. 1992).
 _GLOW, _GLOW_SCATTER, _GLOW_SLOPE = np.array([0.8, 1.2, 1.2]), 0.9, 3.0
-#: Seeing is rounded to steps of this in ln.
-_SEEING_STEP = 0.025
+_SEEING_STEP = 0.025  # seeing is rounded to steps of this in ln
 #: Stars brighter than this [mag] are masked; all masks are squares of `_MASK` pixels, as the survey's are.
 _SATURATED, _MASK = 12.4, 12
 #: Shares: of sources with masked squares, and with a masked band along an edge, in all of their stamps; of
 #: alerts at the edge of a chip, whose stamps are smaller.
 _MASKED, _BANDED, _CHIP_EDGE = 0.06, 0.02, 0.006
-#: Noise has no repeats to search for.
-_STRATEGY = zlib.Z_RLE
+_STRATEGY = zlib.Z_RLE  # noise has no repeats to search for
 
 #: Pixels a side of the periodic grid of a scene: no galaxy comes back from the other side, to `_EXTENT`
 #: half-light radii.
@@ -86,16 +82,15 @@ class _Frame(NamedTuple):
 def draw_stamps(
     rng: np.random.Generator, visits: Visits, detections: Detections, scene: Scene, place: Place
 ) -> list[Cutouts]:
-    """The stamps of each of the L alerts of one source: science, template and difference.
-
-    Each is a gzipped FITS image of 63 x 63 float32 in DN, smaller at a chip edge, with NaN where the survey
-    masks pixels.
-    """
+    """Science, template and difference of each alert: gzipped FITS, 63 x 63 float32 [DN], masked with NaN."""
     phase = rng.random(2) - 0.5  # where in its pixel the source sits
     reach = np.maximum(np.abs(scene.dx), np.abs(scene.dy)) + _EXTENT * scene.radius
     needed = SIZE - CENTRE + reach.max() / PIXEL
     grid = next((grid for grid in _GRIDS if grid >= needed), _GRIDS[-1])
-    shapes, point = _shapes(scene, phase, grid), _point(*phase, grid)
+    shapes = _shapes(scene, phase, grid)
+    ky, kx = _waves(grid)
+    point = np.exp(-1j * ky * (CENTRE + phase[1])) * np.exp(-1j * kx * (CENTRE + phase[0]))
+    point = point.astype(np.complex64)
     glow = _draw_glow(rng, place.dust, grid)
     masked = _draw_mask(rng, scene, phase)
     frames: dict[int, _Frame] = {}
@@ -165,10 +160,7 @@ def _draw_visit(rng: np.random.Generator, frame: _Frame, source: np.ndarray, fwh
 
 
 def pixel_noise(depth: float, fwhm: float, zero_point: float) -> float:
-    """Noise [DN] of a pixel of empty sky in the difference of an exposure with a limiting magnitude `depth`.
-
-    A fit to 246 real stamps, which scatter about it by 13 %.
-    """
+    """Noise [DN] of empty sky in a difference of limiting magnitude `depth`: a fit to 246 real stamps."""
     limit = 10 ** (-0.4 * (depth - zero_point))
     return 8.3 * (limit / 300) ** 0.71 * (fwhm / 2.1) ** -0.15
 
@@ -193,12 +185,6 @@ def _image(spectrum: np.ndarray) -> np.ndarray:
     mirrored = rows[-np.arange(grid) % grid]  # the negative wave number of each row
     folded += mirrored[:, grid : grid - half : -1].conj()
     return fft.irfft2(folded, (grid, grid), overwrite_x=True)[:SIZE, :SIZE]
-
-
-def _point(x: float, y: float, grid: int) -> np.ndarray:
-    """Transform (2G, G + 1) complex64 of a point `x` columns and `y` rows from the central pixel."""
-    ky, kx = _waves(grid)
-    return (np.exp(-1j * ky * (CENTRE + y)) * np.exp(-1j * kx * (CENTRE + x))).astype(np.complex64)
 
 
 def _shapes(scene: Scene, phase: np.ndarray, grid: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

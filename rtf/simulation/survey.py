@@ -26,15 +26,11 @@ from rtf.simulation.metadata import draw_metadata
 from rtf.simulation.scene import Scene, add_field, draw_host, light_at_source
 from rtf.simulation.sky import Event, Place
 
-#: Sources in a unit of work, without stamps and with them.
-CHUNK, CHUNK_STAMPS = 256, 32
-#: A class that yields nothing after so many draws is impossible under the settings.
-_PATIENCE = 20000
-#: Spectrographs go to what can be followed: a source begins at most so many days before its season, and at
-#: least so many before the end of it.
+CHUNK, CHUNK_STAMPS = 256, 32  # sources in a unit of work, without stamps and with them
+_PATIENCE = 20000  # a class that yields nothing after so many draws is impossible under the settings
+#: A source begins at most so many days before its season, and at least so many before the end of it.
 BEFORE_SEASON, WITHIN_SEASON = 15, 36
-#: Alerts tell the visits of so many days before them.
-HISTORY_DAYS = 30.0
+HISTORY_DAYS = 30.0  # alerts tell the visits of so many days before them
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ Notable:
   JOIN ln(1 + exp((x - plateau) / JOIN)) rounds the corner
 - computed in logarithms: nothing overflows however long the wait
 - fits work with unbounded coordinates (..., 6): ln amplitude, t0, ln rise, ln fall, ln plateau, logit drop
-- with drop near 1, a short plateau and a slow fall it follows a type Ia supernova into its tail
 """
 
 import numpy as np
@@ -18,8 +17,7 @@ from scipy.special import expit
 
 #: Parameters of one band, in the order of every (..., 6) array of values.
 NAMES = ("amplitude", "t0", "rise", "fall", "plateau", "drop")
-#: Days over which the end of the plateau is rounded.
-JOIN = 3.0
+JOIN = 3.0  # days over which the end of the plateau is rounded
 _DENSER_AT_FIRST = np.linspace(0.0, 1.0, 121) ** 2
 #: g, then i of a class against r: colour at peak [mag], then differences of the other coordinates. Medians of
 #: fits of this function: for SN Ia in g and r to 1,115 of the Bright Transient Survey, for TDE to 35 of the

@@ -4,7 +4,6 @@ Notable:
 - `avro`: OUT/alerts_0000000/CANDID.avro, one alert a file; `tar` and `tar.gz`: OUT/alerts_0000000.tar, an
   archive of such files as the public one has them; `applecider`: OUT/OBJECT/alerts.npy and
   OUT/labels/SPLIT/OBJECT.npz
-- one folder, or archive, for each part of the survey (`survey.units()`)
 - labels.csv and splits.csv beside the alerts say what Avro cannot; simulation.json holds settings and counts
 - everything lies in OUT.new until it is complete: the same command continues where it was stopped, and gives
   the same bytes; so does any number of workers
@@ -47,16 +46,10 @@ def write_survey(
 ) -> dict[str, int]:
     """Write the alerts of a survey.
 
-    Parameters
-    ----------
-    form : one of `FORMATS`
-    settings : plain values to keep beside the alerts; a stopped run is continued with the same alone
-    split : split name of each of N objects, from their names and labels
-    done : called with the number of sources whenever a part is there
-
-    Returns
-    -------
-    counts of `sources`, `alerts` of which `negative`, and history entries: `past` of alerts, `non_detections`
+    A stopped run is continued with the same `settings` alone, which are kept beside the alerts. `split` gives
+    split names from names and labels; `done` is called with the number of sources whenever a part is there.
+    Returns counts of `sources`, `alerts` of which `negative`, and history entries: `past` of alerts,
+    `non_detections`.
 
     Raises
     ------
@@ -75,7 +68,12 @@ def write_survey(
     if not units:
         raise ValueError("a survey of no sources has no alerts")
     made = made_from(survey, units, form, settings)
-    new = _claim(beside(out, ".new"), made)
+    new = beside(out, ".new")
+    plan = new / _PARTS / "plan"
+    if part_record(plan, made) is None:
+        if new.exists():
+            raise ValueError(f"{new} was begun with other settings or files: finish it so, or delete it")
+        finish_part(plan, made, {})
     jobs = [(survey, unit, new, k, form, made) for k, unit in enumerate(units)]
     todo = [job for job in jobs if part_record(_part(new, job[3]), made) is None]
     done(survey.n_sources - sum(len(range(*job[1])) for job in todo))
@@ -99,20 +97,6 @@ def write_survey(
     put_in_place(new, out)
     remove(out / _PARTS)
     return dict(counts)
-
-
-def _claim(new: Path, made: str) -> Path:
-    """OUT.new, made or left by a stopped run with the same settings."""
-    plan = new / _PARTS / "plan"
-    if part_record(plan, made) is None:
-        if plan.with_suffix(".json").exists():
-            raise ValueError(
-                f"{new} was begun with other settings or files: finish it by that command, or delete it"
-            )
-        if new.exists() and any(path.name != _PARTS for path in new.iterdir()):
-            raise FileExistsError(f"{new} is in the way: delete it, or choose another name")
-        finish_part(plan, made, {})
-    return new
 
 
 def _part(folder: Path, index: int) -> Path:

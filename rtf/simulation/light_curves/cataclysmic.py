@@ -4,8 +4,7 @@ import numpy as np
 
 from rtf.simulation.light_curves import dwarf_nova, nova
 
-#: Of the cataclysmic ZTF sources of the Transient Name Server, 53 of 293 are novae.
-NOVA_SHARE = 0.18
+NOVA_SHARE = 0.18  # of the cataclysmic ZTF sources of the Transient Name Server, 53 of 293 are novae
 
 
 def draw(rng: np.random.Generator, kind: str = "") -> dict:

@@ -15,11 +15,9 @@ PRIORS = {
     "quiescent": normal(11.5, 0.8),  # absolute r magnitude of the star, M3 to M5
     "temperature": log_normal(10000.0, 0.1),  # [K]
 }
-#: Days in which the flares happen, and how many on average.
-WATCHED, FLARES = 200.0, 1000
+WATCHED, FLARES = 200.0, 1000  # days in which the flares happen, and how many on average
 _INDEX = 1.5
-#: A flare is over after so many widths: 0.1 % of its peak.
-_OVER = 20.0
+_OVER = 20.0  # a flare is over after so many widths: 0.1 % of its peak
 
 
 def draw(rng: np.random.Generator, kind: str = "") -> dict:

@@ -39,16 +39,14 @@ def spin_down(age, parameters: dict):
     return energy / timescale / (1 + age * DAY / timescale) ** 2
 
 
-def gamma_time(parameters: dict) -> float:
-    """Age [d] from which gamma rays leave, of 3 kappa M / (4 pi v²) (Wang et al. 2015)."""
-    column = 3 * parameters["gamma_opacity"] * parameters["mass"] * SUN / (4 * np.pi)
-    return float(np.sqrt(column) / (parameters["velocity"] * 1e5) / DAY)
-
-
 def bolometric(age, parameters: dict):
     """Bolometric luminosity [erg / s] (T,) at `age` (T,) days after explosion."""
-    tau = diffusion_time(parameters["mass"], parameters["velocity"], parameters["opacity"])
-    light = diffused(_TIME, spin_down(_TIME, parameters), tau) * trapped(_TIME, gamma_time(parameters))
+    mass, velocity = parameters["mass"], parameters["velocity"]
+    tau = diffusion_time(mass, velocity, parameters["opacity"])
+    # Gamma rays leave from an age of 3 kappa M / (4 pi v²) (Wang et al. 2015).
+    column = 3 * parameters["gamma_opacity"] * mass * SUN / (4 * np.pi)
+    leave = float(np.sqrt(column) / (velocity * 1e5) / DAY)
+    light = diffused(_TIME, spin_down(_TIME, parameters), tau) * trapped(_TIME, leave)
     return np.interp(age, _TIME, light)
 
 

@@ -5,27 +5,25 @@ emitted wavelengths, interpolated in log wavelength.
 Tables are in the shape of published normal SN Ia (Hsiao et al. 2007; Folatelli et al. 2010; U of Jha et al.
 2006), adjusted to the medians of the Bright Transient Survey (Fremling et al. 2020). Luminosity follows the
 stretch of the time axis (Phillips 1993; slope of Guy et al. 2007).
-
-Parameters (rest frame)
------------------------
-stretch : split normal about 0.99, -0.10 and +0.07, in [0.65, 1.25]; the faint tail holds 91bg-likes
-magnitude [mag] : -19.25 - 1.4 (stretch - 1) + normal(0, 0.12)
-colour [mag] : intrinsic scatter of the slope from 4500 to 6000 A, normal(0, 0.066)
-bump : how strong the second r and i maximum is, normal(1, 0.15), and weaker at low stretch (Kasen 2006)
-rise : the rising part alone is stretched by normal(1, 0.06) more (Miller et al. 2020 find rises to differ)
-host_dust [mag] : E(B-V), exponential of mean 0.075, and of 0.35 for 20 % (Jha et al. 2007 find 0.15; a
-    magnitude-limited sample keeps the unreddened)
 """
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from rtf.simulation.light_curves.priors import drawn, normal
 from rtf.simulation.light_curves.spectrum import R_WAVELENGTH, absolute
 
 RISE = 18.0  # rest-frame days from explosion to the phase zero of the tables, at stretch 1
-#: Mean E(B-V) of hosts, dusty and clean ones, share of the dusty; intrinsic colour scatter [mag].
-DUSTY, CLEAN, DUSTY_SHARE, COLOUR = 0.35, 0.075, 0.2, 0.066
-RISE_SCATTER = 0.06
+PRIORS = {
+    "stretch": normal(0.0, 1.0),  # about 0.99, in units of 0.10 below and 0.07 above: the tail is 91bg-like
+    "magnitude": normal(0.0, 0.12),  # about -19.25 - 1.4 (stretch - 1)
+    "colour": normal(0.0, 0.066),  # intrinsic scatter of the slope from 4500 to 6000 A [mag]
+    "bump": normal(1.0, 0.15),  # of the second r and i maximum, weaker at low stretch (Kasen 2006)
+    "rise": normal(1.0, 0.06),  # the rising part alone is stretched so much more (Miller et al. 2020)
+}
+#: Mean E(B-V) of dusty and clean hosts [mag], share of the dusty (Jha et al. 2007 find 0.15; a limited sample
+#: keeps the unreddened).
+DUSTY, CLEAN, DUSTY_SHARE = 0.35, 0.075, 0.2
 
 #: Emitted wavelengths of the tables [Angstrom]; the upper three are the survey's bands at redshift 0.06.
 _WAVELENGTH = np.array([3500.0, 4477.0, 6006.0, 7386.0])
@@ -45,7 +43,6 @@ _R_SMOOTH = np.interp(_AGE, [-17.8, 7.5, 40, 200], [0, 0.23, 1.73, 5.8])
 _I_SMOOTH = np.interp(_AGE, [-17.8, 7.5, 40, 200], [0, 0.42, 1.30, 5.8])
 _PEAK = np.array([0.26, -0.18, 0.0, 0.55])  # magnitude at age zero relative to 6006 A
 
-# A fine linear grid evaluates 20 times faster than the interpolator.
 _GRID = np.arange(-17.8, 200.0, 0.25)
 _TABLE = np.array([PchipInterpolator(_AGE, node)(_GRID) for node in (_U, _G, _R, _I)]) + _PEAK[:, None]
 _INSIDE = (_GRID > 7.5) & (_GRID < 40)
@@ -68,14 +65,14 @@ _PEAK_AT_R = float(((1 - _part) * _TABLE[_cell] + _part * _TABLE[_cell + 1]).min
 
 def draw(rng: np.random.Generator, kind: str = "") -> dict:
     """Parameters of one SN Ia."""
-    normal = rng.standard_normal(5)
-    stretch = float(np.clip(0.99 + (0.07 if normal[0] > 0 else 0.10) * normal[0], 0.65, 1.25))
-    return {
+    parameters = drawn(rng, PRIORS)
+    side = parameters["stretch"]
+    stretch = float(np.clip(0.99 + (0.07 if side > 0 else 0.10) * side, 0.65, 1.25))
+    return parameters | {
         "stretch": stretch,
-        "magnitude": -19.25 - 1.4 * (stretch - 1) + 0.12 * normal[1],
-        "colour": COLOUR * normal[2],
-        "bump": float(np.clip(1 + 0.15 * normal[3] + 1.5 * (stretch - 1), 0.2, 1.5)),
-        "rise": float(np.clip(1 + RISE_SCATTER * normal[4], 0.75, 1.25)),
+        "magnitude": -19.25 - 1.4 * (stretch - 1) + parameters["magnitude"],
+        "bump": float(np.clip(parameters["bump"] + 1.5 * (stretch - 1), 0.2, 1.5)),
+        "rise": float(np.clip(parameters["rise"], 0.75, 1.25)),
         "host_dust": (DUSTY if rng.random() < DUSTY_SHARE else CLEAN) * rng.exponential(),
     }
 

@@ -9,8 +9,7 @@ import numpy as np
 
 #: Effective wavelengths of the survey's g, r, i filters [Angstrom].
 BAND_WAVELENGTH = np.array([4746.0, 6366.0, 7829.0])
-#: Where absolute magnitudes named `magnitude` are meant [Angstrom].
-R_WAVELENGTH = 6366.0
+R_WAVELENGTH = 6366.0  # where absolute magnitudes named `magnitude` are meant [Angstrom]
 
 _SECOND_RADIATION = 1.438777e8  # h c / k [Angstrom K]
 _SIGMA = 5.670374e-5  # Stefan-Boltzmann [erg / s / cm2 / K4]
