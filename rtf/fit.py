@@ -10,8 +10,6 @@ from omegaconf import DictConfig
 
 from rtf.cli.command import command, progress_bar, read_input, resolved
 
-_WORST = 6  # fits in the second figure
-
 
 @command("fit")
 def main(config: DictConfig) -> None:
@@ -43,7 +41,7 @@ def draw(fits, histories, config: DictConfig) -> None:
 
     of_object = {history.object_id: history for history in histories}
     chosen = np.sort(np.random.default_rng(config.seed).permutation(len(fits))[: config.pictures])
-    worst = np.argsort([-fit.chi2 for fit in fits], kind="stable")[:_WORST]
+    worst = np.argsort([-fit.chi2 for fit in fits], kind="stable")[:6]
     for suffix, which, what in ((".png", chosen, "random"), (".worst.png", worst, "worst")):
         path = Path(config.out).with_suffix(suffix)
         curves = [fitted(fits[k], of_object[fits[k].object_id], config.after) for k in which]

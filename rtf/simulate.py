@@ -7,8 +7,6 @@ from omegaconf import DictConfig, OmegaConf
 from rtf import __version__
 from rtf.cli.command import command, progress_bar, resolved
 
-_HOW = ("out", "workers", "overwrite", "progress", "debug")  # what changes nothing in what is written
-
 
 @command("simulate")
 def main(config: DictConfig) -> None:
@@ -37,8 +35,9 @@ def _to_alerts(survey, config: DictConfig) -> None:
     from rtf.store.splits import SPLITS, check_fractions, stratified
 
     fractions = check_fractions(config.fractions)
-    settings = {k: v for k, v in OmegaConf.to_container(config).items() if k not in _HOW}
-    settings["version"] = __version__
+    settings = {**OmegaConf.to_container(config), "version": __version__}
+    for name in ("out", "workers", "overwrite", "progress", "debug"):  # change nothing in what is written
+        del settings[name]
 
     def split(names, labels):
         return [SPLITS[k] for k in stratified(names, labels, config.seed, fractions)]

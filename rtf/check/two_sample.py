@@ -68,7 +68,10 @@ def tell_apart(
         raise ValueError(f"{len(real)} real and {len(simulated)} simulated sources are too few to compare")
     rng = np.random.default_rng(seed)
     # The bootstrap's weights (resamples, sources); the first row is the sample itself.
-    weights = [_resampled(rng, len(side), resamples) for side in (real, simulated)]
+    weights = []
+    for size in (len(real), len(simulated)):
+        counts = rng.multinomial(size, np.full(size, 1 / size), resamples)
+        weights.append(np.concatenate([np.ones((1, size)), counts]).astype(np.float32))
     area, importance = [], []
     for _ in range(repeats):
         chosen = [rng.choice(len(side), n, replace=False) for side in (real, simulated)]
@@ -108,11 +111,6 @@ def column_area(real: np.ndarray, simulated: np.ndarray) -> float:
     label = np.repeat([0, 1], [len(real), len(simulated)])
     areas = [roc_auc_score(label, np.where(np.isnan(values), end, values)) for end in (-1e300, 1e300)]
     return float(max(0.5, *areas, *(1 - area for area in areas)))
-
-
-def _resampled(rng: np.random.Generator, n: int, resamples: int) -> np.ndarray:
-    counts = rng.multinomial(n, np.full(n, 1 / n), resamples)
-    return np.concatenate([np.ones((1, n), np.float32), counts.astype(np.float32)])
 
 
 def _weighted_area(real_score, simulated_score, real_weight, simulated_weight) -> np.ndarray:

@@ -42,10 +42,6 @@ class Detections(NamedTuple):
     positive: np.ndarray  # bool, sign of the subtraction
     raw: np.ndarray  # int, raw candidates of either sign, from 3 sigma, up to and including this one
 
-    def rows(self, index: np.ndarray) -> "Detections":
-        """The alerts at `index`."""
-        return Detections(*(column[index] for column in self))
-
 
 def magnitude_to_flux(magnitude):
     """Flux in the unit of `ZERO_POINT`."""

@@ -258,8 +258,6 @@ def _described(history, data: _Data, x, origin, zero, band, mag, count) -> Fit:
 
 def curve_magnitude(fit: Fit, mjd, band: int) -> np.ndarray:
     """Magnitude (T,) of a fit at times `mjd` (T,) in one band; NaN if that band has no fit."""
-    if np.isnan(fit.values[band, 0]):
-        return np.full(np.shape(mjd), np.nan)
     log_flux = villar.log_flux(np.asarray(mjd, float), villar.to_coordinates(fit.values[band]))
     return ZERO_POINT - POGSON * log_flux
 

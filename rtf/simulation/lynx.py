@@ -27,8 +27,6 @@ from rtf.simulation.populations import POPULATIONS, distance_modulus, draw_event
 from rtf.simulation.sky import EXTINCTION, Event, Place
 
 NANOJANSKY = 31.4  # AB magnitude of 1 nJy, the unit of the package
-#: Classes whose light is a difference to a reference that a model does not know.
-_VARIABLE = ("Cataclysmic", "AGN", "Flare")
 _PEAK_STEP = 0.5  # days between which the peak is looked for
 
 
@@ -45,7 +43,7 @@ class LightCurveLynx:
     def __post_init__(self):
         if find_spec("lightcurvelynx") is None:
             raise ModuleNotFoundError("simulation/backend=lightcurvelynx needs: pip install lightcurvelynx")
-        known = [name for name in POPULATIONS if name not in _VARIABLE]
+        known = [name for name in POPULATIONS if name not in ("Cataclysmic", "AGN", "Flare")]  # transients
         if not self.models or not set(self.models) <= set(known):
             raise ValueError(
                 "simulation.backend.models names a table or a function for classes among "

@@ -104,11 +104,10 @@ def _put_ps1(rng, put, scene: Scene, distinct, error) -> None:
     brightness = np.fmin(listed[nearest, 1], listed[nearest, 2] + 0.3)
     brightness = np.where(np.isnan(brightness), 22.0, brightness)
     scores = star_scores(rng, scene.star[nearest], scene.compact[nearest], brightness)
-    magnitudes = listed[nearest].T
     for number, row in zip("12", order):
         put(f"distpsnr{number}", seen[row, np.arange(len(row))])
         put(f"sgscore{number}", scores[row])
-        for letter, column in zip("griz", magnitudes):
+        for letter, column in zip("griz", listed[nearest].T):
             put(f"s{letter}mag{number}", column[row])
 
 

@@ -34,7 +34,6 @@ SHEET = (
     "SN IIP",
 )  # fmt: skip
 SHOWN = ("SN Ia", "SN IIP", "TDE")
-_KINDS = ("science", "template", "difference")
 
 
 def draw_light(model: Model, days: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -73,7 +72,9 @@ def survey_figure(seed: int = 0) -> Figure:
         brightest = int(source.alerts.mag.argmin())
         row = panels[k // 3, 3 * (k % 3) : 3 * (k % 3) + 3]
         row[0].set_ylabel(name, fontsize=9)
-        for axes, stamp, kind in zip(row, source.alerts.cutouts[brightest], _KINDS):
+        for axes, stamp, kind in zip(
+            row, source.alerts.cutouts[brightest], ("science", "template", "difference")
+        ):
             image = stretched(pad_cutout(decode_cutout(stamp)))
             axes.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             axes.set(xticks=[], yticks=[])

@@ -166,10 +166,7 @@ def followed_rate(name: str) -> float:
 
 
 def draw_event(rng: np.random.Generator, name: str, place: Place) -> Event | None:
-    """A source of a class on a line of sight, from the parametric models: the default light-curve backend.
-
-    None where this one is too far, too faint, or not followed.
-    """
+    """A source of a class on a line of sight from the parametric models; None where it is not followed."""
     population, model = POPULATIONS[name], MODELS[name]
     star = population.redshift_max == 0
     if not star and abs(place.latitude) < PLANE:

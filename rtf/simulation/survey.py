@@ -186,7 +186,8 @@ def _observe(survey: SimulatedSurvey, rng, place: Place, start: float, event: Ev
     flux = event.flux(visits.mjd - start, visits.band)
     detections = detect(rng, visits, flux, light_at_source(host))
     if survey.alternate_bands:
-        detections = detections.rows(alternating(visits.band[detections.visit]))
+        kept = alternating(visits.band[detections.visit])
+        detections = Detections(*(column[kept] for column in detections))
     seen = visits.mjd[detections.visit[detections.positive]]
     if len(seen) < survey.min_detections or seen[survey.min_detections - 1] > seen[0] + survey.window:
         return visits, None

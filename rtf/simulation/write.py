@@ -72,7 +72,7 @@ def write_survey(
     plan = new / _PARTS / "plan"
     if part_record(plan, made) is None:
         if new.exists():
-            raise ValueError(f"{new} was begun with other settings or files: finish it so, or delete it")
+            raise ValueError(f"{new} was begun with other settings or files: finish that run, or delete it")
         finish_part(plan, made, {})
     jobs = [(survey, unit, new, k, form, made) for k, unit in enumerate(units)]
     todo = [job for job in jobs if part_record(_part(new, job[3]), made) is None]

@@ -17,8 +17,7 @@ PRIORS = {
     "jet_break": log_normal(0.6, 0.8),  # [d] (Zeh et al. 2006; Wang et al. 2018)
 }
 _DUST = 0.04  # Kann et al. 2010: A_V 0.2 with much of it SMC-like
-_RISE = 2.0
-_SHARP = 2.0  # of the joints
+_RISE, _SHARP = 2.0, 2.0  # power of the rise, and sharpness of the joints
 _PEAK_PLACE = np.geomspace(0.3, 5.0, 40)  # in units of the onset
 
 

@@ -17,8 +17,7 @@ PRIORS = {
     "sigma": log_normal(0.22, 0.4),
     "blue": normal(0.6, 0.2),  # amplitude ∝ wavelength^-blue (0.48: MacLeod et al. 2010)
     "reference": normal(0.0, 0.5),  # reference image against the mean, in units of sigma
-    # f_nu of the varying light ∝ wavelength^slope (0.44 for all the light: Vanden Berk et al. 2001; -0.33 for
-    # a disc)
+    # Varying f_nu ∝ wavelength^slope (0.44 for all the light: Vanden Berk et al. 2001; -0.33 for a disc)
     "slope": normal(0.15, 0.4),
     "magnitude": normal(-22.0, 1.2),  # of the nucleus in its mean state
 }

@@ -45,11 +45,8 @@ _PEAK_PHASE_WITH_ENVELOPE = np.geomspace(0.25, 40.0, 40)
 
 def draw(rng: np.random.Generator, kind: str) -> dict:
     """Parameters of one source of `kind` Ib, Ic, IIb or FBOT."""
-    enveloped = kind in shock_cooling.PRIORS
-    parameters = drawn(rng, PRIORS[kind], _DUST)
-    if enveloped:
-        parameters |= shock_cooling.CONSTANTS[kind]
-    phase = _PEAK_PHASE_WITH_ENVELOPE if enveloped else _PEAK_PHASE
+    parameters = drawn(rng, PRIORS[kind], _DUST) | shock_cooling.CONSTANTS.get(kind, {})
+    phase = _PEAK_PHASE_WITH_ENVELOPE if kind in shock_cooling.PRIORS else _PEAK_PHASE
     return parameters | {"magnitude": peak_magnitude(luminosity, phase, parameters)}
 
 

@@ -38,17 +38,17 @@ _I = np.array([7.0, 3.6, 2.00, 1.10, 0.66, 0.25, 0.10, 0.00, 0.03, 0.12, 0.26, 0
 #: The ultraviolet leads and fades faster: U - B grows by 0.6 mag in the two weeks after the peak.
 _U = _G + np.interp(_AGE, [-16, -8, -3, 0, 5, 10, 15, 30, 60, 200], [0.1, -0.08, -0.06, 0, 0.16, 0.36, 0.52,
                                                                      0.7, 0.5, 0.4])  # fmt: skip
-#: Without the bump r and i would decline along this straighter path.
-_R_SMOOTH = np.interp(_AGE, [-17.8, 7.5, 40, 200], [0, 0.23, 1.73, 5.8])
-_I_SMOOTH = np.interp(_AGE, [-17.8, 7.5, 40, 200], [0, 0.42, 1.30, 5.8])
+#: Without the bump r and i would decline along this straighter path, by their rows.
+_SMOOTH = {2: [0, 0.23, 1.73, 5.8], 3: [0, 0.42, 1.30, 5.8]}
 _PEAK = np.array([0.26, -0.18, 0.0, 0.55])  # magnitude at age zero relative to 6006 A
 
 _GRID = np.arange(-17.8, 200.0, 0.25)
 _TABLE = np.array([PchipInterpolator(_AGE, node)(_GRID) for node in (_U, _G, _R, _I)]) + _PEAK[:, None]
 _INSIDE = (_GRID > 7.5) & (_GRID < 40)
 _BUMP = np.zeros_like(_TABLE)
-for _row, _smooth, _peak in ((2, _R_SMOOTH, _PEAK[2]), (3, _I_SMOOTH, _PEAK[3])):
-    _BUMP[_row] = np.where(_INSIDE, np.interp(_GRID, _AGE, _smooth) + _peak - _TABLE[_row], 0.0)
+for _row, _path in _SMOOTH.items():
+    _smooth = np.interp(_GRID, _AGE, np.interp(_AGE, [-17.8, 7.5, 40, 200], _path))
+    _BUMP[_row] = np.where(_INSIDE, _smooth + _PEAK[_row] - _TABLE[_row], 0.0)
 
 
 def _between(wavelength):
@@ -85,13 +85,10 @@ def luminosity(phase, wavelength, parameters: dict):
     early = row.astype(np.int64)
     late_part = row - early
     cell, red_part = _between(wavelength)
-    flat = cell * len(_GRID) + early
 
     def interpolate(table):
-        values = table.reshape(-1)
-        blue = values[flat] * (1 - late_part) + values[flat + 1] * late_part
-        flat_red = flat + len(_GRID)
-        red = values[flat_red] * (1 - late_part) + values[flat_red + 1] * late_part
+        cells = (cell, cell + 1)
+        blue, red = (table[k, early] * (1 - late_part) + table[k, early + 1] * late_part for k in cells)
         return blue * (1 - red_part) + red * red_part
 
     magnitude = interpolate(_TABLE) + (1 - parameters["bump"]) * interpolate(_BUMP)
