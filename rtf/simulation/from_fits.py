@@ -112,7 +112,7 @@ def _samples(
     good &= np.isfinite(values).all(1) & (column["peak_mag"] > column["brightest_mag"] - _INVENTED)
     good &= np.isin(column["band"], BANDS) & (column["n"] >= 2)
     rows: dict[str, dict[str, list[int]]] = {}
-    for k in np.flatnonzero(good & np.isin(column["type"], FINE)):
+    for k in np.flatnonzero(good & np.isin(column["type"], list(POPULATIONS))):
         rows.setdefault(str(column["type"][k]), {}).setdefault(str(column["object_id"][k]), []).append(k)
     samples = {}
     for name in sorted(rows, key=FINE.index):

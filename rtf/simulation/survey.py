@@ -55,8 +55,8 @@ class SimulatedSurvey:
     def __post_init__(self):
         if isinstance(self.classes, str) and self.classes != "rates":
             raise ValueError(f'classes is a mapping of class to share, or "rates", not {self.classes!r}')
-        if unknown := set(self.shares) - set(FINE):
-            raise ValueError(f"no light-curve model for class {sorted(unknown)}; known: {', '.join(FINE)}")
+        if unknown := set(self.shares) - set(known := populations.POPULATIONS):
+            raise ValueError(f"no light-curve model for class {sorted(unknown)}; known: {', '.join(known)}")
         if not self.shares or min(self.shares.values()) < 0 or sum(self.shares.values()) <= 0:
             raise ValueError(f"class shares must be positive, not {self.shares}")
         if self.cadence is None:

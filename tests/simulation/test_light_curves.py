@@ -34,6 +34,7 @@ from rtf.simulation.light_curves.spectrum import (
     blanketing,
     photosphere,
 )
+from rtf.simulation.populations import POPULATIONS
 from rtf.simulation.survey import SimulatedSurvey, simulate_source
 
 DAYS = np.arange(0.25, 300.0, 0.25)
@@ -90,8 +91,8 @@ def colour(name, after):
 # What all models have in common.
 
 
-def test_every_fine_class_has_a_model():
-    assert set(FINE) <= set(MODELS)
+def test_every_model_is_of_a_fine_class_that_happens_somewhere():
+    assert set(MODELS) == set(POPULATIONS) <= set(FINE)
 
 
 @pytest.mark.parametrize("name", MODELS)

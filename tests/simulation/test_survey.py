@@ -74,6 +74,8 @@ def test_impossible_settings_are_named(monkeypatch):
     monkeypatch.setattr(survey_module, "_PATIENCE", 200)
     with pytest.raises(ValueError, match="Nova Persei"):
         SimulatedSurvey(1, classes={"Nova Persei": 1.0})
+    with pytest.raises(ValueError, match="LBV"):  # which is a class, without a model
+        SimulatedSurvey(1, classes={"LBV": 1.0})
     with pytest.raises(ValueError, match="positive"):
         SimulatedSurvey(1, classes={"SN Ia": 0.0})
     with pytest.raises(ValueError, match="rates"):
