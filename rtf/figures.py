@@ -260,12 +260,12 @@ def draw_bars(axes, estimates: Sequence, names: Sequence[str], label: str | None
     axes.tick_params(axis="y", length=0)
 
 
-def draw_band(axes, x: Sequence[float], estimates: Sequence, colour: str, marker: str, label: str) -> None:
-    """A line of values with their intervals as a band about it."""
-    low, high, value = ([getattr(e, k) for e in estimates] for k in ("low", "high", "value"))
-    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-    style = {"marker": marker, "markersize": 5.5, "markeredgecolor": "white", "linewidth": 1.7}
-    axes.plot(x, value, color=colour, label=literal(label), **style)
+def draw_band(axes, x: Sequence[float], estimates: Sequence, k: int, label: str) -> None:
+    """The k-th line of an axes: values with their intervals as a band about it."""
+    low, high, value = ([getattr(e, name) for e in estimates] for name in ("low", "high", "value"))
+    axes.fill_between(x, low, high, color=COLOURS[k], alpha=0.15, linewidth=0)
+    style = {"marker": MARKERS[k], "markersize": 5.5, "markeredgecolor": "white", "linewidth": 1.7}
+    axes.plot(x, value, color=COLOURS[k], label=literal(label), **style)
 
 
 def count_axis(axes, counts: Sequence[int | None], labels: Sequence[str]) -> None:

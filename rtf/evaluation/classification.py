@@ -2,7 +2,6 @@
 
 Notable:
 - the probe standardises and fits a multinomial logistic regression with C = 1, as the published tables do
-- beside every score stands the majority class of the training split
 - a class no test source has is left out of the means and named; a class the probe never saw in training
   has probability 0: it counts, with recall 0 and AUC 0.5
 """
@@ -30,8 +29,8 @@ def fit_probe(fingerprints: np.ndarray, labels: np.ndarray, *, max_iter: int = 1
     classes = np.unique(y)
     if len(classes) < 2:
         raise ValueError(
-            f"a probe needs training sources of at least two classes; the {len(y)} labelled training "
-            f"sources ({(~known).sum()} more have no label) hold {len(classes)}"
+            f"a probe needs training sources of at least two classes; the {len(y)} labelled ones "
+            f"({(~known).sum()} more have no label) hold {len(classes)}"
         )
     scaler = StandardScaler().fit(x)
     model = LogisticRegression(C=1.0, max_iter=max_iter).fit(scaler.transform(x), y)
@@ -66,15 +65,9 @@ def readings(found: Fingerprints, probes: Mapping[str, LinearProbe]) -> dict[tup
 
 
 def class_scores(
-    probability: np.ndarray,
-    label: np.ndarray,
-    train_label: np.ndarray,
-    names: Sequence[str],
-    *,
-    seed: int,
-    n_resamples: int,
-    **keys,
-) -> tuple[list[Record], dict[str, str]]:
+    probability: np.ndarray, label: np.ndarray, train_label: np.ndarray, names: Sequence[str], *,
+    seed: int, n_resamples: int, **keys,
+) -> tuple[list[Record], dict[str, str]]:  # fmt: skip
     """Score class probabilities (N, C), whatever made them.
 
     Parameters
@@ -87,16 +80,13 @@ def class_scores(
     records of all sources, of each class (`group`) and of the majority class; and the true and predicted
     classes as arrays, named LEVEL/truth and LEVEL/METHOD[/SHOWN]
     """
-    n_classes = len(names)
-    label, train_label = (
-        _checked(x, n_classes, split) for x, split in ((label, "test"), (train_label, "training"))
-    )
-    known = label != UNKNOWN
-    score, truth = _finite(np.asarray(probability)[known], "test"), label[known]
-    if score.shape[1] != n_classes:
-        raise ValueError(f"{score.shape[1]} columns of probabilities for {n_classes} class names")
-    predicted = score.argmax(1)
+    n_classes, known = len(names), label != UNKNOWN
+    score, truth = _finite(np.asarray(probability)[known], "test"), label[known].astype(np.int64)
     train_count = np.bincount(train_label[train_label != UNKNOWN], minlength=n_classes)
+    for split, n in (("test", len(truth)), ("training", train_count.sum())):
+        if not n:
+            raise ValueError(f"{split} split: none of its sources has a label")
+    predicted = score.argmax(1)
     majority = np.full(len(truth), train_count.argmax())
 
     def statistic(counts):
@@ -115,10 +105,10 @@ def class_scores(
     records = [record(s, e, n=len(truth), **keys) for s, e in zip(SCORES, found[:3])]
     base = {**keys, "method": MAJORITY, "shown": None, "n": len(truth)}
     records += [record(s, e, **base) for s, e in zip(SCORES, (*found[3:5], 0.5))]
-    for c in np.flatnonzero(np.bincount(truth, minlength=n_classes)):
-        own = {**keys, "group": names[c], "n": int((truth == c).sum())}
-        records.append(record("recall", found[5 + c], **own))
-        records.append(record("ROC-AUC", found[5 + n_classes + c], **own))
+    for c, n in enumerate(np.bincount(truth, minlength=n_classes).tolist()):
+        own = {**keys, "group": names[c], "n": n}
+        both = zip(("recall", "ROC-AUC"), (found[5 + c], found[5 + n_classes + c]))
+        records += [record(s, e, **own) for s, e in both if n]
     place = "/".join(str(x) for x in (keys["level"], keys["method"], keys.get("shown")) if x is not None)
     arrays = {f"{keys['level']}/truth": to_digits(truth), place: to_digits(predicted)}
     return records, arrays | {f"{keys['level']}/train count": train_count.tolist()}
@@ -143,7 +133,7 @@ def class_notes(label: np.ndarray, train_label: np.ndarray, names: Sequence[str]
 def confusion_of(arrays: Mapping[str, str], level: str, place: str, n_classes: int) -> np.ndarray:
     """The confusion matrix (C, C) of predictions kept by `class_scores`."""
     truth, predicted = (from_digits(arrays[f"{level}/{name}"]) for name in ("truth", place))
-    return statistics.confusion(truth, predicted, n_classes)
+    return np.bincount(truth * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def checked_counts(counts: Sequence[int | str]) -> list[int | None]:
@@ -161,18 +151,6 @@ def known_where_finite(label: np.ndarray, found) -> np.ndarray:
 
 
 def _finite(rows: np.ndarray, split: str) -> np.ndarray:
-    bad = ~np.isfinite(rows).all(axis=1)
-    if bad.any():
-        raise ValueError(
-            f"{split} split: {bad.sum()} of {len(rows)} sources hold numbers that are not finite"
-        )
+    if bad := int((~np.isfinite(rows)).any(axis=1).sum()):
+        raise ValueError(f"{split} split: {bad} of {len(rows)} sources hold numbers that are not finite")
     return rows
-
-
-def _checked(label: np.ndarray, n_classes: int, split: str) -> np.ndarray:
-    label = np.asarray(label).astype(np.int64)  # int8 would overflow in the confusion matrix
-    if ((label < UNKNOWN) | (label >= n_classes)).any():
-        raise ValueError(f"{split} split: labels must lie between -1 and {n_classes - 1}")
-    if not (label != UNKNOWN).any():
-        raise ValueError(f"{split} split: none of its {len(label)} sources has a label")
-    return label

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rtf.documents import Table, write_text
-from rtf.evaluation.statistics import Estimate, format_estimate
+from rtf.evaluation.statistics import Estimate, bootstrap, format_estimate
 
 #: Methods that need no model.
 MAJORITY = "majority class"
@@ -79,6 +79,24 @@ SCORES: dict[str, ScoreKind] = {
     "median rank": ScoreKind("median rank", 0, _POSITIVE),
     **{name: ScoreKind(name, 0, _POSITIVE) for name in ("detections", "have as many")},
 }  # fmt: skip
+
+
+def detection_records(
+    statistics: Mapping[tuple[str, str], Callable], sources: np.ndarray, n_sources: int, n_detections: int,
+    resamples: Mapping, **keys,
+) -> list[Record]:  # fmt: skip
+    """Records of statistics over the detections of some of N sources, by (score, method), and their number.
+
+    Statistics are of counts of these sources; every group is cut from the same resamples of all N.
+    """
+
+    def all_cells(counts):
+        return np.column_stack([statistic(counts[:, sources]) for statistic in statistics.values()])
+
+    found = bootstrap(all_cells, n_sources, width=n_detections // 4, **resamples)
+    keys["n"] = len(sources)
+    records = [record("detections", n_detections, **keys)]
+    return records + [record(s, e, method=m, **keys) for (s, m), e in zip(statistics, found)]
 
 
 def kind_of(score: str) -> ScoreKind:

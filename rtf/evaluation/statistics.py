@@ -1,13 +1,10 @@
 """Scores of test sources with bootstrap intervals.
 
 Notable:
-- test sources are resampled with replacement. A resample is a row of counts, "how often was each source
-  drawn", so a statistic is computed for many resamples at once as a weighted one: `counts (B, N) -> (B,)`
-- sources are drawn, never detections: the detections of one source share its count (cluster bootstrap)
+- a resample of the test sources is a row of counts, how often each was drawn; a statistic is computed for
+  many at once as a weighted one: `counts (B, N) -> (B,)`. Detections share the count of their source
 - the same seed draws the same resamples, so two models on the same sources are compared in pairs
-- a statistic that does not exist in a resample (the recall of a class nobody drew) is NaN there, and the
-  interval is that of the resamples in which it exists; classes without weight are left out of means
-- tied scores count half in the AUC, as in the Mann-Whitney statistic
+- what does not exist in a resample (the recall of a class nobody drew) is NaN there and left out
 
 Reference: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13 (percentile interval).
 """
@@ -48,9 +45,8 @@ def format_estimate(estimate: Estimate, digits: int = 3) -> str:
 def resample_counts(
     n_sources: int, n_resamples: int = N_RESAMPLES, seed: int = 0, width: int | None = None
 ) -> Iterator[np.ndarray]:
-    """How often each source is drawn in each resample, some resamples at a time.
+    """Yield how often each source is drawn, (b, N) int32, the same draws however many come at a time.
 
-    Yields (b, N) int32, rows that sum to N: one multinomial draw each, the same however many come at a time.
     `width` is the number of columns of the widest array that the statistic makes, and sets b.
     """
     if n_sources < 1:
@@ -150,51 +146,25 @@ def balanced_accuracy(label, prediction, weights, n_classes: int) -> np.ndarray:
     return mean_over_classes(recall(label, prediction, weights, n_classes))
 
 
-def confusion(label: np.ndarray, prediction: np.ndarray, n_classes: int) -> np.ndarray:
-    """(C, C) int64, number of sources of class `row` predicted as class `column`."""
-    return np.bincount(label * n_classes + prediction, minlength=n_classes**2).reshape(n_classes, n_classes)
+def weighted_median(values: np.ndarray, source: np.ndarray):
+    """Median over detections (D,) under whole-number counts of their sources: counts (B, N) -> (B,).
 
-
-class WeightedMedian:
-    """Median of values under whole-number weights of the sources they belong to.
-
-    The values (D,) are sorted once, `source` (D,) is the column of the weights that each takes. Medians of
-    resamples lie close to that of the sample, so that only the values in a window about it (a share of all)
-    are summed up one by one, and for those below it their number in each source suffices; a row whose median
-    lies outside the window is done over all values. Exact either way.
+    NaN where no detection has weight.
     """
+    order = np.argsort(values, kind="stable")
+    values, source = np.asarray(values, float)[order], source[order]
 
-    def __init__(self, values: np.ndarray, source: np.ndarray, window: float = 0.1):
-        order = np.argsort(values, kind="stable")
-        self.values = np.asarray(values, float)[order]
-        self.source = np.asarray(source)[order]
-        margin = int(0.5 * window * len(order)) + 50
-        self.first = max(0, len(order) // 2 - margin)
-        self.last = min(len(order), len(order) // 2 + margin)
-
-    def __call__(self, counts: np.ndarray) -> np.ndarray:
-        """Medians (B,) for counts (B, N) of integer type; NaN where no value has weight."""
-        if not np.issubdtype(counts.dtype, np.integer):
-            raise TypeError(f"weights of a median must be whole numbers, got {counts.dtype}")
-        n = counts.shape[1]
-        # Sums of whole numbers below 2^53 are exact in float64, and float64 has the fast matrix product.
-        exact = counts.astype(float)
-        total = (exact @ np.bincount(self.source, minlength=n)).astype(np.int64)
-        below = (exact @ np.bincount(self.source[: self.first], minlength=n)).astype(np.int64)
-        # The two middle ranks of the repeated sample, the same one where the total is odd.
-        ranks = np.column_stack([(total - 1) // 2, total // 2])
-
+    def statistic(counts):
         median = np.full(len(counts), np.nan)
-        within = slice(self.first, self.last)
-        cumulative = np.cumsum(counts[:, self.source[within]], axis=1, dtype=np.int64)
-        for b in np.flatnonzero(total):
-            row, (low, high) = cumulative[b], ranks[b] - below[b]
-            if low >= 0 and high < row[-1]:
-                found = self.first + np.searchsorted(row, (low, high), side="right")
-            else:
-                found = np.searchsorted(np.cumsum(counts[b, self.source]), ranks[b], side="right")
-            median[b] = self.values[found].mean()
+        cumulative = np.cumsum(counts[:, source], axis=1)
+        for b in np.flatnonzero(cumulative[:, -1:].any(axis=1)):
+            total = cumulative[b, -1]
+            # The two middle ranks of the repeated sample, the same one where the total is odd.
+            middle = np.searchsorted(cumulative[b], ((total - 1) // 2, total // 2), side="right")
+            median[b] = values[middle].mean()
         return median
+
+    return statistic
 
 
 def weighted_mean(values: np.ndarray, source: np.ndarray, n_sources: int):
@@ -209,25 +179,15 @@ def weighted_mean(values: np.ndarray, source: np.ndarray, n_sources: int):
     return statistic
 
 
-def mean_estimate(values: np.ndarray, *, seed: int, n_resamples: int) -> Estimate:
-    """The mean of one value a source, with its interval."""
-    made = {"seed": seed, "n_resamples": n_resamples}
-    return bootstrap(lambda counts: counts @ values / counts.sum(1), len(values), **made)
-
-
 # Median of |x| for x normal with standard deviation 1.
 _NORMAL_MEDIAN = 0.6744897501960817
 
 
 def noise_floor(magerr: np.ndarray) -> float:
-    """Median |Δmag| that the noiseless magnitudes themselves would have against the observed ones.
+    """Median |Δmag| that the noiseless magnitudes would have against the observed ones.
 
-    With independent normal errors, |Δmag| of detection i lies below m with probability
-    erf(m / (√2 σ_i)); the median of the mixture solves mean_i erf(m / (√2 σ_i)) = 1/2, and lies
-    between 0.674 times the smallest and the largest error.
-
-    It takes the survey's errors (D,) at their word, 1 sigma. A model can come below it only by remembering
-    the noise.
+    With independent normal errors the median m solves mean_i erf(m / (√2 σ_i)) = 1/2. It takes the survey's
+    errors (D,) at their word, 1 sigma; a model comes below it only by remembering the noise.
     """
     sigma = np.asarray(magerr, float)
     if not len(sigma) or not (np.isfinite(sigma) & (sigma > 0)).all():
@@ -242,36 +202,24 @@ def noise_floor(magerr: np.ndarray) -> float:
     return float(brentq(excess, 0.999 * low, 1.001 * high, xtol=1e-12, rtol=1e-9))
 
 
-class NoiseFloor:
-    """`noise_floor` under weights of the sources: counts (B, N) -> (B,).
+def weighted_noise_floor(magerr: np.ndarray, source: np.ndarray, n_sources: int):
+    """`noise_floor` of detections (D,) under counts of their sources: counts (B, N) -> (B,).
 
-    The sum over a source's detections is tabulated once on a grid of m, so that a resample costs one matrix
-    product. The grid is fine within a factor e of the unweighted floor, where resamples fall, and ends at
-    the bracket; linear interpolation on it is right to 1e-4 of the floor.
+    The sum over a source's detections is tabulated on a grid of m, fine about the unweighted floor, so that
+    a resample costs one matrix product; interpolation on it is right to 1e-4 of the floor.
     """
+    sigma = np.asarray(magerr, float)
+    ends = _NORMAL_MEDIAN * np.array([sigma.min(), sigma.max()])
+    fine = np.clip(noise_floor(sigma) * np.exp(np.linspace(-1, 1, 129)), *ends)
+    grid = np.unique(np.append(ends, fine))
+    # Below: per source, how many detections are expected to lie below m, less half of them.
+    excess = np.column_stack([
+        np.bincount(source, erf(m / (np.sqrt(2) * sigma)) - 0.5, minlength=n_sources) for m in grid
+    ])  # fmt: skip
+    present = np.bincount(source, minlength=n_sources)
 
-    def __init__(self, magerr: np.ndarray, source: np.ndarray, n_sources: int):
-        sigma = np.asarray(magerr, float)
-        self.centre = noise_floor(sigma)
-        ends = _NORMAL_MEDIAN * np.array([sigma.min(), sigma.max()])
-        self.grid = np.unique(np.append(ends, np.clip(self.centre * np.exp(np.linspace(-1, 1, 129)), *ends)))
-        # Below: per source, how many detections are expected to lie below m, less half of them.
-        self.excess = np.column_stack([
-            np.bincount(source, erf(m / (np.sqrt(2) * sigma)) - 0.5, minlength=n_sources) for m in self.grid
-        ])  # fmt: skip
-        self.present = np.bincount(source, minlength=n_sources).astype(float)
+    def statistic(counts):
+        floor = np.array([np.interp(0.0, row, grid) for row in counts @ excess])
+        return np.where(counts @ present > 0, floor, np.nan)
 
-    def __call__(self, counts: np.ndarray) -> np.ndarray:
-        counts = np.asarray(counts, float)
-        excess = counts @ self.excess
-        empty = counts @ self.present == 0
-        if len(self.grid) == 1:  # all errors alike
-            return np.where(empty, np.nan, self.grid[0])
-        # Rows rise from <= 0 to >= 0; `right` is the first grid point above 0.
-        right = np.clip((excess <= 0).sum(axis=1), 1, len(self.grid) - 1)
-        row = np.arange(len(counts))
-        below, above = excess[row, right - 1], excess[row, right]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = -below / (above - below)
-        floor = self.grid[right - 1] + share * (self.grid[right] - self.grid[right - 1])
-        return np.where(empty, np.nan, floor)
+    return statistic

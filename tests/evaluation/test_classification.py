@@ -127,11 +127,10 @@ def test_errors_say_what_is_wrong():
     x, label = blobs(40, 3)
     p = np.full((40, 4), 0.25)
     for arguments, message in (
-        ((p, np.full(40, -1), label), "test split: none of its 40 sources"),
-        ((p[:0], label[:0], label), "none of its 0 sources"),
-        ((p, label, label + 2), "training split: labels must lie between -1 and 3"),
+        ((p, np.full(40, -1), label), "test split: none of its sources"),
+        ((p[:0], label[:0], label), "test split: none of its sources"),
+        ((p, label, np.full(40, -1)), "training split: none of its sources"),
         ((p * np.nan, label, label), "40 of 40 sources hold numbers that are not finite"),
-        ((p[:, :3], label, label), "3 columns of probabilities for 4 class names"),
     ):
         with pytest.raises(ValueError, match=message):
             class_scores(*arguments, NAMES, **KEYS)

@@ -4,8 +4,7 @@ Notable:
 - inliers are the test sources of the store, outliers the sources of other stores, by class. A class that
   the train split has is no outlier: it is left out and named
 - scores, higher is stranger: reconstruction error, isolation forest (Liu, Ting & Zhou 2008), distance to the
-  k-th nearest training fingerprint, as it is and standardised (in the first a few wide dimensions decide).
-  Whatever is fitted is fitted on training fingerprints alone; no score has seen an outlier
+  k-th nearest training fingerprint, as it is and standardised. They are fitted on training fingerprints alone
 - beside them the number of detections, which needs no model, taken both ways: fast transients are detected
   few times, and a score that does no better than counting has found nothing else
 - what differs between the stores besides the class (stamps, missing metadata) is named under the table
@@ -36,9 +35,7 @@ def anomaly(
     """Score how each class of the outlier stores stands out, and how pure the `top` strangest sources are."""
     paths = [outliers] if isinstance(outliers, str) else list(outliers)
     if not paths:
-        raise ValueError(
-            "please give task.outliers=STORE, the store or stores whose sources are the outliers"
-        )
+        raise ValueError("please give task.outliers=STORE: the stores whose sources are the outliers")
     others = [open_store(path) for path in paths]
     if own := [path for path, other in zip(paths, others) if other.digest == given.store.digest]:
         raise ValueError(f"outliers: {own[0]} is the store of the inliers, and the model trained on it")
@@ -78,14 +75,14 @@ def anomaly(
         *notes,
         *differences(given.model, given.store, others),
     ]
-    titles = {"ROC-AUC": "Anomaly detection, ROC-AUC (chance 0.5)",
-              "purity": f"Outliers among the {top} strangest sources"}  # fmt: skip
     tables = []
-    for score, title in titles.items():
+    titles = ("Anomaly detection, ROC-AUC (chance 0.5)", f"Outliers among the {top} strangest sources")
+    for score, title in zip(("ROC-AUC", "purity"), titles):
         own = select(records, score=score)
         columns = {r.method: {"method": r.method} for r in own}
         tables.append(record_table(title, own, {"outliers": "group"}, columns, how, "number"))
-    return Evaluated(records, tables, {"anomaly.png": anomaly_figure(records, inlier, outlier)})
+    figure = anomaly_figure(records, f"class of outlier (sources) against {usual.sum():,} inliers")
+    return Evaluated(records, tables, {"anomaly.png": figure})
 
 
 def fit_scorers(train: np.ndarray, *, neighbours: int, trees: int, seed: int) -> dict[str, Callable]:
@@ -111,14 +108,13 @@ def fit_scorers(train: np.ndarray, *, neighbours: int, trees: int, seed: int) ->
 
 def anomaly_scores(found: Fingerprints, scorers: Mapping[str, Callable]) -> dict[str, np.ndarray]:
     """Every score of N sources, (N,) each, by name; NaN where a fingerprint is not finite."""
-    n_detections = found.n_detections.astype(float)
-    finite = found.finite
-    fitted = {name: np.full(len(finite), np.nan) for name in scorers}
-    if finite.any():
-        for name, score in scorers.items():
-            fitted[name][finite] = score(found.latent[finite])
-    counted = zip(TRIVIAL, (-n_detections, n_detections), strict=True)
-    return {"reconstruction error": found.error.astype(float), **fitted, **dict(counted)}
+    n_detections, finite = found.n_detections.astype(float), found.finite
+    scores = {"reconstruction error": found.error.astype(float)}
+    for name, score in scorers.items():
+        scores[name] = np.full(len(finite), np.nan)
+        if finite.any():
+            scores[name][finite] = score(found.latent[finite])
+    return scores | dict(zip(TRIVIAL, (-n_detections, n_detections)))
 
 
 def differences(model, store: Store, others: Sequence[Store]) -> list[str]:
@@ -136,32 +132,30 @@ def differences(model, store: Store, others: Sequence[Store]) -> list[str]:
 
 
 def anomaly_records(
-    inlier: Mapping[str, np.ndarray],
-    outlier: Mapping[str, np.ndarray],
-    group: np.ndarray,
-    top: int,
+    inlier: Mapping[str, np.ndarray], outlier: Mapping[str, np.ndarray], group: np.ndarray, top: int,
     resamples: Mapping,
-) -> list[Record]:
+) -> list[Record]:  # fmt: skip
     """Score ROC-AUC and purity by every score, for all outliers and each group of them against all inliers.
 
     Beside the purity: that of a random choice, and the best possible. Scores are (N,) and (M,) by name.
     """
-    n_inliers, records = len(next(iter(inlier.values()))), []
+    records = []
     for name in ["all", *sorted(set(group.tolist()))]:
-        member = np.ones(len(group), bool) if name == "all" else group == name
-        label = np.r_[np.zeros(member.sum(), int), np.ones(n_inliers, int)]  # column 0 of the score: outliers
+        member = (group == name) | (name == "all")
         joined = {s: np.r_[outlier[s][member], inlier[s]] for s in inlier}
+        n, total = int(member.sum()), len(next(iter(joined.values())))
+        label = (np.arange(total) >= n).astype(int)  # outliers are class 0
 
         def statistic(counts, label=label, joined=joined):
             aucs = [statistics.class_auc(label, s[:, None], counts)[:, 0] for s in joined.values()]
             return np.column_stack([*aucs, *(purity(s, label == 0, counts, top) for s in joined.values())])
 
-        found = statistics.bootstrap(statistic, len(label), **resamples)
-        keys = {"group": name, "n": int(member.sum())}
-        of_score = zip(("ROC-AUC",) * len(joined) + ("purity",) * len(joined), found, [*joined] * 2)
-        records += [record(score, e, method=method, **keys) for score, e, method in of_score]
-        records.append(record("purity", keys["n"] / len(label), method=CHANCE, **keys))
-        records.append(record("purity", min(keys["n"] / min(top, len(label)), 1), method=BEST, **keys))
+        found = iter(statistics.bootstrap(statistic, total, **resamples))
+        keys = {"group": name, "n": n}
+        for score in ("ROC-AUC", "purity"):
+            records += [record(score, next(found), method=method, **keys) for method in joined]
+        records.append(record("purity", n / total, method=CHANCE, **keys))
+        records.append(record("purity", min(n / min(top, total), 1), method=BEST, **keys))
     return records
 
 
@@ -177,36 +171,22 @@ def purity(score: np.ndarray, outlier: np.ndarray, counts: np.ndarray, top: int)
     return (taken * share).sum(1) / taken.sum(1)
 
 
-def anomaly_figure(records: Sequence[Record], inlier: Mapping, outlier: Mapping) -> Figure:
-    """ROC-AUC of each group and score with 95 % intervals, and ROC curves of all outliers together."""
-    from sklearn.metrics import roc_curve
-
+def anomaly_figure(records: Sequence[Record], title: str) -> Figure:
+    """ROC-AUC of each group of outliers and each score, with 95 % intervals."""
     auc = select(records, score="ROC-AUC")
-    groups = list({r.group: r.n for r in auc}.items())
-    figure, (left, right) = grid_of(2, 6, max(3.9, 0.7 + 0.72 * len(groups)))
+    groups = {r.group: r.n for r in auc}
+    methods = list(dict.fromkeys(r.method for r in auc))
+    figure, (axes,) = grid_of(1, 7.5, max(3.9, 0.7 + 0.72 * len(groups)))
     y = np.arange(len(groups))[::-1]
-    for k, name in enumerate(inlier):
-        grey = TRIVIAL.index(name) if name in TRIVIAL else None
-        colour = COLOURS[k] if grey is None else ("0.4", "0.65")[grey]
-        own = select(auc, method=name)
-        left.errorbar(
-            [r.value for r in own], y + 0.14 * (len(inlier) / 2 - 0.5 - k), xerr=whiskers(own), color=colour,
-            fmt=MARKERS[k], markersize=6, elinewidth=1.4, label=name,
-        )  # fmt: skip
-        dash = "-" if grey is None else "--"
-        truth = np.repeat([0, 1], [len(inlier[name]), len(outlier[name])])
-        fall, rise, _ = roc_curve(truth, np.r_[inlier[name], outlier[name]], drop_intermediate=False)
-        right.plot(fall, rise, color=colour, linewidth=1.6, linestyle=dash)
-    left.axvline(0.5, color="0.45", linestyle=":", linewidth=1.3)
-    left.set_yticks(y, [literal(f"{name} ({n:,})") for name, n in groups])
-    left.hlines(y[:-1] - 0.5, *left.get_xlim(), color="0.9", linewidth=0.8)
-    left.set(ylim=(-0.5, len(groups) - 0.5), xlabel="ROC-AUC, 95 % intervals")
-    n_inliers = len(next(iter(inlier.values())))
-    left.set_title(f"class of outlier (sources) against {n_inliers:,} inliers", fontsize=11)
-    right.plot([0, 1], [0, 1], color="0.45", linestyle=":", linewidth=1.3)
-    right.set(xlabel="share of inliers above the threshold", ylabel="share of outliers above the threshold")
-    right.set_title(f"all {groups[0][1]:,} outliers together", fontsize=11)
-    right.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    tidy(left, right)
-    legend(figure, (left,))
+    for k, (method, colour) in enumerate(zip(methods, [*COLOURS[: len(methods) - 2], "0.4", "0.65"])):
+        own = select(auc, method=method)
+        place = y + 0.14 * (len(methods) / 2 - 0.5 - k)
+        style = {"color": colour, "fmt": MARKERS[k], "markersize": 6, "label": method}
+        axes.errorbar([r.value for r in own], place, xerr=whiskers(own), **style)
+    axes.axvline(0.5, color="0.45", linestyle=":", linewidth=1.3)
+    axes.set_yticks(y, [literal(f"{name} ({n:,})") for name, n in groups.items()])
+    axes.set_xlabel("ROC-AUC, 95 % intervals")
+    axes.set_title(title, fontsize=11)
+    tidy(axes)
+    legend(figure, (axes,))
     return figure

@@ -1,10 +1,9 @@
 """Calibration: is a class given with probability p right in a share p of the cases?
 
 Notable:
-- what is judged is the probability of the predicted class (top label), in bins of equal width, as Guo et al.
-  define the expected calibration error (ECE): the bins are then the same for every model and resample
-- the error of few sources is biased upwards: a perfectly calibrated model of N sources has about
-  0.8 sum_b sqrt(N_b p_b (1 - p_b)) / N of it, given beside every value as "ECE by chance"
+- what is judged is the probability of the predicted class, in bins of equal width (ECE of Guo et al.)
+- the error of few sources is biased upwards: beside it stands that of a perfectly calibrated model of as many
+  sources, "ECE by chance", about 0.8 sum_b sqrt(N_b p_b (1 - p_b)) / N
 - the temperature comes from the validation split; every number here is of the test split, and the same
   resamples are used before and after, so that the difference has an interval of its own
 
@@ -54,13 +53,11 @@ def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
     shares = np.tile(shares / shares.sum(), (len(label), 1))
 
     records, panels, notes = [], {}, []
-    for method, (probability, temperature) in raw.items():
-        records += calibration_records(
-            probability, label, shares, temperature, method, n_bins, given.resamples
-        )
-        for when, t in (("before", 1.0), ("after", temperature)):
-            found = reliability(at_temperature(probability, t), label, n_bins, given.resamples)
-            panels[f"{method}, {when}: temperature {t:.2f}"] = found
+    for method, (probability, t) in raw.items():
+        records += calibration_records(probability, label, shares, t, method, n_bins, given.resamples)
+        for when, own in (("before", probability), ("after", at_temperature(probability, t))):
+            name = f"{method}, {when}: temperature {t if when == 'after' else 1:.2f}"
+            panels[name] = reliability(own, label, n_bins, given.resamples)
         if untrained := int((probability[np.arange(len(label)), label] == 0).sum()):
             notes.append(f"{method}: {untrained:,} test sources are of classes it never saw: probability 0.")
     if not known.all():
@@ -86,26 +83,29 @@ def calibration_records(
 
     The records' level is before or after; beside them are those of `shares` (N, C).
     """
-    scored = {"before": raw, "after": at_temperature(raw, temperature), SHARES: shares}
+    cool = at_temperature(raw, temperature)
+    used = {"before": (raw, method), "after": (cool, method), "": (shares, SHARES)}
 
     def statistic(counts):
-        columns = []
-        for probability in scored.values():
-            columns += [
+        cells = np.array([
+            (
                 expected_calibration_error(probability, label, n_bins, counts),
                 negative_log_likelihood(probability, label, counts),
                 statistics.accuracy(label, probability.argmax(1), counts),
-            ]
-        return np.column_stack([*columns, *(columns[3 + k] - columns[k] for k in range(2))])
+            )
+            for probability, _ in used.values()
+        ])  # fmt: skip
+        change = cells[1, :2] - cells[0, :2]
+        return np.concatenate([*cells, change]).T
 
     found = statistics.bootstrap(statistic, len(label), width=6 * n_bins, **resamples)
     records = []
-    for k, (level, used) in enumerate((("before", method), ("after", method), ("", SHARES))):
-        keys = {"level": level, "method": used, "n": len(label)}
+    for k, (level, (probability, who)) in enumerate(used.items()):
+        keys = {"level": level, "method": who, "n": len(label)}
         records += [record(score, e, **keys) for score, e in zip(_SCORES, found[3 * k : 3 * k + 3])]
         if level:
             records.append(record("temperature", temperature if level == "after" else 1.0, **keys))
-            records.append(record("ECE by chance", error_by_chance(scored[level], n_bins), **keys))
+            records.append(record("ECE by chance", error_by_chance(probability, n_bins), **keys))
     keys = {"level": "after", "method": method, "n": len(label)}
     return records + [record(f"change of {score}", e, **keys) for score, e in zip(_SCORES, found[9:])]
 
@@ -113,7 +113,7 @@ def calibration_records(
 def at_temperature(probability: np.ndarray, temperature: float) -> np.ndarray:
     """The probabilities (N, C) float64 that the same logits give at a temperature: p ** (1 / T), normalised.
 
-    Log-probabilities are logits up to a constant a source. `temperature=1 / T` undoes a calibration by T.
+    `temperature=1 / T` undoes a calibration by T.
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"a temperature is positive and finite, not {temperature}")
@@ -126,8 +126,7 @@ def at_temperature(probability: np.ndarray, temperature: float) -> np.ndarray:
 def temperature_of(probability: np.ndarray, label: np.ndarray) -> float:
     """The temperature with the least negative log-likelihood, of the *validation* split.
 
-    One number for all classes, so that no prediction changes (Guo et al. 2017, equation 9). Sources without
-    a label, or whose class has probability 0 at every temperature, say nothing about it and are left out.
+    Sources without a label, or whose class has probability 0 at every temperature, are left out.
     """
     probability = np.asarray(probability, float)
     known = (label != UNKNOWN) & (probability[np.arange(len(label)), label] > 0)
@@ -142,9 +141,8 @@ def expected_calibration_error(
 ) -> np.ndarray:
     """Mean over sources of |accuracy - confidence| of the bin their confidence falls in, (B,).
 
-    ECE = sum_b N_b / N |accuracy_b - confidence_b| over `n_bins` bins ((b - 1) / n_bins, b / n_bins] of the
-    largest of the probabilities (N, C) (Guo et al. 2017, equation 5). `counts` (B, N) says how often each
-    source was drawn.
+    Over `n_bins` bins ((b - 1) / n_bins, b / n_bins] of the largest of the probabilities (N, C) (Guo et al.
+    2017, equation 5); `counts` (B, N).
     """
     confidence, right, member = _binned(probability, label, n_bins)
     counts = np.asarray(counts, float)
@@ -160,8 +158,7 @@ def negative_log_likelihood(probability: np.ndarray, label: np.ndarray, counts: 
 def error_by_chance(probability: np.ndarray, n_bins: int) -> float:
     """The expected calibration error if every source were right with its own confidence.
 
-    The gap of a bin is then normal with variance sum p (1 - p), and the mean of a half-normal is
-    sqrt(2 / pi) of its sigma.
+    The gap of a bin is then half-normal with variance sum p (1 - p) and mean sqrt(2 / pi) sigma.
     """
     confidence, _, member = _binned(probability, probability.argmax(1), n_bins)
     variance = (confidence * (1 - confidence)) @ member
@@ -190,25 +187,15 @@ def reliability_figure(panels: Mapping[str, Sequence]) -> Figure:
     figure, grid = grid_of(len(panels), 4.8, 4.4, 2, 0.4)
     for axes, (name, found) in zip(grid, panels.items()):
         count = np.array([n for n, *_ in found])
-        width, share = 1 / len(found), count / count.sum()
-        left = width * np.arange(len(found))
-        axes.bar(left, share, width, align="edge", color="0.88", edgecolor="white", zorder=0)
-        for x, n in zip(left[count > 0], count[count > 0]):
-            axes.text(x + width / 2, 1.04, f"{n:,}", ha="center", fontsize=6.5, color="0.4")
-        axes.plot([0, 1], [0, 1], color="0.55", linewidth=1, linestyle="--", zorder=1)
-        filled = [(x, e) for n, x, e in found if n]
-        x, value = [x for x, _ in filled], [e.value for _, e in filled]
-        error = whiskers([e for _, e in filled])
-        # resamples of a bin of one source do not vary: an interval of no width says nothing there
-        error[:, count[count > 0] < 2] = np.nan
-        axes.vlines(x, value, x, color=COLOURS[1], linewidth=5, alpha=0.35, zorder=2)
-        axes.errorbar(x, value, error, fmt="o", color=COLOURS[0], capsize=2, markersize=5, zorder=3)
-        axes.set(xlim=(0, 1.01), ylim=(-0.02, 1.08))
+        left, width = np.arange(len(found)) / len(found), 1 / len(found)
+        axes.bar(left, count / count.sum(), width, align="edge", color="0.88")
+        axes.plot([0, 1], [0, 1], color="0.55", linewidth=1, linestyle="--")
+        x, estimates = zip(*((x, e) for n, x, e in found if n))
+        style = {"fmt": "o", "color": COLOURS[0], "capsize": 2}
+        axes.errorbar(x, [e.value for e in estimates], whiskers(estimates), **style)
         axes.set_title(name, fontsize=10)
         tidy(axes)
-    rim_labels(
-        grid, "probability of the predicted class", "share predicted right (bars: of sources, counts on top)"
-    )
+    rim_labels(grid, "probability of the predicted class", "share predicted right (bars: of sources)")
     figure.suptitle("Reliability of the class probabilities, test split", fontsize=13)
     return figure
 

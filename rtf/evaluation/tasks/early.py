@@ -1,10 +1,8 @@
 """Early classification: how well can the class be told from the first N detections of a source?
 
 Notable:
-- a fingerprint at N is made of the first N detections alone, of training and of test sources; the probe for N
-  is fitted on training fingerprints at the same N
-- the classification head, where the model has one, is one network for all N: nothing is fitted here. Its
-  coarse probability is the sum of the fine ones
+- a fingerprint at N is made of the first N detections alone; the probe for N is fitted on training
+  fingerprints at the same N. The classification head is one network for all N: nothing is fitted here
 - a source of fewer than N detections gives all it has, as in a broker's stream, and each row says how many
   test sources really have N; the test sources of every row are thus the same, and rows compare in pairs
 """
@@ -13,21 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from rtf import figures
 from rtf.classes import UNKNOWN
 from rtf.evaluation import classification as cls
 from rtf.evaluation.record import MAJORITY, Record, distinct, pick, record, record_table, select, shown_text
 from rtf.evaluation.run import LEVELS, Evaluated, Inputs
-from rtf.figures import (
-    COLOURS,
-    MARKERS,
-    count_axis,
-    count_places,
-    draw_band,
-    grid_of,
-    legend,
-    literal,
-    tidy,
-)  # fmt: skip
 
 HAVE = "have as many"
 
@@ -84,7 +72,7 @@ def early_figure(records: Sequence[Record]) -> Figure:
         axes.axhline(base, color="0.45", linestyle="--", linewidth=1.2, label=MAJORITY)
         if axes.get_xlabel():
             axes.set_xlabel("detections used (below: test sources that have as many)")
-    legend(figure, panels.values())
+    figures.legend(figure, panels.values())
     return figure
 
 
@@ -93,19 +81,19 @@ def draw_early(lines: Mapping[str, Sequence[Record]], steps: Mapping[int | None,
 
     Returns the figure, without a legend, its axes by level and score, and the places of the numbers.
     """
-    figure, grid = grid_of(4, 5.6, 3.7, 2, sharex=True, sharey="row")
+    figure, grid = figures.grid_of(4, 5.6, 3.7, 2, sharex=True, sharey="row")
     scores = ("balanced accuracy", "accuracy")
     panels = dict(zip([(level, score) for score in scores for level in LEVELS], grid))
-    at = dict(zip(steps, count_places(list(steps))))
+    at = dict(zip(steps, figures.count_places(list(steps))))
     for (level, score), axes in panels.items():
         for k, (label, records) in enumerate(lines.items()):
             own = select(records, level=level, score=score, group="all")
-            draw_band(axes, [at[r.shown] for r in own], own, COLOURS[k], MARKERS[k], label)
+            figures.draw_band(axes, [at[r.shown] for r in own], own, k, label)
         axes.set_ylabel(score if level == "coarse" else "")
         axes.set_title(f"{level} classes" if score == scores[0] else "", fontsize=11)
-        tidy(axes)
+        figures.tidy(axes)
     for axes in grid[2:]:
-        count_axis(axes, list(steps), list(steps.values()))
+        figures.count_axis(axes, list(steps), list(steps.values()))
         axes.set_xlabel("detections used")
-    figure.suptitle(literal(title), fontsize=12)
+    figure.suptitle(figures.literal(title), fontsize=12)
     return figure, panels, at

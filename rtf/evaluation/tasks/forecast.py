@@ -1,8 +1,8 @@
 """Forecast: what does a fingerprint say about detections its source has not had yet, and how surely?
 
 Notable:
-- a source is cut to its first N detections; it is then asked for the magnitudes of those that follow, by how
-  many days ahead of the last one shown. Sources of N detections or fewer are left out
+- a source is cut to its first N detections and asked for the magnitudes of those that follow, by how many
+  days ahead of the last one shown. Sources of N detections or fewer are left out
 - interpolation: a random third of the detections between first and last is hidden, and asked for
 - beside the model: the same questions put to `baselines`, and the photometric-noise floor
 - calibration: how often an observation falls within the central 68 and 95 % of what was predicted, and the
@@ -16,28 +16,16 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from scipy.special import ndtri
 
+from rtf import figures
 from rtf.alerts.history import BANDS, Detections
 from rtf.encoding.fingerprinter import Fingerprinter
-from rtf.evaluation.record import Record, record, record_table
+from rtf.evaluation.record import Record, detection_records, record_table
 from rtf.evaluation.run import Evaluated, Inputs
-from rtf.evaluation.statistics import NoiseFloor, WeightedMedian, bootstrap, weighted_mean
+from rtf.evaluation.statistics import weighted_mean, weighted_median, weighted_noise_floor
 from rtf.evaluation.tasks import baselines
-from rtf.evaluation.tasks.physical import NOISE, from_good_to_bad
-from rtf.figures import (
-    BAND_STYLE,
-    band_handles,
-    class_name,
-    draw_detections,
-    grid_of,
-    legend,
-    literal,
-    rim_labels,
-    tidy,
-)  # fmt: skip
+from rtf.evaluation.tasks.physical import LEAST_ERROR, NOISE, from_good_to_bad
 
 #: Days ahead of the last detection shown.
 WINDOWS = ((0, 3), (3, 7), (7, 14), (14, 30))
@@ -47,11 +35,8 @@ LAST = "last in band"
 GAIN = f"{GP} − model"
 #: Central intervals whose coverage is scored.
 _WITHIN = {"within 68 %": 0.68, "within 95 %": 0.95}
-#: Points of a drawn curve, and how many days it goes on after the last detection shown.
-_GRID, _AFTER = 120, 30.0
-#: Forecasts from light (few detections shown) to dark, and interpolation; lines differ by dash as well.
-_FORECAST = (("#f4a261", "-"), ("#d1495b", "--"), ("#6a1b4d", "-."), ("#2b0a3d", ":"))
-_INTERPOLATION = ("#5b8c5a", "--")
+#: Days that a drawn curve goes on after the last detection shown.
+_AFTER = 30.0
 
 
 class Answers(NamedTuple):
@@ -103,11 +88,8 @@ def forecast(given: Inputs, *, counts: list[int]) -> Evaluated:
     middle = asked[len(asked) // 2]
     chosen = spread_sources(answers["forecast", middle])
     who = split.object_id[chosen], split.label["fine"][chosen]
-    figures = {
-        "forecast_calibration.png": calibration_figure({k: a.pull("model") for k, a in answers.items()}),
-        "forecast_light_curves.png": forecast_figure(model, test.take(chosen), middle, *who),
-    }
-    return Evaluated(records, forecast_tables(given, records), figures)
+    figure = forecast_figure(model, test.take(chosen), middle, *who)
+    return Evaluated(records, forecast_tables(given, records), {"forecast.png": figure})
 
 
 def split_at(detections: Detections, n: int) -> tuple[Detections, Detections]:
@@ -141,8 +123,7 @@ def ask(model: Fingerprinter, seen: Detections, targets: Detections, source: np.
     predicted, deviation = {"model": mag}, {"model": sigma}
     predicted[GP], deviation[GP] = baselines.predicted(process, seen, targets)
     predicted[LAST] = baselines.predicted(baselines.persistence, seen, targets)
-    # Some catalogues give an error of 0.
-    magerr = np.maximum(targets.magerr.astype(float), 1e-6)
+    magerr = np.maximum(targets.magerr.astype(float), LEAST_ERROR)
     index = np.repeat(source, targets.length)
     return Answers(index, ahead, targets.mag.astype(float), magerr, predicted, deviation)
 
@@ -158,26 +139,18 @@ def group_records(
 ) -> list[Record]:
     """Score the detections `member` (T,): errors, gain over the Gaussian process, coverages and pulls."""
     sources, own = np.unique(answers.source[member], return_inverse=True)
-    statistics: dict = {("mag", NOISE): NoiseFloor(answers.magerr[member], own, len(sources))}
+    statistics: dict = {("mag", NOISE): weighted_noise_floor(answers.magerr[member], own, len(sources))}
     for method, magnitude in answers.predicted.items():
-        statistics["mag", method] = WeightedMedian(np.abs(magnitude - answers.observed)[member], own)
+        statistics["mag", method] = weighted_median(np.abs(magnitude - answers.observed)[member], own)
     for method in answers.sigma:
         pull = answers.pull(method)[member]
         for name, level in _WITHIN.items():
             inside = np.abs(pull) <= ndtri(0.5 + level / 2)
             statistics[name, method] = weighted_mean(inside, own, len(sources))
         statistics["pull", method] = _deviation(pull, own, len(sources))
-
-    def all_cells(counts):
-        cells = {key: statistic(counts[:, sources]) for key, statistic in statistics.items()}
-        cells["gain", GP] = cells["mag", GP] - cells["mag", "model"]
-        return np.column_stack([*cells.values()])
-
-    found = bootstrap(all_cells, n_sources, width=len(own) // 4, **resamples)
-    names = [*statistics, ("gain", GP)]
-    keys = {**keys, "n": len(sources)}
-    records = [record("detections", len(own), **keys)]
-    return records + [record(s, e, method=m, **keys) for (s, m), e in zip(names, found)]
+    reference, ours = statistics["mag", GP], statistics["mag", "model"]
+    statistics["gain", GP] = lambda counts: reference(counts) - ours(counts)
+    return detection_records(statistics, sources, n_sources, len(own), resamples, **keys)
 
 
 def _deviation(value: np.ndarray, source: np.ndarray, n_sources: int):
@@ -187,13 +160,10 @@ def _deviation(value: np.ndarray, source: np.ndarray, n_sources: int):
 
 
 def spread_sources(answers: Answers) -> np.ndarray:
-    """Sources from well to badly forecast up to 30 days, of five detections or more where enough are."""
-    soon = within(answers, (0, WINDOWS[-1][1]))
-    soon |= not soon.any()
+    """Sources from well to badly forecast, by their median errors."""
     error = np.abs(answers.predicted["model"] - answers.observed)
-    sources, number = np.unique(answers.source[soon], return_counts=True)
-    sources = sources[number >= 5] if (number >= 5).sum() >= 6 else sources
-    of_source = [np.median(error[soon & (answers.source == s)]) for s in sources]
+    sources = np.unique(answers.source)
+    of_source = [np.median(error[answers.source == s]) for s in sources]
     return sources[from_good_to_bad(np.array(of_source))]
 
 
@@ -220,90 +190,43 @@ def forecast_tables(given: Inputs, records: list[Record]) -> list:
         "Noise floor: what the noiseless magnitudes would give.",
     )
     right = "Right uncertainties give 0.68, 0.95 and pulls of deviation 1. Measurement errors count."
-    return [
-        record_table("Forecasts and interpolations, median |Δmag| [mag]", records, rows, errors, notes),
-        record_table(
-            "Calibration of forecasts and interpolations", records, rows, calibration, [given.how, right]
-        ),
-    ]
-
-
-def calibration_figure(pulls: Mapping[tuple[str, int | None], np.ndarray]) -> Figure:
-    """How often observations fall within each central interval: on the diagonal, were uncertainties right.
-
-    Pulls (T,) go by what was asked, "forecast" or "interpolation", and detections shown.
-    """
-    figure, (axes,) = grid_of(1, 6.4, 5.4)
-    nominal, styles = np.linspace(0.01, 0.99, 99), iter(_FORECAST * 9)
-    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-    for (asked, n), pull in pulls.items():
-        name = f"forecast from first {n}" if asked == "forecast" else "interpolation, hidden third"
-        colour, dash = next(styles) if asked == "forecast" else _INTERPOLATION
-        inside = np.searchsorted(np.sort(np.abs(pull)), ndtri(0.5 + nominal / 2), "right") / len(pull)
-        label = f"{name}  ({len(pull):,})"
-        axes.plot(nominal, inside, label=label, color=colour, linestyle=dash, linewidth=1.6)
-    axes.text(0.30, 0.86, "too wide", ha="center", color="0.5", fontsize=9)
-    axes.text(0.70, 0.14, "too narrow", ha="center", color="0.5", fontsize=9)
-    axes.set(xlabel="predicted central interval", ylabel="share of observations within it")
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    tidy(axes)
-    legend(figure, [axes])
-    figure.suptitle("Calibration of predicted magnitudes, test split (detections in brackets)", fontsize=11)
-    return figure
+    title = "Forecasts and interpolations, median |Δmag| [mag]"
+    first = record_table(title, records, rows, errors, notes)
+    title = "Calibration of forecasts and interpolations"
+    return [first, record_table(title, records, rows, calibration, [given.how, right])]
 
 
 def forecast_figure(
     model, detections: Detections, n_shown: int, names: Sequence[str], labels: Sequence[int]
 ) -> Figure:
-    """Draw forecasts from first detections, one panel a source: those shown are filled, later ones open.
+    """Draw forecasts from first detections, one panel a source: those shown are filled, later ones hollow.
 
-    Curves run to 30 days after the last detection shown, with the deviation of the curve itself: observations
-    scatter about it by their own errors besides.
+    Curves and bands are the prediction and its deviation, to which the errors of observations add.
     """
     latent = model.encode(detections, first=n_shown).latent
-    figure, panels = grid_of(len(names), 4.4, 3.3)
+    figure, panels = figures.grid_of(len(names), 4.4, 3.3)
     for k, (axes, name, label) in enumerate(zip(panels, names, labels, strict=True)):
         rows = slice(*detections.offset[k : k + 2])
-        days = detections.mjd[rows] - detections.mjd[rows][0]
-        shown = np.arange(len(days)) < n_shown
-        cut = days[shown][-1]
-        near = days <= cut + _AFTER
-        columns = (detections.mag[rows], detections.magerr[rows], detections.band[rows].astype(int))
-        mag, magerr, band = (column[near] for column in columns)
-        days, shown = days[near], shown[near]
-        for own, hollow in ((shown, False), (~shown, True)):
-            draw_detections(axes, days[own], mag[own], magerr[own], band[own], hollow=hollow)
-
-        grid, bands = np.linspace(0, cut + _AFTER, _GRID), np.unique(band)
-        asked = np.broadcast_to(grid, (len(bands), _GRID)), np.repeat(bands[:, None], _GRID, 1)
-        curves, sigmas = model.query(np.repeat(latent[k : k + 1], len(bands), 0), *asked)
-        for b, curve, sigma in zip(bands, curves, sigmas):
-            colour = BAND_STYLE[BANDS[b]][0]
-            for width, alpha in ((1.96, 0.10), (1.0, 0.18)):
-                ends = curve - width * sigma, curve + width * sigma
-                axes.fill_between(grid, *ends, color=colour, alpha=alpha, linewidth=0)
-            axes.plot(grid, curve, color=colour, linewidth=1.4, zorder=2)
-        axes.axvspan(cut, grid[-1], color="0.96", zorder=0)
-        axes.axvline(cut, color="0.55", linewidth=1, linestyle=":", zorder=1)
-
-        found = [np.interp(t, grid, curves[bands == b][0]) for t, b in zip(days[~shown], band[~shown])]
-        text = f"no later detection within {_AFTER:.0f} days"
-        if found:
-            error = np.median(np.abs(np.array(found) - mag[~shown]))
-            text = f"{len(found)} later detections, median |Δmag| = {error:.2f} mag"
-        axes.set_title(f"{literal(f'{class_name(label)}  ·  {name}')}\n{text}", fontsize=9.5)
-        # Observations and curves set the range; a wide uncertainty must not.
-        both = np.concatenate([mag, curves.ravel()])
-        margin = max(0.08 * np.ptp(both), 0.15)
-        axes.set_ylim(both.max() + margin, both.min() - margin)  # bright is up
-        axes.set_xlim(-0.02 * grid[-1], grid[-1])
-        tidy(axes)
-    rim_labels(panels, "days since first detection", "magnitude (AB)")
+        day = detections.mjd[rows] - detections.mjd[rows][0]
+        last = day[n_shown - 1]
+        mag, magerr, band = (x[rows] for x in (detections.mag, detections.magerr, detections.band))
+        later = np.arange(len(day)) >= n_shown
+        for own, hollow in ((~later, False), (later & (day <= last + _AFTER), True)):
+            figures.draw_detections(axes, day[own], mag[own], magerr[own], band[own], hollow=hollow)
+        grid = np.linspace(0, last + _AFTER, 120)
+        for b in np.unique(band):
+            (curve,), (sigma,) = model.query(latent[k : k + 1], grid[None], np.full((1, len(grid)), b))
+            colour = figures.BAND_STYLE[BANDS[b]][0]
+            axes.fill_between(grid, curve - sigma, curve + sigma, color=colour, alpha=0.18, linewidth=0)
+            axes.plot(grid, curve, color=colour, linewidth=1.4)
+        axes.axvline(last, color="0.55", linewidth=1, linestyle=":")
+        axes.set_title(figures.literal(f"{figures.class_name(label)}  ·  {name}"), fontsize=9.5)
+        axes.invert_yaxis()  # bright is up
+        figures.tidy(axes)
+    figures.rim_labels(panels, "days since first detection", "magnitude (AB)")
     marks = {"shown (1σ error)": {}, "later, not shown": {"markerfacecolor": "white"}}
-    handles = band_handles(np.unique(detections.band), **marks)
-    handles.append(Patch(color="0.3", alpha=0.3, label="68 % and 95 % of the curve"))
-    handles.append(Line2D([], [], color="0.55", linestyle=":", label="last detection shown"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    handles = figures.band_handles(np.unique(detections.band), **marks)
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9)
     title = f"Light curves from fingerprints of the first {n_shown} detections, from well to badly forecast"
     figure.suptitle(title, fontsize=12)
     return figure

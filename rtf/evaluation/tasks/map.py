@@ -21,7 +21,7 @@ from rtf.classes import UNKNOWN
 from rtf.evaluation.record import CHANCE, Record, record, record_table
 from rtf.evaluation.run import Evaluated, Inputs
 from rtf.evaluation.search import scaler
-from rtf.evaluation.statistics import mean_estimate
+from rtf.evaluation.statistics import bootstrap
 from rtf.evaluation.tasks.map_page import map_page
 from rtf.figures import class_name, grid_of, legend
 
@@ -121,19 +121,23 @@ def map_records(
     Kept is the share of the 10 nearest fingerprints that are among the 10 nearest on the map; same class that
     of the 10 nearest of the same class, over sources of a known class.
     """
-    k = min(_NEIGHBOURS, len(label) - 1)
-    known = label != UNKNOWN
-    near = {name: _nearest(x, k) for name, x in {"fingerprints": fingerprints, **places}.items()}
-    same = {name: (label[index] == label[:, None]).mean(1) for name, index in near.items()}
-    same[CHANCE] = np.array([(label == c).sum() - 1 for c in label]) / (len(label) - 1)
+    from sklearn.neighbors import NearestNeighbors
+
+    k, known = min(_NEIGHBOURS, len(label) - 1), label != UNKNOWN
+    near = {
+        name: NearestNeighbors(n_neighbors=k).fit(x).kneighbors(return_distance=False)
+        for name, x in {"fingerprints": fingerprints, **places}.items()
+    }
+    kept = {name: (near[name][:, :, None] == near["fingerprints"][:, None]).any(2).mean(1) for name in places}
+    same = {name: (label[index] == label[:, None]).mean(1)[known] for name, index in near.items()}
+    same[CHANCE] = (label[known][:, None] == label).sum(1) - 1.0
+    same[CHANCE] /= len(label) - 1
     records = []
-    for name in places:
-        kept = (near[name][:, :, None] == near["fingerprints"][:, None]).any(2).mean(1)
-        records.append(record("kept", mean_estimate(kept, **resamples), method=name, n=len(label)))
-    if known.any():
-        for name, share in same.items():
-            mean = mean_estimate(share[known], **resamples)
-            records.append(record("same class", mean, method=name, n=int(known.sum())))
+    for score, shares in (("kept", kept), ("same class", same)):
+        for name, share in shares.items():
+            if n := len(share):
+                mean = bootstrap(lambda counts, x=share: counts @ x / counts.sum(1), n, **resamples)
+                records.append(record(score, mean, method=name, n=n))
     return records
 
 
@@ -178,9 +182,3 @@ def map_legend(figure: Figure, axes) -> None:
     legend(figure, [axes])
     for handle in figure.legends[0].legend_handles:
         handle.set_sizes([55])
-
-
-def _nearest(points: np.ndarray, k: int) -> np.ndarray:
-    from sklearn.neighbors import NearestNeighbors
-
-    return NearestNeighbors(n_neighbors=k).fit(points).kneighbors(return_distance=False)

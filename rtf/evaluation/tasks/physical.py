@@ -2,8 +2,7 @@
 
 Notable:
 - medians of absolute differences over detections, with intervals over sources (cluster bootstrap)
-- next to each: the photometric-noise floor, which no reconstruction of noisy data can be expected to pass,
-  and a baseline that knows only the training split's medians
+- beside each the photometric-noise floor, and a baseline that knows only the training split's medians
 - groups: all detections, those of each fine class, of each (true) band, of sources of like length
 - a decoder that is asked for a time and a band is given both: it has no score of them
 """
@@ -17,9 +16,9 @@ import numpy as np
 from rtf.alerts.history import BANDS, Detections
 from rtf.classes import FINE, UNKNOWN
 from rtf.encoding.fingerprinter import Rebuilt
-from rtf.evaluation.record import CONSTANTS, Record, record, record_table
+from rtf.evaluation.record import CONSTANTS, Record, detection_records, record_table
 from rtf.evaluation.run import Evaluated, Inputs
-from rtf.evaluation.statistics import NoiseFloor, WeightedMedian, bootstrap, weighted_mean
+from rtf.evaluation.statistics import weighted_mean, weighted_median, weighted_noise_floor
 from rtf.figures import light_curve_figure, rebuilt_light_curves
 
 NOISE = "noise floor"
@@ -27,6 +26,8 @@ ROWS = {"group": "group", "by": "method"}
 SCORES = ("mag", "dt", "band", "detections")
 #: Fewest and most detections of the sources in a group: a fingerprint has only so much room.
 LENGTHS = {"1 to 9": (1, 9), "10 to 19": (10, 19), "20 to 49": (20, 49), "50 or more": (50, np.inf)}
+#: Some catalogues give an error of 0 [mag].
+LEAST_ERROR = 1e-6
 
 
 class Constants(NamedTuple):
@@ -53,13 +54,18 @@ def physical(given: Inputs) -> Evaluated:
     if unknown := int((label == UNKNOWN).sum()):
         notes.append(f"{unknown:,} of {len(label):,} sources have no class: in no class row.")
     records = reconstruction_records(rebuilt.seen, label, {"model": answers}, constants, given.resamples)
-    typical = typical_sources(rebuilt, label)
-    curves = rebuilt_light_curves(
-        given.model.reconstruct(test.detections.take(typical)), test.object_id[typical], label[typical]
-    )
-    title = "Rebuilt from fingerprints: the median-error test source of each class"
     table = record_table("Reconstruction in physical units", records, ROWS, SCORES, notes)
-    return Evaluated(records, [table], {"light_curves.png": light_curve_figure(curves, title)})
+    title = "Rebuilt from fingerprints: the median-error test source of each class"
+    figure = rebuilt_figure(given, "test", typical_sources(rebuilt, label), title)
+    return Evaluated(records, [table], {"light_curves.png": figure})
+
+
+def rebuilt_figure(given: Inputs, split: str, chosen: np.ndarray, title: str):
+    """Draw sources (indices) of a split as observed and as rebuilt."""
+    own = given.split(split)
+    rebuilt = given.model.reconstruct(own.detections.take(chosen))
+    curves = rebuilt_light_curves(rebuilt, own.object_id[chosen], own.label["fine"][chosen])
+    return light_curve_figure(curves, title)
 
 
 def training_constants(train: Detections) -> Constants:
@@ -74,12 +80,9 @@ def days(detections: Detections) -> np.ndarray:
 
 
 def reconstruction_records(
-    seen: Detections,
-    label: np.ndarray,
-    answers: Mapping[str, Mapping[str, np.ndarray]],
-    constants: Constants,
-    resamples: Mapping,
-) -> list[Record]:
+    seen: Detections, label: np.ndarray, answers: Mapping[str, Mapping[str, np.ndarray]],
+    constants: Constants, resamples: Mapping,
+) -> list[Record]:  # fmt: skip
     """Compare rebuilt detections with the observed ones, group by group.
 
     Parameters
@@ -91,7 +94,7 @@ def reconstruction_records(
     true = {"mag": seen.mag.astype(float), "dt": days(seen), "band": seen.band}
     everywhere = {name: np.full(len(seen.mjd), getattr(constants, name)) for name in true}
     source = np.repeat(np.arange(len(seen)), seen.length)
-    magerr = np.maximum(seen.magerr.astype(float), 1e-6)  # some catalogues give 0
+    magerr = np.maximum(seen.magerr.astype(float), LEAST_ERROR)
     difference = {}
     for method, given in {**answers, CONSTANTS: everywhere}.items():
         for score, values in given.items():
@@ -100,36 +103,29 @@ def reconstruction_records(
             off = values == true[score] if score == "band" else np.abs(values - true[score])
             difference[score, method] = off
 
-    def group(level: str, name: str, member: np.ndarray) -> list[Record]:
+    groups = {("all", "all"): np.ones(len(source), bool)}
+    groups |= {("class", name): label[source] == c for c, name in enumerate(FINE)}
+    groups |= {("band", f"{name} band"): seen.band == b for b, name in enumerate(BANDS)}
+    length = seen.length[source]
+    for name, (low, high) in LENGTHS.items():
+        groups["length", f"{name} detections"] = (length >= low) & (length <= high)
+    records = []
+    for (level, group), member in groups.items():
+        if not member.any():
+            continue
         sources, own = np.unique(source[member], return_inverse=True)
         statistics = {
             key: weighted_mean(v[member], own, len(sources)) if key[0] == "band" else
-            WeightedMedian(v[member], own) for key, v in difference.items()
+            weighted_median(v[member], own) for key, v in difference.items()
         }  # fmt: skip
-        statistics["mag", NOISE] = NoiseFloor(magerr[member], own, len(sources))
-
-        def all_cells(counts):  # every group is cut from the same resamples of all sources
-            return np.column_stack([statistic(counts[:, sources]) for statistic in statistics.values()])
-
-        found = bootstrap(all_cells, len(seen), width=len(own) // 4, **resamples)
-        keys = {"level": level, "group": name, "n": len(sources)}
-        records = [record("detections", len(own), **keys)]
-        return records + [record(s, e, method=m, **keys) for (s, m), e in zip(statistics, found)]
-
-    groups = [("all", "all", np.ones(len(source), bool))]
-    groups += [("class", name, label[source] == c) for c, name in enumerate(FINE)]
-    groups += [("band", f"{name} band", seen.band == b) for b, name in enumerate(BANDS)]
-    length = seen.length[source]
-    for name, (low, high) in LENGTHS.items():
-        groups.append(("length", f"{name} detections", (length >= low) & (length <= high)))
-    return [r for *names, member in groups if member.any() for r in group(*names, member)]
+        statistics["mag", NOISE] = weighted_noise_floor(magerr[member], own, len(sources))
+        n, keys = (len(seen), len(own)), {"level": level, "group": group}
+        records += detection_records(statistics, sources, *n, resamples, **keys)
+    return records
 
 
 def typical_sources(rebuilt: Rebuilt, label: np.ndarray, min_detections: int = 5) -> np.ndarray:
-    """Of each class the source of median error, neither the best nor a random pick.
-
-    Sources of fewer than `min_detections` are passed over where the class has others.
-    """
+    """Of each class the source of median error, of `min_detections` or more where the class has such."""
     length, error, chosen = rebuilt.seen.length, median_error(rebuilt), []
     for c in np.unique(label):
         members = np.flatnonzero(label == c)

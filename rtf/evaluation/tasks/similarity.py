@@ -19,7 +19,7 @@ from rtf.evaluation.record import CHANCE, Record, record, record_table, select
 from rtf.evaluation.run import LEVELS, Evaluated, Inputs
 from rtf.evaluation.search import precision_at, recall_at, scaler, self_ranks
 from rtf.evaluation.statistics import bootstrap
-from rtf.figures import COLOURS, MARKERS, count_axis, draw_band, draw_bars, grid_of, legend, tidy
+from rtf.figures import COLOURS, count_axis, draw_band, draw_bars, grid_of, legend, tidy
 
 BEST = "best possible"
 _FOUND = (1, 10)
@@ -126,10 +126,10 @@ def similarity_tables(given: Inputs, records: list[Record], n: int, k: int) -> l
 def similarity_figure(records: Sequence[Record], n: int, k: int) -> Figure:
     """Recall against the number of detections, and precision by fine class, with 95 % intervals."""
     figure, (left, right) = grid_of(2, 5.7, 4.7, 2, 0.5)
-    for j, colour, marker in zip(_FOUND, COLOURS, MARKERS):
+    for row, j in enumerate(_FOUND):
         line = select(records, score=f"recall at {j}", method="model")
-        draw_band(left, [r.shown for r in line], line, colour, marker, f"recall at {j}")
-        left.axhline(min(j / n, 1), color=colour, linestyle=":", linewidth=1.4, label=f"chance at {j}")
+        draw_band(left, [r.shown for r in line], line, row, f"recall at {j}")
+        left.axhline(min(j / n, 1), color=COLOURS[row], linestyle=":", label=f"chance at {j}")
     if line:
         count_axis(left, [r.shown for r in line], [f"{r.shown}\n({r.n:,})" for r in line])
     left.set_ylim(bottom=-0.01)
