@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 EVALUATIONS = "evaluations"
 #: Class names by level.
 LEVELS = {"coarse": COARSE, "fine": FINE}
-_SPLITS = ("train", "val", "test")
 
 
 @dataclass
@@ -88,12 +87,6 @@ class Inputs:
         drawn = f"{self.n_bootstrap:,} bootstrap resamples of the test sources"
         return f"95 % intervals: {drawn}, seed {self.seed}."
 
-    def split(self, name: str) -> Split:
-        """The sources of a split, without those the model was trained on or gives no finite numbers for."""
-        if name not in self._splits:
-            self._splits[name] = self._read(name)
-        return self._splits[name]
-
     @property
     def tested(self) -> dict:
         """Number and digest of the test sources; empty where no task has asked for them."""
@@ -102,26 +95,26 @@ class Inputs:
         names = self._splits["test"].object_id
         return {"n": len(names), "digest": hashlib.sha256("\0".join(names).encode()).hexdigest()}
 
-    def _read(self, name: str) -> Split:
+    def split(self, name: str) -> Split:
+        """The sources of a split, without those the model was trained on or gives no finite numbers for."""
+        if name in self._splits:
+            return self._splits[name]
         store = self.store
         here = np.arange(store.n)[store.sources(name)]
         if not len(here):
             raise ValueError(f"{store.path} has no source in its {name} split")
-        known = np.zeros(len(here), bool)
-        if name != "train" and self.trained:
-            known = np.isin(store.object_id[here], list(self.trained))
-        self._leave_out(name, known, "the run was trained on them")
-        detections = store.detections(name, cutouts=self.model.needs_cutouts)
-        if known.any():
-            detections = detections.take(np.flatnonzero(~known))
+        new = np.ones(len(here), bool)
+        if name != "train":
+            new = ~np.isin(store.object_id[here], list(self.trained))
+        self._leave_out(name, ~new, "the run was trained on them")
+        detections = store.detections(name, cutouts=self.model.needs_cutouts).take(np.flatnonzero(new))
         found = self.model.encode(detections)
-        finite = found.finite
-        self._leave_out(name, ~finite, "their fingerprints are not finite")
-        if not finite.all():
-            detections, found = detections.take(np.flatnonzero(finite)), _rows(found, finite)
-        here = here[~known][finite]
+        self._leave_out(name, ~found.finite, "their fingerprints are not finite")
+        kept = np.flatnonzero(found.finite)
+        here = here[new][kept]
         label = {"coarse": store.coarse[here].astype(np.int64), "fine": store.label[here].astype(np.int64)}
-        return Split(store.object_id[here], label, detections, found)
+        made = Split(store.object_id[here], label, detections.take(kept), found.take(kept))
+        return self._splits.setdefault(name, made)
 
     def _leave_out(self, name: str, out: np.ndarray, why: str) -> None:
         if not out.any():
@@ -150,21 +143,10 @@ class Inputs:
         return self.model.reconstruct(self.split("test").detections)
 
 
-def _rows(found: Fingerprints, keep: np.ndarray) -> Fingerprints:
-    columns = {f.name: getattr(found, f.name) for f in fields(found)}
-    return replace(found, **{k: v[keep] for k, v in columns.items() if v is not None})
-
-
 def evaluate(
-    run: str | Path,
-    tasks: Mapping[str, DictConfig],
-    *,
-    store: str | Path | None = None,
-    out: str | Path | None = None,
-    seed: int = 0,
-    n_bootstrap: int = N_RESAMPLES,
-    again: bool = True,
-) -> Iterator[tuple[str, list[Table], list[Path]]]:
+    run: str | Path, tasks: Mapping[str, DictConfig], *, store: str | Path | None = None,
+    out: str | Path | None = None, seed: int = 0, n_bootstrap: int = N_RESAMPLES, again: bool = True,
+) -> Iterator[tuple[str, list[Table], list[Path]]]:  # fmt: skip
     """Carry out tasks on a finished run, and write what each makes.
 
     Parameters
@@ -184,14 +166,16 @@ def evaluate(
     own, short = is_own(run, opened), opened.digest[:8]
     if not (run / WEIGHTS).exists():
         load(run)  # says what is missing
-    with (run / WEIGHTS).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    drawn = {"seed": seed, "n_bootstrap": n_bootstrap}
-    settings = {name: _settings(task) | drawn for name, task in tasks.items()}
-    paths = {name: (out or run / EVALUATIONS) / f"{name}@{short}.json" for name in tasks}
-    if not again:
-        now = {"weights": digest, "store": opened.digest}
-        tasks = {k: v for k, v in tasks.items() if _is_stale(paths[k], {**now, "settings": settings[k]})}
+    weights = hashlib.sha256((run / WEIGHTS).read_bytes()).hexdigest()
+    settings, paths = {}, {}
+    for name, task in list(tasks.items()):
+        plain = OmegaConf.to_container(task) if OmegaConf.is_config(task) else task
+        settings[name] = {k: v for k, v in plain.items() if not k.startswith("_")}
+        settings[name] |= {"seed": seed, "n_bootstrap": n_bootstrap}
+        paths[name] = (out or run / EVALUATIONS) / f"{name}@{short}.json"
+        now = {"weights": weights, "store": opened.digest, "settings": settings[name]}
+        if not again and not _is_stale(paths[name], now):
+            del tasks[name]
     if not tasks:
         return
     trained = frozenset() if own else trained_on(run)
@@ -199,14 +183,14 @@ def evaluate(
     if not own and not trained:
         given.notes.append("The run does not say which sources it was trained on: none were left out.")
     folder = out or (run if own else run / EVALUATIONS / f"{opened.path.name}@{short}")
+    about = {"digest": opened.digest, "path": str(opened.path), "name": opened.path.name}
+    about["splits"] = {s: len(range(opened.n)[opened.sources(s)]) for s in ("train", "val", "test")}
     for name, task in tasks.items():
         log.info("%s: task %s on %s", run, name, opened.path)
         made = instantiate(task)(given)
-        about = {"digest": opened.digest, "path": str(opened.path), "name": opened.path.name}
-        about["splits"] = {s: len(range(opened.n)[opened.sources(s)]) for s in _SPLITS}
         found = Evaluation(
             task=name, settings=settings[name], store=about, test=given.tested,
-            run=read_record(run).get("id", ""), weights=digest, code=rtf.__version__, own=own,
+            run=read_record(run).get("id", ""), weights=weights, code=rtf.__version__, own=own,
             notes=given.notes, records=made.records, arrays=made.arrays,
         )  # fmt: skip
         write_evaluation(paths[name], found)
@@ -233,11 +217,6 @@ def is_own(run: Path, store: Store) -> bool:
     if known:
         return known["digest"] == store.digest
     return Path(read_config(run).data.store).resolve() == Path(store.path).resolve()
-
-
-def _settings(task: DictConfig) -> dict:
-    plain = OmegaConf.to_container(task) if OmegaConf.is_config(task) else dict(task)
-    return {k: v for k, v in plain.items() if not k.startswith("_")}
 
 
 def _is_stale(path: Path, now: dict) -> bool:
