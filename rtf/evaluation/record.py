@@ -7,7 +7,7 @@ store stand in one file, RUN/evaluations/TASK@STORE.json, with what they were co
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,10 +39,6 @@ class Record:
     seed: int | None = None  # of the bootstrap
     store: str = ""  # its digest
     run: str = ""  # its id
-
-
-#: Of the record alone; the others are the same for all records of a file.
-_OWN = [f for f in fields(Record) if f.name not in ("task", "seed", "store", "run")]
 
 
 def record(score: str, estimate: Estimate | float, **keys) -> Record:
@@ -150,18 +146,17 @@ def record_table(
     def name(r: Record) -> tuple[str, ...]:
         return tuple(str(getattr(r, k)) if isinstance(k, str) else k(r) for k in rows.values())
 
-    cells: dict[tuple, dict] = {}
+    cells: dict[tuple, dict] = {name(r): {} for r in records}
     for heading, keys in columns.items():
         for r in select(records, **keys):
-            cells.setdefault(name(r), {})[heading] = r
-    order = {name(r): None for r in records}
+            cells[name(r)][heading] = r
     columns = [heading for heading in columns if any(heading in found for found in cells.values())]
     lines = []
-    for key in (key for key in order if key in cells):
-        found = [cells[key].get(heading) for heading in columns]
-        line = ["–" if r is None else format_estimate(r, kind_of(r.score).digits) for r in found]
-        number = next((f"{r.n:,}" for r in found if r is not None and r.n is not None), "")
-        lines.append((*key, *line, number))
+    for key, found in cells.items():
+        texts = {heading: format_estimate(r, kind_of(r.score).digits) for heading, r in found.items()}
+        number = next((f"{r.n:,}" for r in found.values() if r.n is not None), "")
+        if found:
+            lines.append((*key, *(texts.get(heading, "–") for heading in columns), number))
     return Table(title, (*rows, *columns, n), lines, notes)
 
 
@@ -189,11 +184,17 @@ class Evaluation:
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Write the file, one line a record and one an array, whole or not at all."""
-    text = {f.name: _json(getattr(evaluation, f.name)) for f in fields(Evaluation) if f.name != "records"}
-    records = ",\n".join(f"    {_json(_plain_record(r))}" for r in evaluation.records)
+    text = {k: _json(v) for k, v in vars(evaluation).items() if k != "records"}
+    records = ",\n".join(f"    {_json(_own(r))}" for r in evaluation.records)
     arrays = ",\n".join(f"    {_json(k)}: {_json(v)}" for k, v in evaluation.arrays.items())
     text |= {"records": f"[\n{records}\n  ]", "arrays": f"{{\n{arrays}\n  }}"}
     write_text(path, "{\n" + ",\n".join(f'  "{k}": {v}' for k, v in text.items()) + "\n}\n")
+
+
+def _own(r: Record) -> dict:
+    """What is neither the default nor the same for all records of a file."""
+    usual = vars(Record("", math.nan, task=r.task, seed=r.seed, store=r.store, run=r.run))
+    return {k: v for k, v in vars(r).items() if k == "value" or v != usual[k]}
 
 
 def read_evaluation(content: dict) -> Evaluation:
@@ -203,11 +204,6 @@ def read_evaluation(content: dict) -> Evaluation:
         return Evaluation(**{**content, "records": own})
     except (KeyError, TypeError) as error:
         raise ValueError(f"not the records of an evaluation: {error}") from None
-
-
-def _plain_record(r: Record) -> dict:
-    own = {f.name: getattr(r, f.name) for f in _OWN}
-    return {f.name: own[f.name] for f in _OWN if f.name in ("score", "value") or own[f.name] != f.default}
 
 
 def _json(value) -> str:

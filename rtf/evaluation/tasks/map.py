@@ -1,17 +1,14 @@
 """Map: how do fingerprints lie to one another, in UMAP and t-SNE of the test split?
 
 Notable:
-- what is mapped are the fingerprints as similarity search compares them: standardised by the training split,
-  of unit length, so that near on the map is meant to be near in cosine
+- what is mapped is what similarity search compares: standardised by the training split, of unit length
 - a map shows structure that may be its own: beside the pictures stands how many true neighbours it keeps, and
   how often neighbours share a class on the map, in fingerprints, and by chance
-- classes are told by colour and shape; the rarest are drawn last, on top
 
 References: McInnes, Healy & Melville (2018), UMAP, arXiv:1802.03426; van der Maaten & Hinton (2008),
 Visualizing data using t-SNE, JMLR 9, 2579.
 """
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -64,24 +61,18 @@ def maps(
     classes = drawing_order(label)
     shown = f"{len(chosen):,} of {n:,} test sources" if len(chosen) < n else f"{n:,} test sources"
     title = f"Fingerprints of {shown}, {fingerprints.shape[1]} dimensions"
-    notes = [
-        f"{given.how} The maps are fixed. Same class: among sources of a known class.",
-        *(f"{line}." for line in how.values()),
-    ]
+    notes = [f"{given.how} The maps are fixed. Same class: among sources of a known class."]
+    notes += [f"{line}." for line in how.values()]
     columns = {"10 nearest fingerprints kept": {"score": "kept"},
                "10 nearest of the same class": {"score": "same class"}}  # fmt: skip
+    table = record_table("Maps of fingerprints", records, {"neighbours on": "method"}, columns, notes)
     cosine = "fingerprints standardised by the training split, unit length (cosine)"
     explained = {name: f"{line}; {cosine}" for name, line in how.items()}
     seen = given.model.view(test.detections.take(chosen))
-    return Evaluated(
-        records,
-        [record_table("Maps of fingerprints", records, {"neighbours on": "method"}, columns, notes)],
-        {
-            "map.png": map_figure(places, how, label, title),
-            "map.html": map_page(title, places, explained, test.object_id[chosen], label, seen, classes),
-        },
-        {"label": label, **{f"places/{name}": np.round(xy.astype(float), 3) for name, xy in places.items()}},
-    )
+    page = map_page(title, places, explained, test.object_id[chosen], label, seen, classes)
+    drawn = {"map.png": map_figure(places, how, label, title), "map.html": page}
+    arrays = {f"places/{name}": np.round(xy.astype(float), 3) for name, xy in places.items()}
+    return Evaluated(records, [table], drawn, {"label": label, **arrays})
 
 
 def embed(
@@ -91,26 +82,19 @@ def embed(
     from sklearn.manifold import TSNE
     from umap import UMAP
 
-    n = len(fingerprints)
-    neighbours = min(n_neighbors, n - 1)
-    perplexity = min(perplexity, (n - 1) / 3)
-    points = np.asarray(fingerprints, np.float32)
+    n, points = len(fingerprints), np.asarray(fingerprints, np.float32)
     if np.ptp(points, 0).max() <= 1e-6:
         raise ValueError("all test fingerprints are the same: there is nothing to map")
-    with warnings.catch_warnings():
-        # a fixed seed costs UMAP its threads, which it warns of
-        warnings.filterwarnings("ignore", "n_jobs value", UserWarning)
-        # for few sources the spectral start cannot be computed
-        umap = UMAP(
-            n_neighbors=neighbours, min_dist=min_dist, random_state=seed,
-            init="spectral" if n > 4 * FEWEST else "random",
-        ).fit_transform(points)  # fmt: skip
-    start = "pca" if points.shape[1] > 1 else "random"
-    tsne = TSNE(perplexity=perplexity, random_state=seed, init=start).fit_transform(points)
-    return {"UMAP": umap, "t-SNE": tsne}, {
+    neighbours, perplexity = min(n_neighbors, n - 1), min(perplexity, (n - 1) / 3)
+    how = {
         "UMAP": f"UMAP: n_neighbors {neighbours}, min_dist {min_dist:g}, seed {seed}",
         "t-SNE": f"t-SNE: perplexity {perplexity:.3g}, seed {seed}",
     }
+    start = "spectral" if n > 4 * FEWEST else "random"  # which cannot be computed for few sources
+    umap = UMAP(n_neighbors=neighbours, min_dist=min_dist, random_state=seed, init=start, n_jobs=1)
+    start = "pca" if points.shape[1] > 1 else "random"
+    tsne = TSNE(perplexity=perplexity, random_state=seed, init=start)
+    return {"UMAP": umap.fit_transform(points), "t-SNE": tsne.fit_transform(points)}, how
 
 
 def map_records(

@@ -3,9 +3,7 @@
 Notable:
 - a fingerprint and a query, time and band, give the magnitude there: two hidden layers, trained on the train
   split; the best epoch by the median error over the validation split is kept. The model is not touched
-- absolute errors are minimised (smoothed near 0), for the figure of merit is a median
-- the same network for every model: unlike the models' own decoders it makes fingerprints comparable across
-  bottlenecks, decoders and sizes
+- the same network for every model: it makes fingerprints comparable across bottlenecks, decoders and sizes
 - it is told when and in which band, which a sequence decoder has to rebuild too
 """
 
@@ -28,25 +26,22 @@ _PERIODS = 16
 _BLOCK = 65_536
 
 
-def mlp(
-    given: Inputs, *, hidden: int, epochs: int, patience: int, batch_size: int, learning_rate: float
-) -> Evaluated:
-    """Score magnitudes of the test split by an MLP on fingerprints, by the model's decoder, by constants."""
-    data = {s: Frozen(given.split(s).found.latent, given.view(s)) for s in ("train", "val", "test")}
-    fitted = fit_mlp(
-        data["train"], data["val"], hidden=hidden, epochs=epochs, patience=patience, batch_size=batch_size,
-        learning_rate=learning_rate, seed=given.seed, device=given.model.device,
-    )  # fmt: skip
-    constants = training_constants(data["train"].seen)
-    answers = {"MLP": {"mag": fitted.magnitudes(data["test"])}, "own decoder": {"mag": given.rebuilt.mag}}
-    records = reconstruction_records(
-        data["test"].seen, given.split("test").label["fine"], answers, constants, given.resamples
-    )
+def mlp(given: Inputs, **settings) -> Evaluated:
+    """Score magnitudes of the test split by an MLP on fingerprints, by the model's decoder, by constants.
+
+    Settings are those of `fit_mlp`.
+    """
+    train, val, test = (Frozen(given.split(s).found.latent, given.view(s)) for s in ("train", "val", "test"))
+    fitted = fit_mlp(train, val, **settings, seed=given.seed, device=given.model.device)
+    constants = training_constants(train.seen)
+    answers = {"MLP": {"mag": fitted.magnitudes(test)}, "own decoder": {"mag": given.rebuilt.mag}}
+    label = given.split("test").label["fine"]
+    records = reconstruction_records(test.seen, label, answers, constants, given.resamples)
     records = [r for r in records if r.score in ("mag", "detections")]
     error = fitted.val_error
     notes = [
-        f"MLP on {len(data['train'].seen):,} training fingerprints, epoch {int(np.argmin(error)) + 1} of "
-        f"{len(error)} by the median error over {len(data['val'].seen):,} validation sources. It is told "
+        f"MLP on {len(train.seen):,} training fingerprints, epoch {int(np.argmin(error)) + 1} of "
+        f"{len(error)} by the median error over {len(val.seen):,} validation sources. It is told "
         "time and band of each detection.",
         given.how,
         f"Training constants: {constants}.",

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from rtf import figures
 from rtf.classes import UNKNOWN
 from rtf.evaluation.classification import checked_counts
 from rtf.evaluation.record import CHANCE, Record, record, record_table, select
 from rtf.evaluation.run import LEVELS, Evaluated, Inputs
 from rtf.evaluation.search import precision_at, recall_at, scaler, self_ranks
 from rtf.evaluation.statistics import bootstrap
-from rtf.figures import COLOURS, count_axis, draw_band, draw_bars, grid_of, legend, tidy
 
 BEST = "best possible"
 _FOUND = (1, 10)
@@ -38,8 +38,8 @@ def similarity(given: Inputs, *, counts: Sequence[int | str], k: int) -> Evaluat
             records += self_recall(query, asking, index, n, given.resamples)
     for level, names in LEVELS.items():
         records += class_precision(index, test.label[level], names, level, k, given.resamples)
-    return Evaluated(records, similarity_tables(given, records, len(index), k),
-                     {"similarity.png": similarity_figure(records, len(index), k)})  # fmt: skip
+    figure = similarity_figure(records, len(index), k)
+    return Evaluated(records, similarity_tables(given, records, len(index), k), {"similarity.png": figure})
 
 
 def self_recall(query, own, index, shown: int, resamples: Mapping) -> list[Record]:
@@ -93,10 +93,7 @@ def class_precision(
 
 def similarity_tables(given: Inputs, records: list[Record], n: int, k: int) -> list:
     """Self-retrieval by number of detections, and precision by class."""
-    how = [
-        "Cosine of fingerprints standardised by the train split; ties in random order.",
-        given.how,
-    ]
+    how = ["Cosine of fingerprints standardised by the train split; ties in random order.", given.how]
     columns = {
         f"{method} at {j}".replace("model", "recall"): {"score": f"recall at {j}", "method": method}
         for j in _FOUND for method in ("model", CHANCE)
@@ -113,11 +110,10 @@ def similarity_tables(given: Inputs, records: list[Record], n: int, k: int) -> l
         f"Share of the {k} most similar other test sources that are of the same class; best possible: less "
         f"than 1 where a class has not {k} others."
     )
-    columns = {m: {"method": m} for m in ("model", CHANCE, BEST)}
     for level in LEVELS:
         unknown = int((given.split("test").label[level] == UNKNOWN).sum())
         notes = [note, *([f"Left out, no label: {unknown:,} test sources."] if unknown else []), *how]
-        own = select(records, level=level)
+        own, columns = select(records, level=level), {m: {"method": m} for m in ("model", CHANCE, BEST)}
         title = f"Precision at {k}, {level} classes"
         tables.append(record_table(title, own, {"class": "group"}, columns, notes))
     return tables
@@ -125,28 +121,23 @@ def similarity_tables(given: Inputs, records: list[Record], n: int, k: int) -> l
 
 def similarity_figure(records: Sequence[Record], n: int, k: int) -> Figure:
     """Recall against the number of detections, and precision by fine class, with 95 % intervals."""
-    figure, (left, right) = grid_of(2, 5.7, 4.7, 2, 0.5)
+    figure, (left, right) = figures.grid_of(2, 5.7, 4.7, 2, 0.5)
     for row, j in enumerate(_FOUND):
         line = select(records, score=f"recall at {j}", method="model")
-        draw_band(left, [r.shown for r in line], line, row, f"recall at {j}")
-        left.axhline(min(j / n, 1), color=COLOURS[row], linestyle=":", label=f"chance at {j}")
+        figures.draw_band(left, [r.shown for r in line], line, row, f"recall at {j}")
+        left.axhline(min(j / n, 1), color=figures.COLOURS[row], linestyle=":", label=f"chance at {j}")
     if line:
-        count_axis(left, [r.shown for r in line], [f"{r.shown}\n({r.n:,})" for r in line])
-    left.set_ylim(bottom=-0.01)
-    left.set_xlabel("detections a source is searched by (sources asking)")
-    left.set_ylabel("share of sources that find themselves")
-    left.set_title(f"a source finds itself among {n:,}", fontsize=11)
-    tidy(left)
+        figures.count_axis(left, [r.shown for r in line], [f"{r.shown}\n({r.n:,})" for r in line])
+    left.set(xlabel="detections a source is searched by (sources asking)", title=f"among {n:,} sources",
+             ylabel="share of sources that find themselves")  # fmt: skip
+    figures.tidy(left)
     fine = select(records, level="fine", method="model")
-    draw_bars(right, fine, [f"{r.group} ({r.n:,})" for r in fine], f"precision at {k}")
-    for method, colour in ((CHANCE, COLOURS[3]), (BEST, "0.35")):
+    figures.draw_bars(right, fine, [f"{r.group} ({r.n:,})" for r in fine], f"precision at {k}")
+    for method, colour in ((CHANCE, figures.COLOURS[3]), (BEST, "0.35")):
         place = [r.value for r in select(records, level="fine", method=method)]
-        right.plot(
-            place, range(len(place)), "|", color=colour, markersize=15, markeredgewidth=2, label=method
-        )
-    right.set_xlim(0, 1.02)
-    right.set_xlabel(f"share of the {k} nearest of the same class")
-    right.set_title("neighbours by class (test sources)", fontsize=11)
-    legend(figure, (left, right))
+        style = {"color": colour, "markersize": 15, "markeredgewidth": 2, "label": method}
+        right.plot(place, range(len(place)), "|", **style)
+    right.set(xlabel=f"share of the {k} nearest of the same class", title="by class (test sources)")
+    figures.legend(figure, (left, right))
     figure.suptitle("Search by cosine among fingerprints of the test split, 95 % intervals", fontsize=13)
     return figure
