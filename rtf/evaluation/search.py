@@ -1,8 +1,7 @@
 """Search among fingerprints by cosine: who is near whom, and how good that is.
 
 Notable:
-- ties score their expectation over random order: collapsed fingerprints, or equal ones of a codebook, gain
-  nothing from the sorting
+- ties score their expectation over random order: equal fingerprints gain nothing from the sorting
 - queries go in blocks, so that the cosines of a large split never stand in memory at once
 """
 

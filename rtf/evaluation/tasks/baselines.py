@@ -9,6 +9,7 @@ Notable:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -34,19 +35,15 @@ class Seen(NamedTuple):
 
 def each_source(detections: Detections) -> list[Seen]:
     """What was seen of every source."""
-    edges = zip(detections.offset[:-1], detections.offset[1:])
-    columns = (detections.mjd, detections.band, detections.mag, detections.magerr)
-    columns = [np.asarray(c, np.int64 if k == 1 else np.float64) for k, c in enumerate(columns)]
-    return [Seen(*(c[a:b] for c in columns)) for a, b in edges]
+    d = detections
+    columns = d.mjd, d.band.astype(int), d.mag.astype(float), d.magerr.astype(float)
+    return [Seen(*(c[a:b] for c in columns)) for a, b in pairwise(detections.offset)]
 
 
 def predicted(method: Callable, seen: Detections, targets: Detections) -> np.ndarray:
     """Apply a method source by source: (D,), or (K, D) for a method of K answers, at the D targets."""
-    found = [
-        np.asarray(method(own, wanted.mjd, wanted.band))
-        for own, wanted in zip(each_source(seen), each_source(targets), strict=True)
-    ]
-    return np.concatenate(found, axis=-1)
+    both = zip(each_source(seen), each_source(targets), strict=True)
+    return np.concatenate([method(own, asked.mjd, asked.band) for own, asked in both], axis=-1)
 
 
 def persistence(seen: Seen, mjd: np.ndarray, band: np.ndarray) -> np.ndarray:
@@ -66,8 +63,7 @@ class LightCurveGP:
 
     A source's magnitudes are a constant of its own (normal about `mean` with standard deviation `offset`),
     plus a Matern-3/2 process of standard deviation `amplitude` [mag] and scale `days` that correlates by
-    `correlation` between bands, plus scatter of `scatter` [mag] and the errors of the measurements. The
-    scatter counts as part of the light curve, as does a decoder's uncertainty.
+    `correlation` between bands, plus `scatter` [mag], which counts as part of the light curve, plus errors.
     """
 
     mean: float

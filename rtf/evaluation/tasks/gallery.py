@@ -1,9 +1,7 @@
 """Gallery: real sources, one row each, from cutouts to neighbours and class probabilities.
 
 Notable:
-- alerts come straight from any format a reader knows, and go through the same `encode` as a live stream
-- neighbours are searched among the run's own training sources, by cosine as similarity search does; they are
-  drawn moved to the brightness of the source, which is said
+- neighbours are the run's own training sources, by cosine, drawn moved to the brightness of the source
 - probabilities are the head's, or those of a linear probe fitted on the same training sources
 - a label catalogue only names the sources: nothing is fitted or chosen by whether the model is right
 - stamps are the pixels as sent, asinh, each on its own grey scale; blue was not measured
@@ -17,6 +15,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from rtf import figures
 from rtf.alerts.cutouts import decode_cutout, pad_cutout
 from rtf.alerts.history import BANDS, Detections, SourceHistory, concatenate
 from rtf.alerts.read import read_histories
@@ -27,18 +26,6 @@ from rtf.evaluation.classification import fit_probe
 from rtf.evaluation.run import Evaluated, Inputs
 from rtf.evaluation.search import scaler
 from rtf.features.stamps import KINDS, latest_stamps
-from rtf.figures import (
-    COLOURS,
-    REBUILT,
-    LightCurve,
-    band_handles,
-    class_name,
-    draw_detections,
-    draw_light_curve,
-    literal,
-    rebuilt_light_curves,
-    tidy,
-)  # fmt: skip
 
 #: Sources chosen by themselves have at least this many detections in the model's view, where enough do.
 _ENOUGH = 4
@@ -67,7 +54,7 @@ def gallery(
         probe = fit_probe(train.found.latent, label)
     reader, probability = class_probabilities(own, probe)
     names = [h.object_id for h in histories]
-    curves = rebuilt_light_curves(model.reconstruct(histories), names, [UNKNOWN] * len(names))
+    curves = figures.rebuilt_light_curves(model.reconstruct(histories), names, [UNKNOWN] * len(names))
     cutouts = _latest_cutouts(model.view(concatenate(histories)))
     sources = [
         {
@@ -75,18 +62,17 @@ def gallery(
             "error": curves[k].error, "has_cutouts": cutouts[k] is not None,
             "probability": dict(zip(FINE, probability[k].astype(float))),
             "nearest": [
-                {"object_id": str(train.object_id[j]), "class": class_name(label[j]), "cosine": cosine[k, j]}
-                for j in near[k]
+                {"object_id": str(train.object_id[j]), "class": figures.class_name(label[j]),
+                 "cosine": cosine[k, j]} for j in near[k]
             ],
         }
         for k, name in enumerate(names)
     ]  # fmt: skip
     alike = [model.view(train.detections.take(rows)) for rows in near]
-    return Evaluated(
-        tables=[gallery_table(sources, _READ_BY[reader], len(label))],
-        figures={"gallery.png": gallery_figure(sources, curves, cutouts, alike, _READ_BY[reader])},
-        arrays={"probabilities from": reader, "sources": sources},
-    )
+    table = gallery_table(sources, _READ_BY[reader], len(label))
+    figure = gallery_figure(sources, curves, cutouts, alike, _READ_BY[reader])
+    arrays = {"probabilities from": reader, "sources": sources}
+    return Evaluated(tables=[table], figures={"gallery.png": figure}, arrays=arrays)
 
 
 def read_types(path: str | Path) -> dict[str, str]:
@@ -119,13 +105,17 @@ def choose_sources(
     return [histories[k] for k in [*first, *(rest[j] for j in even)]]
 
 
+def most_probable(source: dict) -> list[tuple[str, float]]:
+    """Classes of known probability, the most probable first."""
+    known = [(c, p) for c, p in source["probability"].items() if np.isfinite(p)]
+    return sorted(known, key=lambda x: -x[1])[:_SHOWN]
+
+
 def gallery_table(sources: Sequence[dict], read_by: str, n_train: int) -> Table:
     """One row a source: what it is, what it is taken for, and whom it resembles."""
     rows = []
     for source in sources:
-        known = {c: p for c, p in source["probability"].items() if np.isfinite(p)}
-        best = max(known, key=known.get, default=None)
-        most = "–" if best is None else f"{best} ({known[best]:.2f})"
+        most = next((f"{c} ({p:.2f})" for c, p in most_probable(source)), "–")
         near = ", ".join(f"{x['class']} ({x['cosine']:.2f})" for x in source["nearest"])
         who = source["object_id"], source["type"], f"{source['n_detections']}"
         rows.append((*who, most, f"{source['error']:.2f}", near))
@@ -148,8 +138,8 @@ def _latest_cutouts(seen) -> list[list[np.ndarray] | None]:
 
 
 def gallery_figure(
-    sources: Sequence[dict], curves: Sequence[LightCurve], cutouts: Sequence, alike: Sequence[Detections],
-    read_by: str,
+    sources: Sequence[dict], curves: Sequence[figures.LightCurve], cutouts: Sequence,
+    alike: Sequence[Detections], read_by: str,
 ) -> Figure:  # fmt: skip
     """Draw the gallery; `alike` are the detections of each source's neighbours, nearest first."""
     n_near = len(alike[0])
@@ -163,51 +153,32 @@ def gallery_figure(
             axes.set_title("no cutout" if image is None else kind, fontsize=7, pad=2)
             if image is not None:
                 axes.imshow(np.arcsinh(pad_cutout(image)), cmap=grey, origin="lower")
-        axes = panels[3]
-        draw_light_curve(axes, curve, size=4.5)
+        figures.draw_light_curve(panels[3], curve, size=4.5)
         title = f"{source['object_id']}  ·  {source['type']}  ·  {source['n_detections']} detections"
-        axes.set_title(literal(title), fontsize=9)
-        axes.set_ylabel("mag (AB)", fontsize=8)
-        for j, who in enumerate(source["nearest"]):
-            _draw_neighbour(panels[4 + j], near.take(np.array([j])), axes.get_xlim(), axes.get_ylim())
-            panels[4 + j].set_title(f"{who['class']}\ncos {who['cosine']:.2f}", fontsize=7.5)
-        _draw_probabilities(panels[-1], source["probability"])
+        panels[3].set_title(figures.literal(title), fontsize=9)
+        for j, (axes, who) in enumerate(zip(panels[4:], source["nearest"])):
+            _draw_neighbour(axes, near.take(np.array([j])), curve, panels[3].get_ylim())
+            axes.set_title(f"{who['class']}\ncos {who['cosine']:.2f}", fontsize=7.5)
+        best = most_probable(source)
+        panels[-1].barh([c for c, _ in best], [p for _, p in best], color=figures.COLOURS[5], height=0.7)
+        panels[-1].set(xlim=(0, 1), ylim=(_SHOWN - 0.4, -0.6))
+        figures.tidy(panels[-1])
     grid[-1, 3].set_xlabel("days since first detection", fontsize=8)
     grid[-1, -1].set_xlabel(f"probability ({read_by})", fontsize=8)
-    handles = band_handles(range(len(BANDS)), **REBUILT)
+    handles = figures.band_handles(range(len(BANDS)), **figures.REBUILT)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
-    figure.suptitle(
-        "Cutouts as sent  ·  light curve and reconstruction  ·  nearest training sources, by cosine  ·  "
-        "class probabilities",
-        fontsize=11,
-    )
+    parts = "cutouts as sent", "light curve (AB mag) and reconstruction", "nearest training sources"
+    figure.suptitle("  ·  ".join([*parts, "class probabilities"]), fontsize=11)
     return figure
 
 
-def _draw_neighbour(axes, source: Detections, days, mags) -> None:
-    # the magnitude of a neighbour may lie anywhere: centred on the source's own range, same scale
-    day, shift = source.mjd - source.mjd[0], np.median(source.mag) - np.mean(mags)
-    moved = source.mag - shift
-    draw_detections(axes, day, moved, source.magerr, source.band, size=2.8)
-    axes.set_xlim(days[0], max(days[1], day.max() + 1))
+def _draw_neighbour(axes, source: Detections, curve: figures.LightCurve, mags) -> None:
+    """A neighbour's detections, moved to the median brightness of the source beside it, on the same scale."""
+    shift = np.median(source.mag) - np.median(curve.mag)
+    day, moved = source.mjd - source.mjd[0], source.mag - shift
+    figures.draw_detections(axes, day, moved, source.magerr, source.band, size=2.8)
     axes.set_ylim(max(mags[0], moved.max() + 0.1), min(mags[1], moved.min() - 0.1))
     axes.set_yticks([])
     text = f"{abs(shift):.1f} mag {'fainter' if shift > 0 else 'brighter'}"
     axes.text(0.97, 0.03, text, transform=axes.transAxes, ha="right", fontsize=6, color="0.4")
-    tidy(axes)
-    axes.tick_params(labelsize=6)
-
-
-def _draw_probabilities(axes, probability: dict[str, float]) -> None:
-    known = {c: p for c, p in probability.items() if np.isfinite(p)}
-    if not known:
-        axes.text(0.5, 0.5, "no classifier", ha="center", va="center", color="0.5")
-        axes.set_axis_off()
-        return
-    best = sorted(known, key=known.get, reverse=True)[:_SHOWN]
-    axes.barh(range(len(best)), [known[c] for c in best], color=COLOURS[5], height=0.7)
-    for row, c in enumerate(best):
-        axes.text(known[c] + 0.02, row, f"{known[c]:.2f}", va="center", fontsize=7)
-    axes.set_yticks(range(len(best)), best, fontsize=8)
-    axes.set(xlim=(0, 1.15), xticks=[0, 0.5, 1], ylim=(_SHOWN - 0.4, -0.6))
-    tidy(axes)
+    figures.tidy(axes)

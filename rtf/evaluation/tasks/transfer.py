@@ -3,10 +3,8 @@
 Notable:
 - probe and head see no real source: the probe for N detections is fitted on the run's own training split at
   the same N. The simulator itself was tuned on real tables: experiments/README.md says on which
-- beside every real score stands the same one on the simulated test split of the same classes: the difference
-  is what the simulation lacks
+- beside every real score stands the same one on the simulated test split of the same classes
 - SN Ia against TDE is ranked by p(TDE) / (p(TDE) + p(SN Ia)), which no prior of the other classes changes
-- how the light curves of the two differ is what `rtf.check` measures
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,9 +63,7 @@ def transfer(given: Inputs, *, stores: Sequence[str], counts: Sequence[int | str
                 if where == REAL and n == steps[-1]:
                     place = method if n is None else f"{method}/{n}"
                     confusion = cls.confusion_of(arrays, level, place, len(LEVELS[level]))
-                    title = (
-                        f"real sources, {method} trained on simulated ones, {level}, {n or 'all'} detections"
-                    )
+                    title = f"real sources, {method} trained on simulated ones, {n or 'all'} detections"
                     figure = confusion_figure(confusion, LEVELS[level], title)
                     made.figures[f"transfer_{level}_{method}.png"] = figure
     made.records = distinct(made.records)
@@ -80,10 +76,10 @@ def transfer(given: Inputs, *, stores: Sequence[str], counts: Sequence[int | str
             (*cls.SCORES, *([RANKED] if level == "fine" else [])), notes, "number",
         ))  # fmt: skip
     of_class = [r for r in select(made.records, level="coarse", score="recall") if r.group not in scored]
-    rows = {"class": "group", "detections": shown_text, "read by": "method"}
-    of_class.sort(key=lambda r: r.group)
-    title = "Real sources by class, coarse"
-    made.tables.append(record_table(title, of_class, rows, ("recall",), (), "real sources"))
+    made.tables.append(record_table(
+        "Real sources by class, coarse", sorted(of_class, key=lambda r: r.group),
+        {"class": "group", "detections": shown_text, "read by": "method"}, ("recall",), (), "real sources",
+    ))  # fmt: skip
     return made
 
 
@@ -140,13 +136,13 @@ def ranked(
     truth = (label[two] == TDE).astype(int)
     if not truth.any() or truth.all():
         return []
-    pair = np.asarray(probability, float)[two][:, [SN_IA, TDE]]
-    total = pair.sum(1)
-    score = np.where(total > 0, pair[:, 1] / np.where(total > 0, total, 1), 0.5)
-    both = np.column_stack([-score, score])
-    found = statistics.bootstrap(
-        lambda counts: statistics.class_auc(truth, both, counts)[:, 1], len(truth), **resamples
-    )
+    ia, tde = np.asarray(probability, float)[two][:, [SN_IA, TDE]].T
+    score = np.divide(tde, ia + tde, out=np.full(len(truth), 0.5), where=ia + tde > 0)
+
+    def statistic(counts):
+        return statistics.class_auc(1 - truth, score[:, None], counts)[:, 0]
+
+    found = statistics.bootstrap(statistic, len(truth), **resamples)
     keys = {"level": "fine", "method": method, "shown": shown, "group": where, "n": len(truth)}
     return [record(RANKED, found, **keys)]
 
