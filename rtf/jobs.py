@@ -113,14 +113,29 @@ def beside(out: Path, suffix: str) -> Path:
 
 
 def put_in_place(new: Path, out: Path) -> None:
-    """Give the folder `new` the name `out`; a former one is OUT.old for that moment."""
-    old = beside(out, ".old")
+    """Give the folder `new` the name `out`; a former one is OUT.old for that moment.
+
+    Raises
+    ------
+    FileExistsError : see `refuse_old`; nothing is touched
+    """
+    refuse_old(out)
+    old, mark = beside(out, ".old"), beside(out, ".old.ours")
     if new.exists():
         if out.exists():
             remove(old)
+            mark.touch()
             os.rename(out, old)
         os.rename(new, out)
     remove(old)
+    mark.unlink(missing_ok=True)
+
+
+def refuse_old(out: Path) -> None:
+    """Make sure that OUT.old is free, or left by a stopped `put_in_place`; else FileExistsError."""
+    old = beside(out, ".old")
+    if old.exists() and not beside(out, ".old.ours").exists():
+        raise FileExistsError(f"{old} is in the way: move it, or choose another out=")
 
 
 def remove(folder: Path) -> None:

@@ -137,6 +137,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         torch.set_num_threads(config.num_threads)
     if config.imbalance not in IMBALANCE:
         raise ValueError(f"imbalance is {config.imbalance!r}; it must be one of {', '.join(IMBALANCE)}")
+    if config.devices != "auto" and not (type(config.devices) is int and config.devices > 0):
+        raise ValueError(f"devices is {config.devices!r}; it must be auto, or a number from 1 up")
     if config.accelerator != "auto":
         usable_device(config.accelerator, "accelerator")
     _quiet()

@@ -298,6 +298,12 @@ def test_sources_that_are_tested_on_are_not_trained_on_through_another_store(tmp
     assert "validates or tests on them" in caplog.text
 
 
+@pytest.mark.parametrize("devices", ["7x", "0", "-1"])
+def test_devices_are_auto_or_a_number(store, tmp_path, devices):
+    with pytest.raises(ValueError, match=f"devices is '?{devices}'?; it must be auto, or a number"):
+        train(store, tmp_path / "run", f"devices={devices}")
+
+
 def test_truncation_is_uniform_from_three_and_differs_between_epochs(store):
     data = load_training_data(store, {"photometry": Photometry()}, max_detections=257, max_days=100)
     epoch = 0  # read by the batches through the closure
