@@ -3,7 +3,7 @@
 Notable:
 - it is made beside its place and takes it when it is complete: a former report stays until then
 - report.json marks a folder as a report; a folder without it is never replaced
-- numbers.csv has every score of every configuration, one a line, for whoever wants to go on with numbers
+- numbers.csv has every score of every configuration, one a line
 """
 
 import os
@@ -23,6 +23,7 @@ from rtf.evaluation.classification import confusion_of
 from rtf.evaluation.run import LEVELS
 from rtf.figures import confusion_figure, save
 from rtf.files import write_json
+from rtf.jobs import put_in_place, refuse_old
 from rtf.report import charts, tables
 from rtf.report.compare import Configuration, DataSet, data_sets, labels, varying
 from rtf.report.published import HEADING, NOTE
@@ -94,7 +95,7 @@ def write_report(runs: Sequence[Run], out: str | os.PathLike, source: str, progr
         write_text(folder / "report.md", page_markdown(title, page))
         write_text(folder / "numbers.csv", to_csv(numbers(data)))
         write_json(folder / MARK, {"source": source, "runs": len(runs)})
-        _take_place(folder, out)
+        put_in_place(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     main = [table for part in parts for table in part.main.values()] or [everything]
@@ -102,8 +103,9 @@ def write_report(runs: Sequence[Run], out: str | os.PathLike, source: str, progr
 
 
 def refuse_other(out: str | os.PathLike) -> None:
-    """Make sure that the folder is free, empty, or a report; else FileExistsError."""
-    out = Path(out)
+    """Make sure that the folder is free, empty, or a report, and OUT.old free; else FileExistsError."""
+    out = Path(os.path.abspath(out))
+    refuse_old(out)
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise FileExistsError(f"{out} is no folder: choose another out=")
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():
@@ -151,15 +153,13 @@ def _compare(data: DataSet, comparison: tables.Comparison, made: Content) -> Non
 
 
 def _confusions(data: DataSet, made: Content) -> None:
-    best = charts.best_run(data)
-    if best is None:
+    if not (run := charts.best_run(data)):
         return
-    run, how = best
     for level, names in LEVELS.items():
         counts = confusion_of(run.results["probe"].arrays, level, "probe", len(names))
-        title = f"{run.name}: linear probe, {level} classes, test split"
-        caption = f"Confusion of the linear probe, {level} classes, of {run.name}: {how}"
-        made.figures[f"confusion_{level}"] = caption, confusion_figure(counts, names, title)
+        what = f"linear probe, {level} classes, of {run.name}"
+        caption = f"Confusion of the {what}: the lowest reconstruction loss in validation"
+        made.figures[f"confusion_{level}"] = caption, confusion_figure(counts, names, f"{what}, test split")
 
 
 def _shared(data: DataSet, part: list[Configuration]) -> str:
@@ -206,19 +206,11 @@ def numbers(data: Sequence[DataSet]) -> Table:
         for c in d.configurations:
             settings = [_cell(c.settings.get(n)) for n in names]
             for task in (TRAINING, *sorted({t for run in c.trained for t in run.results})):
-                for r, m in measure_all(c, task):
+                for r, n in measure_all(c, task):
                     key = [_cell(getattr(r, k)) for k in keys] if task != TRAINING else [*[""] * 4, r.score]
-                    rows.append((d.title, *settings, task, *key, *map(_cell, m)))
+                    rows.append((d.title, *settings, task, *key, *map(_cell, (r.value, r.low, r.high, n))))
     return Table("", ("data_set", *names, "task", *keys, "value", "low", "high", "seeds"), rows)
 
 
 def _cell(value) -> str:
     return "" if value is None or value != value else str(value)
-
-
-def _take_place(folder: Path, out: Path) -> None:
-    former = out.with_name(f".{out.name}.{os.getpid()}.old")
-    if out.exists():
-        os.replace(out, former)
-    os.replace(folder, out)
-    shutil.rmtree(former, ignore_errors=True)

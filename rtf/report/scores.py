@@ -1,12 +1,9 @@
 """What runs measured, and its mean and interval over seeds.
 
 Notable:
-- of one seed the interval is that of the test sources (bootstrap), and of S > 1 seeds that of both:
-  mean ± sqrt((t s / sqrt(S))² + b²), with s the standard deviation of the seeds' values, t Student's 97.5 %
-  quantile with S - 1 degrees of freedom, and b the root mean square of the seeds' half-intervals on that
-  side. b does not shrink with S, as all seeds are scored on the same test sources
+- of one seed the interval is that of the test sources (bootstrap), of several that of both, see `HOW`; b does
+  not shrink with S, as all seeds are scored on the same test sources
 - part of the sources' spread is in s already (which sources a seed gets wrong): the interval is a little wide
-- an interval stays within what a score can be (a share within 0 and 1)
 """
 
 import math
@@ -102,32 +99,29 @@ def measure(score: Score, configuration: Configuration) -> Measured:
     return Measured(*combine(found, score.kind.limits), len(found))
 
 
-def measure_all(configuration: Configuration, task: str) -> list[tuple[Record, Measured]]:
-    """Every score that a configuration has of a task: a record that says which, and the score over seeds."""
+def measure_all(configuration: Configuration, task: str) -> list[tuple[Record, int]]:
+    """Every score that a configuration has of a task: records over seeds, and how many seeds have each."""
     by_key: dict[tuple, list[Record]] = {}
     for run in configuration.trained:
         for r in records_of(run, task):
             by_key.setdefault((r.level, r.method, r.group, r.shown, r.score), []).append(r)
-    return [(f[0], Measured(*combine(f, kind_of(f[0].score).limits), len(f))) for f in by_key.values()]
+    made = [(found, combine(found, kind_of(found[0].score).limits)) for found in by_key.values()]
+    return [(replace(f[0], value=e.value, low=e.low, high=e.high), len(f)) for f, e in made]
 
 
 def combine(estimates: Sequence, limits: tuple[float, float] = (-np.inf, np.inf)) -> Estimate:
     """Mean over seeds, with an interval that covers the spread of seeds and of test sources (see above)."""
-    if not estimates:
-        return Estimate(math.nan, math.nan, math.nan)
+    if len(estimates) < 2:
+        (one,) = estimates or [Estimate(math.nan, math.nan, math.nan)]
+        return Estimate(float(one.value), float(one.low), float(one.high))
     value, low, high = np.array([(e.value, e.low, e.high) for e in estimates], float).T
-    if len(estimates) == 1:
-        return Estimate(float(value[0]), float(low[0]), float(high[0]))
     mean = value.mean()
     quantile = student_t.ppf((1 + LEVEL) / 2, len(value) - 1)
     seeds = quantile * value.std(ddof=1) / np.sqrt(len(value))
-    below, above = (np.hypot(seeds, _root_mean_square(half)) for half in (value - low, high - value))
+    halves = [np.maximum(half[np.isfinite(half)], 0) for half in (value - low, high - value)]
+    # no intervals: those of the seeds alone
+    below, above = (np.hypot(seeds, np.sqrt(np.mean(half**2)) if len(half) else 0.0) for half in halves)
     return Estimate(float(mean), float(max(mean - below, limits[0])), float(min(mean + above, limits[1])))
-
-
-def _root_mean_square(half: np.ndarray) -> float:
-    half = np.maximum(half[np.isfinite(half)], 0)
-    return float(np.sqrt(np.mean(half**2))) if len(half) else 0.0
 
 
 def text(measured: Measured, digits: int, seeds: int) -> str:

@@ -3,16 +3,14 @@
 Notable:
 - a row is a configuration; its first columns are the settings that differ between the rows of the table
 - what is missing is a dash, and a note says which run it waits for, and why
-- what is not in a table because nothing equal stands beside it is named under it
-- a gain is a difference on the same test sources, between runs of the same seed: most of what makes one score
-  uncertain cancels, and its interval (paired bootstrap) is far narrower than those of the two scores suggest
+- a gain is a difference on the same test sources, between runs of the same seed, with a paired bootstrap
 - records of tasks that the score tables do not show have tables of one layout, whatever the task
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,7 +18,7 @@ from rtf.classes import FINE
 from rtf.documents import Table
 from rtf.evaluation import statistics
 from rtf.evaluation.classification import SCORES as CLASS_SCORES
-from rtf.evaluation.record import MAJORITY, from_digits, kind_of, shown_text
+from rtf.evaluation.record import MAJORITY, from_digits, record_table, select, shown_text
 from rtf.evaluation.run import LEVELS
 from rtf.evaluation.statistics import Estimate, bootstrap, format_estimate
 from rtf.report.compare import Configuration, DataSet, blocks, failure, is_trained, labels, varying
@@ -109,37 +107,27 @@ def score_table(
         line = [show(c.settings.get(n)) for n in names] or [labels(rows)(c)]
         for name, score in scores.items():
             line.append(text(measure(score, c), score.kind.digits, len(c.trained)))
-            line += [number(figures.get(name), score.kind.digits)] * (name in beside)
+            if name in beside:
+                line.append(f"{figures[name]:,.{score.kind.digits}f}" if name in figures else "–")
         lines.append((*line, seeds(c), test_sources(c)))
     if "data set" not in names:
-        lines += _baselines(rows, scores, beside, len(names or [0]))
+        blank, cells = [""] * (len(names or [0]) - 1), _baselines(rows, scores, beside)
+        if set(cells) != {"–"}:
+            lines.append(("majority class; training constants", *blank, *cells, "", ""))
         notes = [*notes, *class_counts(rows)]
     tasks = [score.task for score in scores.values()]
     notes = [HOW, *([NOTE] if beside else []), *notes, *missing(rows, tasks)]
     return Table(title, (*columns, "seeds", "test sources"), lines, notes)
 
 
-def _baselines(rows, scores: dict[str, Score], beside: set, width: int) -> list[tuple]:
-    """One row for each different baseline; usually there is one."""
-    found: dict[tuple, Configuration] = {}
-    for c in rows:
-        cells = []
-        for name, score in scores.items():
-            value = next((v for run in c.trained if (v := score.baseline(run))), None)
-            cells.append("–" if value is None else format_estimate(value, score.kind.digits))
-            cells += ["–"] * (name in beside)
-        # a configuration without results, or evaluated in part, repeats a part of what another says
-        others = [*found, ["–"] * len(cells)]
-        if not any(all(a in ("–", b) for a, b in zip(cells, other)) for other in others):
-            found[tuple(cells)] = c
-    whose = {cells: f" ({labels(rows)(c)})" if len(found) > 1 else "" for cells, c in found.items()}
-    blank = [""] * (width - 1)
-    return [(f"majority class; training constants{w}", *blank, *cells, "", "") for cells, w in whose.items()]
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number without an interval, or a dash."""
-    return "–" if value is None else f"{value:,.{digits}f}"
+def _baselines(rows, scores: dict[str, Score], beside: set) -> list[str]:
+    """The trivial baseline of each score; several where configurations differ in it."""
+    line = []
+    for name, score in scores.items():
+        values = (score.baseline(run) for c in rows for run in c.trained)
+        texts = dict.fromkeys(format_estimate(v, score.kind.digits) for v in values if v)
+        line += [" / ".join(texts) or "–"] + ["–"] * (name in beside)
+    return line
 
 
 def cost_table(data: DataSet) -> Table:
@@ -212,12 +200,12 @@ def gain(
     Classes are those of the same test sources, written by `to_digits`.
     """
     label, *predicted = map(from_digits, (truth, before, after))
-    value: Callable = statistics.accuracy
-    if score == "balanced accuracy":
-        value = partial(statistics.balanced_accuracy, n_classes=n_classes)
 
     def difference(counts: np.ndarray) -> np.ndarray:
-        first, second = (value(label, p, counts) for p in predicted)
+        if score == "accuracy":
+            first, second = (statistics.accuracy(label, p, counts) for p in predicted)
+        else:
+            first, second = (statistics.balanced_accuracy(label, p, counts, n_classes) for p in predicted)
         return second - first
 
     return bootstrap(difference, len(label), n_resamples=n_resamples, seed=seed)
@@ -228,45 +216,37 @@ def record_tables(data: DataSet) -> Tables:
 
     Records of single classes, windows and bands are in numbers.csv, but where a question has no others.
     """
-    found: dict[tuple[str, str], list] = {}
+    called, found, seeds_of = labels(data.configurations), {}, {}
     for c in data.configurations:
         for task in sorted({t for run in c.trained for t in run.results} - {*_IN_SCORES}):
-            for r, measured in measure_all(c, task):
-                found.setdefault((task, r.level), []).append((c, r, measured))
+            seeds_of[task, called(c)] = seeds(c, task)
+            for r in (replace(r, run=called(c)) for r, _ in measure_all(c, task)):
+                own = found.setdefault((task, r.level), [])
+                own.append(r)
+                if (task, r.level, r.method, r.score) == ("early", "coarse", "probe", "accuracy"):
+                    known = zip(CLASS_SCORES, published_early(c.settings).get(r.shown, ()))
+                    bare = replace(r, low=np.nan, high=np.nan)
+                    own += [replace(bare, score=f"{s}, {HEADING}", value=v) for s, v in known if v]
     made = {}
-    for (task, level), every in sorted(found.items()):
+    for (task, level), records in sorted(found.items(), key=lambda item: item[0]):
         several = sum(t == task for t, _ in found) > 1
+        whole = select(records, group="all") or records
+        # one configuration and method after the other, the trivial baselines last
+        places = [list(dict.fromkeys(getattr(r, k) for r in whole)) for k in ("run", "method")]
+        whole.sort(key=lambda r: (places[0].index(r.run), r.method == MAJORITY, places[1].index(r.method)))
+        rows = {"configuration": "run", "read by": "method"}
+        if whole[0].group != "all":
+            rows["of"] = "group"
+        if any(r.shown is not None for r in whole):
+            rows["detections shown"] = shown_text
+        rows["seeds"] = lambda r, task=task: seeds_of[task, r.run]
+        columns = sorted({r.score: None for r in whole}, key=lambda score: HEADING in score)
+        beside = [EARLY_NOTE] * (HEADING in columns[-1])
+        notes = [HOW, *[_HAVE] * (task == "early"), *beside, *missing(data.configurations, [task])]
+        title = _TITLES.get(task, f"Task {task}") + (f", {level}" if level else "") + f": {data.title}"
         name = re.sub(r"\W+", "_", f"{task}_{level}" if several else task)
-        whole = [cell for cell in every if cell[1].group == "all"] or every
-        made[name] = _record_table(data, task, level, whole)
+        made[name] = record_table(title, whole, rows, columns, notes)
     return made
-
-
-def _record_table(data: DataSet, task: str, level: str, cells: Sequence[tuple]) -> Table:
-    """A row for each configuration, method, group and number of detections shown; a column for each score."""
-    called, rows, scores = labels(data.configurations), {}, {}
-    for c, r, measured in cells:
-        key = (called(c), r.method, r.group, shown_text(r))
-        n = "–" if r.n is None else f"{r.n:,}"
-        texts = rows.setdefault(key, {"seeds": seeds(c), "test sources": n})
-        texts[r.score] = text(measured, kind_of(r.score).digits, len(c.trained))
-        scores[r.score] = kind_of(r.score).heading
-        if (task, level, r.method) == ("early", "coarse", "probe"):
-            known = published_early(c.settings).get(r.shown, ())
-            texts |= {f"{s}, {HEADING}": number(v, 3) for s, v in zip(CLASS_SCORES, known)}
-    beside = [s for s in (f"{s}, {HEADING}" for s in CLASS_SCORES) if any(s in t for t in rows.values())]
-    explained = [_HAVE] * (task == "early") + [EARLY_NOTE] * bool(beside)
-    notes = [HOW, *explained, *missing(data.configurations, [task])]
-    heads = ["configuration", "read by", "of", "detections shown"]
-    kept = [k for k in range(4) if k < 2 or any(key[k] != "all" for key in rows)]
-    # one method after the other, the trivial baselines last
-    places = [list(dict.fromkeys(key[k] for key in rows)) for k in (0, 1)]
-    ordered = sorted(rows, key=lambda k: (places[0].index(k[0]), k[1] == MAJORITY, places[1].index(k[1])))
-    last = ["seeds", "test sources"]
-    columns = [*scores, *beside, *last]
-    lines = [(*(key[k] for k in kept), *(rows[key].get(s, "–") for s in columns)) for key in ordered]
-    title = _TITLES.get(task, f"Task {task}") + (f", {level}" if level else "") + f": {data.title}"
-    return Table(title, [*(heads[k] for k in kept), *scores.values(), *beside, *last], lines, notes)
 
 
 def runs_table(runs: Sequence[Run], data: Sequence[DataSet]) -> Table:
@@ -306,8 +286,8 @@ def missing(configurations: Sequence[Configuration], tasks: Sequence[str]) -> li
 
 def class_counts(rows: Sequence[Configuration]) -> list[str]:
     """Training and test sources of each class that the probes were fitted to and scored on."""
-    for run in (run for c in rows for run in c.trained if "probe" in run.results):
-        arrays = run.results["probe"].arrays
+    probed = (run.results["probe"] for c in rows for run in c.trained if "probe" in run.results)
+    for arrays in (e.arrays for e in probed):
         test = np.bincount(from_digits(arrays["fine/truth"]), minlength=len(FINE))
         counts = zip(FINE, arrays["fine/train count"], test)
         listed = ", ".join(f"{name} {a:,}/{b:,}" for name, a, b in counts if a or b)
@@ -315,9 +295,9 @@ def class_counts(rows: Sequence[Configuration]) -> list[str]:
     return []
 
 
-def seeds(c: Configuration) -> str:
-    """How many seeds are trained, of how many there are; † where it is one."""
-    done, every = len(c.trained), len(c.runs)
+def seeds(c: Configuration, task: str = "") -> str:
+    """How many seeds are trained (and have the task), of how many there are; † where it is one."""
+    done, every = sum(not task or task in run.results for run in c.trained), len(c.runs)
     return (f"{done}" if done == every else f"{done} of {every}") + ("†" if done == 1 else "")
 
 
