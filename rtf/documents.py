@@ -2,9 +2,7 @@
 
 Notable:
 - a `Table` is text already; how it is shown is a separate step
-- LaTeX needs the packages booktabs and graphicx; what LaTeX reads as commands is escaped, and Greek letters
-  and signs are spelt. Intervals are set as journals do, above and below the value, headings in several lines,
-  and a table of more than five columns goes over both columns of a page
+- LaTeX needs the packages booktabs and graphicx; intervals are set as journals do, above and below the value
 - the HTML page needs no network and nothing beside it; it follows the reader's light or dark screen
 """
 
@@ -106,21 +104,24 @@ def write_text(path: Path, text: str) -> None:
 def to_latex(table: Table, name: str) -> str:
     """A `table` environment with title, rows and notes, no wider than the page; `\\ref{tab:NAME}`."""
     environment = "table*" if len(table.columns) > 5 else "table"
-    head = " & ".join(map(_latex_heading, table.columns)) + r" \\"
-    rows = ["      " + " & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
-    notes = [r"  \par\smallskip\footnotesize " + escape_latex(note) for note in table.notes]
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs,graphicx}",
-            rf"\begin{{{environment}}}", r"  \centering", rf"  \caption{{{escape_latex(table.title)}}}",
-            rf"  \label{{tab:{name}}}",
-            r"  \footnotesize\setlength{\tabcolsep}{4pt}\renewcommand{\arraystretch}{1.3}",
-            r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"    \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
-            r"      \toprule", f"      {head}", r"      \midrule", *rows, r"      \bottomrule",
-            r"    \end{tabular}}", *notes, rf"\end{{{environment}}}", "",
-        ]
-    )  # fmt: skip
+    head = " & ".join(map(_latex_heading, table.columns))
+    rows = "".join("      " + " & ".join(map(_latex_cell, row)) + r" \\" + "\n" for row in table.rows)
+    notes = "".join(rf"  \par\smallskip\footnotesize {escape_latex(note)}" + "\n" for note in table.notes)
+    return rf"""% needs \usepackage{{booktabs,graphicx}}
+\begin{{{environment}}}
+  \centering
+  \caption{{{escape_latex(table.title)}}}
+  \label{{tab:{name}}}
+  \footnotesize\setlength{{\tabcolsep}}{{4pt}}\renewcommand{{\arraystretch}}{{1.3}}
+  \resizebox{{\ifdim\width>\linewidth\linewidth\else\width\fi}}{{!}}{{%
+    \begin{{tabular}}{{l{"r" * (len(table.columns) - 1)}}}
+      \toprule
+      {head} \\
+      \midrule
+{rows}      \bottomrule
+    \end{{tabular}}}}
+{notes}\end{{{environment}}}
+"""
 
 
 _INTERVAL = re.compile(r"(-?\d+\.\d+) \[(-?\d+\.\d+), (-?\d+\.\d+)\]")
@@ -146,26 +147,16 @@ def escape_latex(text: str) -> str:
 
 
 _STYLE = """
-:root{color-scheme:light dark;--ink:#1d2733;--soft:#5b6776;--line:#dfe4ea;--back:#fff;--stripe:#f6f8fa;
---link:#1f4e9c}
-@media(prefers-color-scheme:dark){:root{--ink:#e4e8ee;--soft:#a3adba;--line:#39424e;--back:#161b22;
---stripe:#1d242d;--link:#8db4f2}}
-*{box-sizing:border-box}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);margin:0 auto;max-width:90rem;
-padding:1.5rem}
-a{color:var(--link)}h1{font-size:1.7rem;margin:.2rem 0}
-h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}
-h3{font-size:1.02rem;margin:1.6rem 0 .4rem}
-nav{background:var(--stripe);padding:.7rem 1.2rem;border-radius:8px}nav ul{margin:.2rem 0;padding-left:1.2rem}
-nav ul ul{columns:26rem}
+:root{color-scheme:light dark}
+body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:90rem;padding:1.5rem}
+h2{margin-top:2.5rem;border-bottom:1px solid #8886}h3{font-size:1.02rem;margin:1.6rem 0 .4rem}
+nav{background:#8881;padding:.7rem 1.2rem;border-radius:8px}nav ul{margin:.2rem 0}nav ul ul{columns:26rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
-th,td{padding:.28rem .7rem;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th{vertical-align:bottom;white-space:normal;min-width:5rem;border-bottom:2px solid var(--soft)}
-th:first-child,td:first-child{text-align:left}tbody tr:nth-child(even){background:var(--stripe)}
-.left th,.left td{text-align:left}
-.notes,figcaption,.soft{color:var(--soft);font-size:12.5px}.notes p{margin:.2rem 0;max-width:70rem}
-figure{margin:1rem 0}img{max-width:100%;height:auto;background:#fff;padding:8px;border-radius:8px}
-.failed{color:#c0392b}@media(prefers-color-scheme:dark){.failed{color:#ff8a7a}}
+th,td{padding:.28rem .7rem;text-align:right;border-bottom:1px solid #8886;white-space:nowrap}
+th{vertical-align:bottom;white-space:normal;min-width:5rem}tbody tr:nth-child(even){background:#8881}
+th:first-child,td:first-child,.left th,.left td{text-align:left}.failed{color:#d9534f}
+.notes,figcaption{opacity:.75;font-size:12.5px}.notes p{margin:.2rem 0;max-width:70rem}
+figure{margin:1rem 0}img{max-width:100%;background:#fff;padding:8px;border-radius:8px}
 """
 
 

@@ -64,26 +64,23 @@ def grid_of(n: int, width: float, height: float, n_columns: int = 3, margin: flo
 def rim_labels(panels: Sequence, x: str, y: str = "") -> None:
     """Label the lowest panel of each column and the first of each row."""
     lowest = {axes.get_subplotspec().colspan.start: axes for axes in panels}  # the last of each column stays
-    for axes in lowest.values():
-        axes.set_xlabel(x)
     for axes in panels:
+        if axes in lowest.values():
+            axes.set_xlabel(x)
         if axes.get_subplotspec().is_first_col():
             axes.set_ylabel(y)
 
 
 def legend(figure: Figure, panels) -> None:
-    """One legend below all panels, each entry once."""
-    entries: dict = {}
-    for axes in panels:
-        for handle, name in zip(*axes.get_legend_handles_labels()):
-            entries.setdefault(name, handle)
-    if entries:
-        last = ("other runs", "published")  # what is not measured here, or has no name, comes last
-        entries = dict(sorted(entries.items(), key=lambda entry: any(word in entry[0] for word in last)))
-        longest = max(map(len, entries))
-        n_columns = max(1, min(len(entries), int(figure.get_figwidth() * 11 / (longest + 8))))
+    """One legend below all panels, each entry once, the published last."""
+    found = [entry for axes in panels for entry in zip(*axes.get_legend_handles_labels())]
+    entries = {name: handle for handle, name in reversed(found)}  # the first handle of each name
+    names = sorted(dict.fromkeys(name for _, name in found), key=lambda name: "published" in name)
+    if names:
+        width = int(figure.get_figwidth() * 11 / (max(map(len, names)) + 8))
         style = {"loc": "outside lower center", "frameon": False, "fontsize": 9.5}
-        figure.legend(entries.values(), entries.keys(), ncols=n_columns, **style)
+        handles = [entries[name] for name in names]
+        figure.legend(handles, names, ncols=max(1, min(len(names), width)), **style)
 
 
 def stretched(image: np.ndarray) -> np.ndarray:
@@ -146,12 +143,11 @@ def draw_detections(axes, days, mag, magerr, band, *, hollow: bool = False, size
     """Detections with their errors, coloured by band; hollow ones stand apart (later, or not shown)."""
     for b, name in enumerate(BANDS):
         colour, marker = BAND_STYLE[name]
-        own = np.asarray(band) == b
+        columns = (np.asarray(x)[np.asarray(band) == b] for x in (days, mag, magerr))
+        face, edge, width = ("white", colour, 1.0) if hollow else (colour, "white", 0.5)
         axes.errorbar(
-            np.asarray(days)[own], np.asarray(mag)[own], np.asarray(magerr)[own], fmt=marker, color=colour,
-            markersize=size, markerfacecolor="white" if hollow else colour,
-            markeredgecolor=colour if hollow else "white", markeredgewidth=1.0 if hollow else 0.5,
-            elinewidth=1, alpha=0.85, zorder=2,
+            *columns, fmt=marker, color=colour, markersize=size, markerfacecolor=face, markeredgecolor=edge,
+            markeredgewidth=width, elinewidth=1, alpha=0.85, zorder=2,
         )  # fmt: skip
 
 
@@ -188,10 +184,9 @@ REBUILT = {"reconstructed": {"markerfacecolor": "none", "linestyle": "-", "linew
 
 def light_curve_figure(curves: Sequence[LightCurve], title: str = "") -> Figure:
     """Draw observed and rebuilt light curves, one panel a source."""
-    n = len(curves)
-    n_columns = 1 if n == 1 else 2 if n <= 4 else 3
+    n_columns = {1: 1, 2: 2, 4: 2}.get(len(curves), 3)
     width, height = (7.2, 4.4) if n_columns == 1 else (4.4, 3.2)
-    figure, panels = grid_of(n, width, height, n_columns, 0.6)
+    figure, panels = grid_of(len(curves), width, height, n_columns, 0.6)
     for axes, curve in zip(panels, curves):
         draw_light_curve(axes, curve)
         name = literal(f"{curve.class_name}  ·  {curve.object_id}")
@@ -212,39 +207,23 @@ def confusion_figure(confusion: np.ndarray, class_names: Sequence[str], title: s
         raise ValueError(f"a confusion matrix of shape {confusion.shape} for {len(class_names)} class names")
     used = np.flatnonzero(confusion.sum(0) + confusion.sum(1))
     confusion, names = confusion[np.ix_(used, used)], [literal(class_names[k]) for k in used]
-    n = len(used)
-    total = confusion.sum(axis=1, keepdims=True)
-    share = confusion / np.maximum(total, 1)
-    side = 0.78 * n + 1.2
-    figure = Figure(figsize=(max(side + 1.6, 5.2), max(side, 4.2)), layout="constrained")
-    axes = figure.add_subplot()
+    n, total = len(used), confusion.sum(axis=1)
+    share = confusion / np.maximum(total, 1)[:, None]
+    side = max(0.78 * n + 1.2, 4.2)
+    figure, (axes,) = grid_of(1, side + 1.6, side, margin=0)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(n, n):
-        count = confusion[i, j]
-        if not total[i, 0]:
-            axes.text(j, i, "–", ha="center", va="center", color="0.6")
-            continue
-        colour = "white" if share[i, j] > 0.6 else ("black" if count else "0.6")
-        text = {"ha": "center", "va": "center", "color": colour}
-        weight = "bold" if i == j else "normal"
-        axes.text(j, i - 0.14, f"{count:,}", fontsize=10, fontweight=weight, **text)
-        if count:
+        style = {"ha": "center", "color": "white" if share[i, j] > 0.6 else "black"}
+        text = f"{confusion[i, j]:,}" if total[i] else "–"
+        axes.text(j, i, text, va="bottom", fontweight="bold" if i == j else "normal", **style)
+        if confusion[i, j]:
             percent = "<1 %" if share[i, j] < 0.005 else f"{100 * share[i, j]:.0f} %"
-            axes.text(j, i + 0.20, percent, fontsize=8, **text)
+            axes.text(j, i, percent, va="top", fontsize=8, **style)
     axes.set_xticks(range(n), names, rotation=35, ha="right", rotation_mode="anchor")
-    rows = [f"{name}  ({int(k):,})" for name, k in zip(names, total[:, 0], strict=True)]
-    axes.set_yticks(range(n), rows)
-    axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="0.85", linewidth=0.8)
-    axes.tick_params(which="both", length=0)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class (sources)")
-    axes.set_title(literal(title), fontsize=12, pad=10)
-    bar = figure.colorbar(image, ax=axes, shrink=0.75, pad=0.02, format="{x:.0%}")
-    bar.set_label("share of the true class")
-    bar.outline.set_visible(False)
-    axes.spines[:].set_visible(False)
+    axes.set_yticks(range(n), [f"{name}  ({k:,})" for name, k in zip(names, total)])
+    axes.set(xlabel="predicted class", ylabel="true class (sources)")
+    axes.set_title(literal(title), fontsize=12)
+    figure.colorbar(image, ax=axes, shrink=0.75, format="{x:.0%}", label="share of the true class")
     return figure
 
 
@@ -264,8 +243,7 @@ def draw_band(axes, x: Sequence[float], estimates: Sequence, k: int, label: str)
     """The k-th line of an axes: values with their intervals as a band about it."""
     low, high, value = ([getattr(e, name) for e in estimates] for name in ("low", "high", "value"))
     axes.fill_between(x, low, high, color=COLOURS[k], alpha=0.15, linewidth=0)
-    style = {"marker": MARKERS[k], "markersize": 5.5, "markeredgecolor": "white", "linewidth": 1.7}
-    axes.plot(x, value, color=COLOURS[k], label=literal(label), **style)
+    axes.plot(x, value, color=COLOURS[k], label=literal(label), marker=MARKERS[k], markeredgecolor="white")
 
 
 def count_axis(axes, counts: Sequence[int | None], labels: Sequence[str]) -> None:

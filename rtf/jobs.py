@@ -1,8 +1,7 @@
 """Work that may be stopped, repeated and divided: what it is made from, its parts, its place.
 
 Notable:
-- whatever is kept is known by what it was made from: settings, and the content of the files they name. When
-  a file was changed since, its part is made again
+- whatever is kept is known by what it was made from: settings, and the content of the files they name
 - every shard leaves its parts in a shared folder; whichever finds those of all others there completes the
   work, so none waits for another and none is special
 - what must happen once happens under a lock that dies with its holder (flock; over NFS from Linux 2.6.12 on)
@@ -52,9 +51,7 @@ def describe(value) -> Any:
 def made_from(*values, known: dict | None = None) -> str:
     """A name for values and for the content of every file and folder that they name.
 
-    Parameters
-    ----------
-    known : keeps what was seen of each file, for calls that share files
+    `known` keeps what was seen of each file, for calls that share files.
     """
     known = {} if known is None else known
     return digest([[describe(v) for v in values], [_contents(v, known) for v in values]])
@@ -178,9 +175,7 @@ def chosen_shard(shards: int | None, shard: int | None) -> Shard:
         return WHOLE
     for name, value in (("shards", shards), ("shard", shard)):
         if value is None:
-            raise ValueError(
-                f"{name} is not given: give both, as in -m shards=8 'shard=range(8)', or neither of them"
-            )
+            raise ValueError(f"{name} is not given: give both, as in -m shards=8 'shard=range(8)', or neither")
         if type(value) is not int:
             raise ValueError(f"{name} is {value!r}; it must be a whole number")
     if shards < 1:
@@ -197,10 +192,7 @@ def named(shards: list[int]) -> str:
 
 @contextmanager
 def locked(path: Path, keep: Callable[[], bool]) -> Iterator[None]:
-    """Hold the lock at `path`, waiting for whoever holds it; the file goes with the lock unless `keep()`.
-
-    Keep the file while work remains: whoever waits for a removed one must open a new one.
-    """
+    """Hold the lock at `path`, waiting for whoever holds it; the file goes with the lock unless `keep()`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = _acquired(path)
     try:

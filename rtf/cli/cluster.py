@@ -3,9 +3,7 @@
 Notable:
 - importing this module registers the OmegaConf resolvers that conf/hydra/launcher/slurm_*.yaml use
 - the file is found at $RTF_CLUSTER, else ./cluster.yaml, else ~/.config/rtf/cluster.yaml; without one SLURM's
-  own defaults hold. conf/cluster.example.yaml shows it
-- settings at its top level hold for all jobs, those in its sections `gpu` and `cpu` for one launcher, and
-  what is given on the command line (`hydra.launcher.qos=long`) wins
+  own defaults hold. conf/cluster.example.yaml explains its settings
 """
 
 import os
@@ -18,18 +16,10 @@ from omegaconf import OmegaConf
 
 #: Settings of a job and their types; the names are those of Hydra's submitit launcher.
 SETTINGS = {
-    "partition": str,
-    "account": str,
-    "qos": str,
-    "constraint": str,
-    "gres": str,  # generic resources of a node, with {gpus} for the number of GPUs
-    "cpus_per_task": int,
-    "mem_gb": int,  # of a node
-    "timeout_min": int,
-    "signal_delay_s": int,  # seconds before the time limit at which a job is requeued
-    "array_parallelism": int,  # runs of a sweep at the same time
-    "setup": list,  # lines of shell before the command
-    "additional_parameters": dict,  # of sbatch, by their long names
+    **dict.fromkeys(("partition", "account", "qos", "constraint", "gres"), str),
+    **dict.fromkeys(("cpus_per_task", "mem_gb", "timeout_min", "signal_delay_s", "array_parallelism"), int),
+    "setup": list,
+    "additional_parameters": dict,
 }
 SECTIONS = ("gpu", "cpu")
 
@@ -42,12 +32,7 @@ class ClusterError(ValueError):
 
 
 def cluster_file() -> Path | None:
-    """The user's cluster file, if there is one.
-
-    Raises
-    ------
-    ClusterError : $RTF_CLUSTER names a file that does not exist
-    """
+    """The user's cluster file, if there is one."""
     if named := os.environ.get("RTF_CLUSTER"):
         if not Path(named).is_file():
             raise ClusterError(f"RTF_CLUSTER={named}: no such file")
@@ -71,27 +56,21 @@ def read_cluster(path: Path | None) -> dict[str, dict]:
     sections = {name: _mapping(path, name, content.pop(name, None)) for name in SECTIONS}
     for where, settings in (("", content), *((f"{name}.", sections[name]) for name in SECTIONS)):
         for key, value in settings.items():
-            _check(path, where, key, value)
+            if key not in SETTINGS:
+                known = ", ".join((*SECTIONS, *SETTINGS) if not where else SETTINGS)
+                raise ClusterError(f"{path}: {where}{key} is no setting; there are {known}")
+            kind = SETTINGS[key]
+            if value is not None and type(value) is not kind:
+                raise ClusterError(f"{path}: {where}{key} must be of type {kind.__name__}, not {value!r}")
+            if kind is list and not all(isinstance(line, str) for line in value or ()):
+                raise ClusterError(f"{path}: {where}{key} must be a list of lines, not {value!r}")
     return {name: {**content, **settings} for name, settings in sections.items()}
 
 
 def _mapping(path: Path | None, what: str, value) -> dict:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | None):
         raise ClusterError(f"{path}: {what} must be a mapping of settings, not {value!r}")
-    return dict(value)
-
-
-def _check(path: Path, where: str, key, value) -> None:
-    if key not in SETTINGS:
-        known = ", ".join((*SECTIONS, *SETTINGS) if not where else SETTINGS)
-        raise ClusterError(f"{path}: {where}{key} is no setting; there are {known}")
-    kind = SETTINGS[key]
-    if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-        raise ClusterError(f"{path}: {where}{key} must be of type {kind.__name__}, not {value!r}")
-    if kind is list and not all(isinstance(line, str) for line in value or ()):
-        raise ClusterError(f"{path}: {where}{key} must be a list of lines, not {value!r}")
+    return dict(value or {})
 
 
 def setting(section: str, key: str, default=None):
@@ -107,12 +86,7 @@ def setting(section: str, key: str, default=None):
 
 
 def tasks(devices) -> int:
-    """`${tasks:${devices}}`: processes on each node, one for each device.
-
-    Raises
-    ------
-    ClusterError : `devices` is not a number
-    """
+    """`${tasks:${devices}}`: processes on each node, one for each device; ClusterError if it is no number."""
     if devices == "auto":
         return 1
     if isinstance(devices, int) and devices > 0:
