@@ -175,7 +175,7 @@ def chosen_shard(shards: int | None, shard: int | None) -> Shard:
         return WHOLE
     for name, value in (("shards", shards), ("shard", shard)):
         if value is None:
-            raise ValueError(f"{name} is not given: give both, as in -m shards=8 'shard=range(8)', or neither")
+            raise ValueError(f"{name} is not given: give both, as in -m shards=8 'shard=range(8)'")
         if type(value) is not int:
             raise ValueError(f"{name} is {value!r}; it must be a whole number")
     if shards < 1:

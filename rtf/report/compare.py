@@ -1,8 +1,7 @@
 """What differs between runs, and which of them may be compared.
 
 Notable:
-- a configuration is all settings of a run but its seed and those that only say how it was carried out; runs
-  of one configuration differ by their seed alone and are averaged. No others ever are
+- runs of one configuration differ by their seed alone and are averaged. No others ever are
 - a data set is a store, known by its content and not by its path, and a number of epochs: runs with other
   test sources are never in one table, except in the table of everything
 - a comparison asks what one setting does, so everything else must be equal. Settings fully determined by the
@@ -79,14 +78,14 @@ def data_sets(runs: Iterable[Run]) -> list[DataSet]:
             groups.setdefault(key, []).append(replace(run, results=results))
     made = []
     for (store, epochs), members in sorted(groups.items(), key=lambda g: (names[g[0][0]], str(g[0]))):
+        known, name = len(store) == 64, names[store]
+        if list(names.values()).count(name) > 1:
+            name += f" ({store[:8] if known else store})"
         parts = _by_test_sources(members)
-        name = names[store]
-        if sum(other == name for other in names.values()) > 1:
-            name += f" ({store[:8]})" if len(store) == 64 else f" ({store})"
-        unknown = "" if len(store) == 64 else ", known by its path alone"
         for k, part in enumerate(parts, 1):
             title = f"{name}, {epochs} epochs" + (f", test sources {k}" if len(parts) > 1 else "")
-            made.append(DataSet(title + unknown, _configurations(part)))
+            title += "" if known else ", known by its path alone"
+            made.append(DataSet(title, _configurations(part)))
     return made
 
 
@@ -133,13 +132,9 @@ def blocks(
         return tuple((k, c.settings[k]) for k in sorted(c.settings) if chosen(k))
 
     belongs = set()
-    for name in {name for c in configurations for name in c.settings}:
-        if name in MAIN or inside(name, compared):
-            continue
-        seen: dict[tuple, set] = {}
-        for c in configurations:
-            seen.setdefault(value(c, lambda k: inside(k, compared)), set()).add(c.settings.get(name))
-        if all(len(values) == 1 for values in seen.values()):
+    for name in {name for c in configurations for name in c.settings} - {*MAIN}:
+        pairs = {(value(c, lambda k: inside(k, compared)), c.settings.get(name)) for c in configurations}
+        if len(pairs) == len({first for first, _ in pairs}):
             belongs.add(name)
     parts: dict[tuple, list] = {}
     for c in configurations:
@@ -175,18 +170,17 @@ def labels(
 
 
 def _configurations(runs: Sequence[Run]) -> tuple[Configuration, ...]:
-    found: dict[tuple, tuple[dict, list]] = {}
+    found: dict[tuple, list] = {}
     for run in runs:
-        settings = settings_of(run.config, run.also_train)
-        found.setdefault(tuple(sorted(settings.items(), key=lambda x: x[0])), (settings, []))[1].append(run)
+        found.setdefault(tuple(sorted(settings_of(run.config, run.also_train).items())), []).append(run)
     made = []
-    for settings, members in found.values():
+    for settings, members in found.items():
         # of two runs of one seed the one that got further counts
         members.sort(key=lambda r: (not is_trained(r), -len(r.results), r.where))
         by_seed = {run.config.get("seed"): run for run in reversed(members)}
         again = tuple(run for run in members if by_seed[run.config.get("seed")] is not run)
-        seeds = sorted(by_seed, key=lambda s: (str(type(s)), s if s is not None else 0))
-        made.append(Configuration(settings, tuple(by_seed[s] for s in seeds), again))
+        seeds = sorted(by_seed, key=lambda s: -1 if s is None else s)
+        made.append(Configuration(dict(settings), tuple(by_seed[s] for s in seeds), again))
     return tuple(sorted(made, key=lambda c: order(c.settings)))
 
 

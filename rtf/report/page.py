@@ -39,11 +39,11 @@ _APART = (
 
 
 class Report(NamedTuple):
-    """What was written: the folder, how far the runs are, and the tables that compare, for a terminal."""
+    """What was written."""
 
     out: Path
-    summary: str
-    main: tuple[Table, ...]
+    summary: str  # how far the runs are
+    main: tuple[Table, ...]  # those that compare, for a terminal
 
 
 class Content(NamedTuple):
@@ -79,16 +79,15 @@ def write_report(runs: Sequence[Run], out: str | os.PathLike, source: str, progr
     folder.mkdir()
     try:
         for name, table in ((n, t) for section in sections for n, t in section.tables.items()):
-            texts = {"md": to_markdown(table), "csv": to_csv(table), "tex": to_latex(table, name)}
-            for ending, text in texts.items():
-                write_text(folder / f"tables/{name}.{ending}", text)
+            write_text(folder / f"tables/{name}.md", to_markdown(table))
+            write_text(folder / f"tables/{name}.csv", to_csv(table))
+            write_text(folder / f"tables/{name}.tex", to_latex(table, name))
         drawn = {name: figure for part in parts for name, (_, figure) in part.figures.items()}
-        with progress("figures", len(drawn)) if progress else nullcontext() as advance:
+        with progress("figures", len(drawn)) if progress else nullcontext(lambda done: None) as advance:
             for name, figure in drawn.items():
                 for ending in ("png", "pdf"):
                     save(figure, folder / f"figures/{name}.{ending}")
-                if advance:
-                    advance(1)
+                advance(1)
         page = [replace(s, tables={n: _without_common(t) for n, t in s.tables.items()}) for s in sections]
         title = f"Report on {source}"
         write_text(folder / "index.html", to_html(title, page, folder))
@@ -117,14 +116,18 @@ def content(data: DataSet, prefix: str = "") -> Content:
     made = Content({}, tables.record_tables(data) | {"cost": tables.cost_table(data)}, {})
     for comparison in tables.COMPARISONS:
         _compare(data, comparison, made)
-    for name, what, figure in (
-        ("early", "Early classification", charts.early_figure(data)),
-        ("maps", "Maps of fingerprints", charts.maps_figure(data)),
-        ("learning", "Learning curves", charts.learning_figure(data)),
-    ):
-        if figure:
-            made.figures[name] = f"{what}: {data.title}", figure
-    _confusions(data, made)
+    drawn = {
+        "early": ("Early classification", charts.early_figure(data)),
+        "maps": ("Maps of fingerprints", charts.maps_figure(data)),
+        "learning": ("Learning curves", charts.learning_figure(data)),
+    }
+    made.figures.update({k: (f"{what}: {data.title}", f) for k, (what, f) in drawn.items() if f})
+    if run := charts.best_run(data):
+        for level, names in LEVELS.items():
+            counts = confusion_of(run.results["probe"].arrays, level, "probe", len(names))
+            what = f"linear probe, {level} classes, of {run.name}"
+            caption = f"Confusion of the {what}: the lowest reconstruction loss in validation"
+            made.figures[f"confusion_{level}"] = caption, confusion_figure(counts, names, what)
     return Content(*({prefix + k: v for k, v in d.items()} for d in made))
 
 
@@ -141,25 +144,15 @@ def _compare(data: DataSet, comparison: tables.Comparison, made: Content) -> Non
         name, title = comparison.name, f"{comparison.title}: {data.title}"
         if len(parts) > 1:
             name, title = f"{name}_{k}", f"{title}, {_shared(data, part)}"
-        figures = {}
+        drawn = {}
         if comparison.name == "bottlenecks":
-            figures = {f"by_{x}": charts.size_figure(part, title, y)
-                       for x, y in (("size", "latent_dim"), ("bytes", "bytes"))}  # fmt: skip
-        if not any(figures.values()):
-            figures = {"bars": charts.bars_figure(part, comparison.name, title)}
-        for kind, figure in figures.items():
+            drawn["by size"] = charts.size_figure(part, title)
+            drawn["by bytes"] = charts.size_figure(part, title, "bytes")
+        if not any(drawn.values()):
+            drawn = {"bars": charts.bars_figure(part, comparison.name, title)}
+        for kind, figure in drawn.items():
             if figure:
-                made.figures[f"{name}_{kind}"] = f"{title} ({kind.replace('_', ' ')})", figure
-
-
-def _confusions(data: DataSet, made: Content) -> None:
-    if not (run := charts.best_run(data)):
-        return
-    for level, names in LEVELS.items():
-        counts = confusion_of(run.results["probe"].arrays, level, "probe", len(names))
-        what = f"linear probe, {level} classes, of {run.name}"
-        caption = f"Confusion of the {what}: the lowest reconstruction loss in validation"
-        made.figures[f"confusion_{level}"] = caption, confusion_figure(counts, names, f"{what}, test split")
+                made.figures[f"{name}_{kind.replace(' ', '_')}"] = f"{title} ({kind})", figure
 
 
 def _shared(data: DataSet, part: list[Configuration]) -> str:
@@ -199,16 +192,16 @@ def _for_terminal(table: Table) -> Table:
 
 def numbers(data: Sequence[DataSet]) -> Table:
     """Every score of every configuration: what training measured, then every record of every task."""
-    names = varying([c for d in data for c in d.configurations])
+    every = [(d, c) for d in data for c in d.configurations]
+    names = varying([c for _, c in every])
     keys = ("level", "method", "group", "shown", "score")
     rows = []
-    for d in data:
-        for c in d.configurations:
-            settings = [_cell(c.settings.get(n)) for n in names]
-            for task in (TRAINING, *sorted({t for run in c.trained for t in run.results})):
-                for r, n in measure_all(c, task):
-                    key = [_cell(getattr(r, k)) for k in keys] if task != TRAINING else [*[""] * 4, r.score]
-                    rows.append((d.title, *settings, task, *key, *map(_cell, (r.value, r.low, r.high, n))))
+    for d, c in every:
+        settings = [_cell(c.settings.get(n)) for n in names]
+        for task in (TRAINING, *sorted({t for run in c.trained for t in run.results})):
+            for r, n in measure_all(c, task):
+                key = [_cell(getattr(r, k)) for k in keys] if task != TRAINING else [*[""] * 4, r.score]
+                rows.append((d.title, *settings, task, *key, *map(_cell, (r.value, r.low, r.high, n))))
     return Table("", ("data_set", *names, "task", *keys, "value", "low", "high", "seeds"), rows)
 
 

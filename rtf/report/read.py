@@ -2,9 +2,7 @@
 
 Notable:
 - unfinished and failed runs are among them: look at `state`
-- what W&B answers is tested against responses written after the schema that the installed client asks for,
-  not against recordings of the service
-- run folders from before run.json have no sweep, and their folder's name for a name
+- what W&B answers is tested against responses written after the schema that the installed client asks for
 """
 
 import glob
@@ -52,11 +50,8 @@ class Run:
 def read_runs(*sources: str | Path, progress=None) -> list[Run]:
     """All runs of the sources, each once.
 
-    Parameters
-    ----------
-    sources : a folder or a glob of folders, searched for run folders at any depth; or wandb:ENTITY/PROJECT or
-        wandb:ENTITY/PROJECT/SWEEP, read through W&B's public API (`wandb login` first)
-    progress : context manager of a bar, given what is done and of how many
+    A source is a folder or a glob of folders, searched for run folders at any depth; or
+    wandb:ENTITY/PROJECT[/SWEEP], read through W&B's public API (`wandb login` first). `progress` makes a bar.
     """
     folders, runs = {}, []
     for source in map(os.fspath, sources):
@@ -68,11 +63,10 @@ def read_runs(*sources: str | Path, progress=None) -> list[Run]:
             folders |= {os.path.realpath(folder): folder for folder in found}
         if not found:
             raise RunError(f"no run in {source}")
-    with progress("runs", len(folders)) if progress else nullcontext() as advance:
+    with progress("runs", len(folders)) if progress else nullcontext(lambda done: None) as advance:
         for folder in folders.values():
             runs.append(_from_folder(folder))
-            if advance:
-                advance(1)
+            advance(1)
     return runs
 
 
@@ -138,18 +132,19 @@ def _from_wandb(source: str) -> list[Run]:
             return list(pool.map(_from_api, wandb.Api().runs(project, filters=filters, lazy=False)))
     except wandb.errors.UsageError as error:
         raise RunError(f"{source} needs a W&B account: `wandb login`, or WANDB_API_KEY ({error})") from None
-    except ValueError as error:
-        if "Could not find project" not in str(error):
-            raise
-        raise RunError(f"W&B has no project {project}, or not for this account") from None
-    except wandb.errors.Error as error:
-        raise RunError(f"{source} cannot be read from W&B: {error}") from error
+    except (ValueError, wandb.errors.Error) as error:
+        raise RunError(f"{source} cannot be read from W&B, or not from this account: {error}") from error
 
 
 def _from_api(run) -> Run:
     """A run of `wandb.Api`, where `rtf.training.tracking` put it."""
     config = {k: v for k, v in run.config.items() if k not in ("identity", "command")}
-    summary = {k: v for k, v in run.summary.items() if _is_metric(k, v)}
+    # Not W&B's own entries, an epoch's, a task's or an image: those of metrics.json.
+    summary = {
+        k: v for k, v in run.summary.items()
+        if isinstance(v, int | float | str)
+        and (k.startswith("val/") or ("/" not in k and k[0] != "_" and k not in ("epoch", "seconds")))
+    }  # fmt: skip
     # An epoch interrupted between its logging and its checkpoint is there twice: the later counts.
     epochs = {line["epoch"]: line for line in run.scan_history() if "train/loss" in line}
     return Run(
@@ -166,12 +161,6 @@ def _from_api(run) -> Run:
         where=run.url,
         **_on_own_store(_wandb_evaluations(run), ""),
     )
-
-
-def _is_metric(key: str, value) -> bool:
-    """Whether an entry of the summary is of metrics.json: not W&B's own, an epoch's, a task's or an image."""
-    own = key.startswith("val/") or ("/" not in key and key[0] != "_" and key not in ("epoch", "seconds"))
-    return own and isinstance(value, int | float | str)
 
 
 def _wandb_evaluations(run) -> list[Evaluation]:

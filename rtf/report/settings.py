@@ -20,16 +20,13 @@ def settings_of(config: dict, added: Sequence[str] | None = None) -> dict:
     A group goes by the module of its `_target_` (`bottleneck`: vae); the settings of an image backbone count
     only where there are stamps. Added stores of one name are told apart by their digests, or their paths.
     """
-    flat = dict(_flatten({k: v for k, v in config.items() if k not in _IGNORED}))
     modalities = config.get("modalities") or {}
     known = [m for m in _MODALITIES if m in modalities]
-    flat = {k: v for k, v in flat.items() if not (k.startswith("modalities.") and k.count(".") == 1)}
+    left_out = _IGNORED if "stamps" in modalities else {*_IGNORED, "image_backbone"}
+    flat = dict(_flatten({k: v for k, v in config.items() if k not in left_out}))
+    out = {"data.store", "data.also_train", *(f"modalities.{m}" for m in modalities)}
+    flat = {k: v for k, v in flat.items() if k not in out}
     flat["modalities"] = "+".join([*known, *sorted(set(modalities) - set(known))])
-    if "latent.dim" in flat:
-        flat.setdefault("latent_dim", flat.pop("latent.dim"))
-    if "stamps" not in modalities:
-        flat = {k: v for k, v in flat.items() if k.split(".")[0] != "image_backbone"}
-    flat = {k: v for k, v in flat.items() if k not in ("data.store", "data.also_train")}
     more = (config.get("data") or {}).get("also_train") or []
     flat["also_train"] = "+".join(map(_added, more)) or "none"
     if more:

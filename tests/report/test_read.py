@@ -163,7 +163,7 @@ def test_what_cannot_be_read_is_named(sent, tmp_path):
     sources = {
         tmp_path: "no run in",
         "wandb:rtf": "wandb:ENTITY/PROJECT/SWEEP",
-        f"wandb:{ENTITY}/nothing": "no project",
+        f"wandb:{ENTITY}/nothing": "cannot be read from W&B.*nothing",
         f"wandb:{ENTITY}/rtf/nothing": "no run in",
     }
     for source, message in sources.items():
