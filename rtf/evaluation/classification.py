@@ -28,10 +28,7 @@ def fit_probe(fingerprints: np.ndarray, labels: np.ndarray, *, max_iter: int = 1
     x, y = _finite(np.asarray(fingerprints)[known], "training"), np.asarray(labels)[known]
     classes = np.unique(y)
     if len(classes) < 2:
-        raise ValueError(
-            f"a probe needs training sources of at least two classes; the {len(y)} labelled ones "
-            f"({(~known).sum()} more have no label) hold {len(classes)}"
-        )
+        raise ValueError(f"a probe needs at least two classes; {len(y)} labelled sources hold {len(classes)}")
     scaler = StandardScaler().fit(x)
     model = LogisticRegression(C=1.0, max_iter=max_iter).fit(scaler.transform(x), y)
     if model.n_iter_.max() >= max_iter:
@@ -56,11 +53,10 @@ def coarse_probability(fine: np.ndarray) -> np.ndarray:
 
 def readings(found: Fingerprints, probes: Mapping[str, LinearProbe]) -> dict[tuple[str, str], np.ndarray]:
     """Probabilities by method and level: by a probe for each level, and by the model's head if it has one."""
-    names = {"coarse": COARSE, "fine": FINE}
-    made = {("probe", x): probe_probabilities(p, found.latent, len(names[x])) for x, p in probes.items()}
-    if found.probability is not None:
-        made["head", "coarse"] = coarse_probability(found.probability)
-        made["head", "fine"] = found.probability
+    sizes = {"coarse": len(COARSE), "fine": len(FINE)}
+    made = {("probe", x): probe_probabilities(p, found.latent, sizes[x]) for x, p in probes.items()}
+    if (fine := found.probability) is not None:
+        made |= {("head", "coarse"): coarse_probability(fine), ("head", "fine"): fine}
     return made
 
 

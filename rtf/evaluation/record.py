@@ -1,7 +1,6 @@
 """Records: what every task returns, and what every table, figure, W&B value and report is made from.
 
-A record is one score of one thing, with its interval and all that it holds for. Records of one task on one
-store stand in one file, RUN/evaluations/TASK@STORE.json, with what they were computed from.
+Records of one task on one store stand in one file, RUN/evaluations/TASK@STORE.json.
 """
 
 import json
@@ -81,12 +80,10 @@ def detection_records(
     statistics: Mapping[tuple[str, str], Callable], sources: np.ndarray, n_sources: int, n_detections: int,
     resamples: Mapping, **keys,
 ) -> list[Record]:  # fmt: skip
-    """Records of statistics over the detections of some of N sources, by (score, method), and their number.
-
-    Statistics are of counts of these sources; every group is cut from the same resamples of all N.
-    """
+    """Records of statistics over the detections of some of N sources, by (score, method)."""
 
     def all_cells(counts):
+        # every group is cut from the same resamples of all N
         return np.column_stack([statistic(counts[:, sources]) for statistic in statistics.values()])
 
     found = bootstrap(all_cells, n_sources, width=n_detections // 4, **resamples)
@@ -114,7 +111,7 @@ def pick(records: Iterable[Record], **keys) -> Record | None:
 
 
 def distinct(records: Iterable[Record]) -> list[Record]:
-    """Records without repeats: trivial baselines are scored with every method, and always the same."""
+    """Records without repeats: trivial baselines are scored with every method."""
     return list({(r.level, r.method, r.group, r.shown, r.score): r for r in records}.values())
 
 
@@ -133,11 +130,11 @@ def record_table(
     notes: Sequence[str] = (),
     n: str = "test sources",
 ) -> Table:
-    """Records as a table: a row for each of the names in `rows`, a column for each kind of record there is.
+    """Records as a table; a dash where there is none.
 
     Parameters
     ----------
-    rows : heading -> attribute of a record, or a function of it
+    rows : heading -> attribute of a record, or a function of it; a row for each combination
     columns : heading -> the attributes that records of the column have; or names of scores
     """
     if not isinstance(columns, Mapping):
@@ -185,16 +182,14 @@ class Evaluation:
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Write the file, one line a record and one an array, whole or not at all."""
     text = {k: _json(v) for k, v in vars(evaluation).items() if k != "records"}
-    records = ",\n".join(f"    {_json(_own(r))}" for r in evaluation.records)
-    arrays = ",\n".join(f"    {_json(k)}: {_json(v)}" for k, v in evaluation.arrays.items())
-    text |= {"records": f"[\n{records}\n  ]", "arrays": f"{{\n{arrays}\n  }}"}
+    records = []
+    for r in evaluation.records:
+        usual = vars(Record("", math.nan, task=r.task, seed=r.seed, store=r.store, run=r.run))
+        records.append(_json({k: v for k, v in vars(r).items() if k == "value" or v != usual[k]}))
+    arrays = [f"{_json(k)}: {_json(v)}" for k, v in evaluation.arrays.items()]
+    text["records"] = "[\n    " + ",\n    ".join(records) + "\n  ]"
+    text["arrays"] = "{\n    " + ",\n    ".join(arrays) + "\n  }"
     write_text(path, "{\n" + ",\n".join(f'  "{k}": {v}' for k, v in text.items()) + "\n}\n")
-
-
-def _own(r: Record) -> dict:
-    """What is neither the default nor the same for all records of a file."""
-    usual = vars(Record("", math.nan, task=r.task, seed=r.seed, store=r.store, run=r.run))
-    return {k: v for k, v in vars(r).items() if k == "value" or v != usual[k]}
 
 
 def read_evaluation(content: dict) -> Evaluation:

@@ -64,7 +64,7 @@ class Split(NamedTuple):
 
 @dataclass
 class Inputs:
-    """What a task is given: a model, a store, fingerprints of its splits, and how to make intervals."""
+    """What a task is given: a model, a store, and how to make intervals."""
 
     model: Fingerprinter
     store: Store
@@ -197,18 +197,14 @@ def evaluate(
         if made.probe is not None and own and out is None:
             made.probe.save(run / PROBE)
         tables = [replace(table, notes=(*table.notes, *given.notes)) for table in made.tables]
-        yield (name if own else f"{name}@{short}"), tables, _write(folder, name, tables, made.figures)
-
-
-def _write(folder: Path, task: str, tables: list[Table], figures: dict[str, Figure | str]) -> list[Path]:
-    if tables:
-        write_text(folder / f"{task}.md", "\n\n".join(map(to_markdown, tables)) + "\n")
-    for name, figure in figures.items():
-        if isinstance(figure, str):
-            write_text(folder / name, figure)
-        else:
-            save(figure, folder / name)
-    return [folder / name for name in figures]
+        if tables:
+            write_text(folder / f"{name}.md", "\n\n".join(map(to_markdown, tables)) + "\n")
+        for file, figure in made.figures.items():
+            if isinstance(figure, str):
+                write_text(folder / file, figure)
+            else:
+                save(figure, folder / file)
+        yield (name if own else f"{name}@{short}"), tables, [folder / file for file in made.figures]
 
 
 def is_own(run: Path, store: Store) -> bool:

@@ -15,10 +15,7 @@ _BLOCK = 512
 
 
 def scaler(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """The map from fingerprints (N, F) to unit vectors (N, F) whose product is the similarity.
-
-    Fingerprints are standardised by the training ones (M, F) first; the training mean itself becomes 0.
-    """
+    """The map from fingerprints (N, F) to unit vectors (N, F), standardised by the training ones (M, F)."""
     if not len(train):
         raise ValueError("scaling needs training fingerprints, and the train split is empty")
     train = np.asarray(train, float)
@@ -33,11 +30,7 @@ def scaler(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def precision_at(index: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
-    """Share of the k most similar others that are of the same class, for each of N sources.
-
-    Where several tie for the last places, each has the same chance of them. The unit vectors are (N, F), the
-    classes (N,) all known.
-    """
+    """Share (N,) of the k most similar others that are of the same class, for unit vectors (N, F)."""
     n = len(index)
     if not 0 < k < n:
         raise ValueError(f"{k} neighbours of each of {n} sources")

@@ -70,19 +70,12 @@ def interval(value: float, resampled: np.ndarray) -> Estimate:
 
 
 def bootstrap(
-    statistic: Callable[[np.ndarray], np.ndarray],
-    n_sources: int,
-    *,
-    n_resamples: int = N_RESAMPLES,
-    seed: int = 0,
-    width: int | None = None,
-) -> Estimate | list[Estimate]:
+    statistic: Callable[[np.ndarray], np.ndarray], n_sources: int, *, n_resamples: int = N_RESAMPLES,
+    seed: int = 0, width: int | None = None,
+) -> Estimate | list[Estimate]:  # fmt: skip
     """A statistic of N sources with its bootstrap interval.
 
-    Parameters
-    ----------
-    statistic : from counts (B, N) to (B,), or to (B, K) for K statistics of the same resamples: a list of K
-    width : see `resample_counts`
+    It goes from counts (B, N) to (B,), or to (B, K) for a list of K; `width`: see `resample_counts`.
     """
     resamples = resample_counts(n_sources, n_resamples, seed, width)
     value = np.asarray(statistic(np.ones((1, n_sources), np.int32)), float)[0]
@@ -124,9 +117,7 @@ def class_auc(label: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.n
         below = np.zeros((len(weights), len(rest) + 1))  # weight of the k lowest of the rest
         np.cumsum(weights[:, rest], axis=1, out=below[:, 1:])
         # Between `left` and `right` lie the ties: the mean of both ends counts them half.
-        left, right = (
-            np.searchsorted(score[rest, c], score[positive, c], side) for side in ("left", "right")
-        )
+        left, right = (np.searchsorted(score[rest, c], score[positive, c], x) for x in ("left", "right"))
         own = weights[:, positive]
         pairs = np.einsum("bi,bi->b", own, 0.5 * (below[:, left] + below[:, right]))
         with np.errstate(invalid="ignore"):

@@ -25,8 +25,8 @@ from rtf.figures import confusion_figure, save
 from rtf.files import write_json
 from rtf.jobs import put_in_place, refuse_old
 from rtf.report import charts, tables
-from rtf.report.compare import Configuration, DataSet, data_sets, labels, varying
-from rtf.report.published import HEADING, NOTE
+from rtf.report.compare import Configuration, DataSet, data_sets, is_trained, labels, varying
+from rtf.report.published import NOTE
 from rtf.report.read import Run
 from rtf.report.scores import HOW, TRAINING, measure_all
 from rtf.report.settings import show
@@ -72,7 +72,9 @@ def write_report(runs: Sequence[Run], out: str | os.PathLike, source: str, progr
     sections = [Section("Overview", text, {"everything": everything})]
     for d, part in zip(data, parts):
         figures = {f"figures/{name}.png": caption for name, (caption, _) in part.figures.items()}
-        sections.append(Section(d.title, (_how_far(d),), part.main | part.rest, figures))
+        trained = [is_trained(run) for c in d.configurations for run in c.runs]
+        how_far = f"Configurations: {len(d.configurations)}; runs: {len(trained)}, trained: {sum(trained)}."
+        sections.append(Section(d.title, (how_far,), part.main | part.rest, figures))
     sections.append(Section("Index of runs", (), {"runs": tables.runs_table(runs, data)}))
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
@@ -98,7 +100,7 @@ def write_report(runs: Sequence[Run], out: str | os.PathLike, source: str, progr
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     main = [table for part in parts for table in part.main.values()] or [everything]
-    return Report(out, summary, tuple(map(_for_terminal, main)))
+    return Report(out, summary, tuple(map(_without_common, main)))
 
 
 def refuse_other(out: str | os.PathLike) -> None:
@@ -170,24 +172,9 @@ def _prefixes(data: Sequence[DataSet]) -> list[str]:
     return [f"{s}_" for s in unique] if len(data) > 1 else [""]
 
 
-def _how_far(data: DataSet) -> str:
-    runs = [run for c in data.configurations for run in c.runs]
-    trained = [run for c in data.configurations for run in c.trained]
-    text = f"Configurations: {len(data.configurations)}; runs: {len(runs)}, trained: {len(trained)}."
-    absent = [t for t in ("probe", "physical", "early") if not any(t in run.results for run in trained)]
-    return text + (f" No run was evaluated with task={', '.join(absent)}." if absent else "")
-
-
 def _without_common(table: Table) -> Table:
     """The table without the notes that the page has once, at its top."""
     return replace(table, notes=tuple(note for note in table.notes if note not in (HOW, NOTE)))
-
-
-def _for_terminal(table: Table) -> Table:
-    kept = [k for k, heading in enumerate(table.columns) if not heading.endswith(HEADING)]
-    # a terminal breaks lines at spaces: names of modalities would be cut short
-    rows = tuple(tuple(row[k].replace("+", " + ") for k in kept) for row in table.rows)
-    return replace(_without_common(table), columns=tuple(table.columns[k] for k in kept), rows=rows)
 
 
 def numbers(data: Sequence[DataSet]) -> Table:

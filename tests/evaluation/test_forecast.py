@@ -120,15 +120,11 @@ def test_an_oracle_is_at_its_noise_calibrated_and_better_than_every_baseline(mad
 
 def test_tables_and_figures_show_the_records(made, survey):
     errors, _ = made.tables
-    rows = {tuple(row[:2]): dict(zip(errors.columns, row)) for row in errors.rows}
-    assert {
-        ("first 5", "14 to 30 days ahead"),
-        ("two thirds", "hidden third"),
-    } <= set(rows)
+    rows = {tuple(row[:3]): dict(zip(errors.columns, row)) for row in errors.rows}
+    assert {("forecast", "5", "14 to 30 days ahead"), ("interpolation", "all", "all")} <= set(rows)
     cell = pick(made.records, level="interpolation", score="mag", method="model")
-    assert (
-        rows["two thirds", "hidden third"]["model"] == f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
-    )
+    shown = rows["interpolation", "all", "all"]["model"]
+    assert shown == f"{cell.value:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
     panels = [axes for axes in made.figures["forecast.png"].axes if axes.get_visible()]
     names = [axes.get_title().split()[-1] for axes in panels]
     assert len(set(names)) == 6 and set(names) <= set(survey[0].object_id[survey[0].sources("test")])

@@ -5,9 +5,8 @@ Notable:
   the train split has is no outlier: it is left out and named
 - scores, higher is stranger: reconstruction error, isolation forest (Liu, Ting & Zhou 2008), distance to the
   k-th nearest training fingerprint, as it is and standardised. They are fitted on training fingerprints alone
-- beside them the number of detections, which needs no model, taken both ways: fast transients are detected
-  few times, and a score that does no better than counting has found nothing else
-- what differs between the stores besides the class (stamps, missing metadata) is named under the table
+- beside them the number of detections, which needs no model, taken both ways: a score that does no better
+  than counting has found nothing else
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,9 +28,7 @@ TRIVIAL = ("few detections", "many detections")
 BEST = "best possible"
 
 
-def anomaly(
-    given: Inputs, *, outliers: str | Sequence[str], neighbours: int, trees: int, top: int
-) -> Evaluated:
+def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees: int, top: int) -> Evaluated:
     """Score how each class of the outlier stores stands out, and how pure the `top` strangest sources are."""
     paths = [outliers] if isinstance(outliers, str) else list(outliers)
     if not paths:
@@ -52,7 +49,7 @@ def anomaly(
     group = np.array(group)
     trained = [FINE[c] for c in np.unique(train.label["fine"]) if c != UNKNOWN]
     keep, notes = ~np.isin(group, trained), []
-    if dropped := [f"{c} ({n:,})" for c in trained if (n := int((group == c).sum()))]:
+    if dropped := [f"{c} ({(group == c).sum():,})" for c in trained if c in group]:
         notes.append(f"Left out, in the train split: {', '.join(dropped)}.")
     known = np.isin(np.concatenate([o.object_id for o in others]), list(given.trained))
     broken = ~np.all([np.isfinite(s) for s in outlier.values()], axis=0)
@@ -72,9 +69,8 @@ def anomaly(
         f"{usual.sum():,} inliers. Isolation forest and distance to neighbour {neighbours} are fitted on "
         "training fingerprints alone.",
         given.how.replace("the test sources", "inliers and outliers"),
-        *notes,
-        *differences(given.model, given.store, others),
-    ]
+        *notes, *differences(given.model, given.store, others),
+    ]  # fmt: skip
     tables = []
     titles = ("Anomaly detection, ROC-AUC (chance 0.5)", f"Outliers among the {top} strangest sources")
     for score, title in zip(("ROC-AUC", "purity"), titles):

@@ -34,8 +34,7 @@ _SMALLEST = 1e-7
 def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
     """Score the class probabilities of head and linear probe before and after a temperature.
 
-    The head comes calibrated on the validation split, and its raw probabilities follow from its temperature.
-    The probe is fitted on the training split, its temperature on the validation split.
+    The head comes calibrated, and its raw probabilities follow from its temperature.
     """
     train, val, test = (given.split(name) for name in ("train", "val", "test"))
     known = test.label["fine"] != UNKNOWN
@@ -63,9 +62,8 @@ def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
     if not known.all():
         notes.append(f"Left out, no label: {(~known).sum():,} test sources.")
     how = (
-        f"{given.how} ECE: {n_bins} bins of equal width of the largest probability; by chance: what a "
-        "perfectly calibrated model of as many sources would show; resampling adds as much once more, so "
-        "that ECE intervals lean upwards. Temperature fitted on the validation split."
+        f"{given.how} ECE: {n_bins} bins of equal width; by chance: of perfect calibration with as many sources; "
+        "ECE intervals lean upwards by as much. Temperature fitted on the validation split."
     )
     scores = ("ECE", "change of ECE", "ECE by chance", "NLL", "change of NLL", "accuracy")
     columns = {"T": {"score": "temperature"}} | {score: {"score": score} for score in scores}
@@ -79,10 +77,7 @@ def calibration_records(
     raw: np.ndarray, label: np.ndarray, shares: np.ndarray, temperature: float, method: str, n_bins: int,
     resamples: Mapping,
 ) -> list[Record]:  # fmt: skip
-    """Score uncalibrated probabilities (N, C) of sources of known class before and after a temperature.
-
-    The records' level is before or after; beside them are those of `shares` (N, C).
-    """
+    """Score uncalibrated probabilities (N, C) before and after a temperature, beside those of `shares`."""
     cool = at_temperature(raw, temperature)
     used = {"before": (raw, method), "after": (cool, method), "": (shares, SHARES)}
 

@@ -5,13 +5,11 @@ Notable:
   days ahead of the last one shown. Sources of N detections or fewer are left out
 - interpolation: a random third of the detections between first and last is hidden, and asked for
 - beside the model: the same questions put to `baselines`, and the photometric-noise floor
-- calibration: how often an observation falls within the central 68 and 95 % of what was predicted, and the
-  standard deviation of its pull (residual over predicted deviation); measurement errors are part of both
 - medians and shares are over detections, intervals over sources (cluster bootstrap)
 - only detections are asked for: what had become too faint to be detected is in no row, for no method
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +19,7 @@ from scipy.special import ndtri
 from rtf import figures
 from rtf.alerts.history import BANDS, Detections
 from rtf.encoding.fingerprinter import Fingerprinter
-from rtf.evaluation.record import Record, detection_records, record_table
+from rtf.evaluation.record import Record, detection_records, record_table, shown_text
 from rtf.evaluation.run import Evaluated, Inputs
 from rtf.evaluation.statistics import weighted_mean, weighted_median, weighted_noise_floor
 from rtf.evaluation.tasks import baselines
@@ -32,7 +30,6 @@ WINDOWS = ((0, 3), (3, 7), (7, 14), (14, 30))
 HIDDEN = 1 / 3
 GP = "Gaussian process"
 LAST = "last in band"
-GAIN = f"{GP} − model"
 #: Central intervals whose coverage is scored.
 _WITHIN = {"within 68 %": 0.68, "within 95 %": 0.95}
 #: Days that a drawn curve goes on after the last detection shown.
@@ -65,19 +62,16 @@ def forecast(given: Inputs, *, counts: list[int]) -> Evaluated:
     process = baselines.fit_gp(given.view("train"), given.seed)
     answers: dict[tuple, Answers] = {}
     for n in counts:
-        if not len(later := np.flatnonzero(test.length > n)):
-            continue
-        seen, targets = split_at(test.take(later), n)
-        answers["forecast", n] = ask(model, seen, targets, later, process)
+        if len(later := np.flatnonzero(test.length > n)):
+            seen, targets = split_at(test.take(later), n)
+            answers["forecast", n] = ask(model, seen, targets, later, process)
     if len(long := np.flatnonzero(test.length >= 5)):
         hidden = hide(test.take(long), given.seed)
         seen, targets = test.take(long).rows(~hidden), test.take(long).rows(hidden)
         answers["interpolation", None] = ask(model, seen, targets, long, process)
     asked = [n for level, n in answers if level == "forecast"]
     if not asked:
-        raise ValueError(
-            f"{given.store.path}: no test source has more than {min(counts)} detections to forecast"
-        )
+        raise ValueError(f"{given.store.path}: no test source has more than {min(counts)} detections")
     records = []
     for (level, n), found in answers.items():
         for window in WINDOWS if level == "forecast" else (None,):
@@ -169,25 +163,15 @@ def spread_sources(answers: Answers) -> np.ndarray:
 
 def forecast_tables(given: Inputs, records: list[Record]) -> list:
     """Errors of the model and of the baselines, and how well calibrated both are, one row a group."""
-    rows = {
-        "shown": lambda r: f"first {r.shown}" if r.shown else "two thirds",
-        "asked for": lambda r: "hidden third" if r.level == "interpolation" else r.group,
-    }
-    errors = {
-        "detections": {"score": "detections"},
-        **{m: {"score": "mag", "method": m} for m in ("model", GP, LAST)},
-        GAIN: {"score": "gain"},
-        NOISE: {"score": "mag", "method": NOISE},
-    }
+    rows = {"asked": "level", "detections shown": shown_text, "of": "group"}
+    errors = {m: {"score": "mag", "method": m} for m in ("model", GP, LAST, NOISE)}
+    errors |= {f"{GP} − model": {"score": "gain"}, "detections": {"score": "detections"}}
     calibration = {f"{m}: {s}": {"score": s, "method": m} for m in ("model", GP) for s in (*_WITHIN, "pull")}
-    n = len(given.split("test").object_id)
     notes = (
-        given.how,
-        f"Of {n:,} test sources, those of more detections than are shown; interpolation: 5 or more. Days are "
-        "after the last detection shown.",
-        f"{GAIN}: above 0 where the model is better. {GP}: one kernel in time and band for all, fitted on "
-        f"the training split. {LAST}: the last magnitude seen before.",
-        "Noise floor: what the noiseless magnitudes would give.",
+        f"{given.how} Forecasts: test sources of more detections than are shown; interpolation: a third of 5 or "
+        "more is hidden.",
+        f"{GP}: one kernel in time and band for all, fitted on the training split. {LAST}: the last one seen "
+        "before. Noise floor: what the noiseless magnitudes would give.",
     )
     right = "Right uncertainties give 0.68, 0.95 and pulls of deviation 1. Measurement errors count."
     title = "Forecasts and interpolations, median |Δmag| [mag]"
@@ -196,13 +180,8 @@ def forecast_tables(given: Inputs, records: list[Record]) -> list:
     return [first, record_table(title, records, rows, calibration, [given.how, right])]
 
 
-def forecast_figure(
-    model, detections: Detections, n_shown: int, names: Sequence[str], labels: Sequence[int]
-) -> Figure:
-    """Draw forecasts from first detections, one panel a source: those shown are filled, later ones hollow.
-
-    Curves and bands are the prediction and its deviation, to which the errors of observations add.
-    """
+def forecast_figure(model, detections: Detections, n_shown: int, names, labels) -> Figure:
+    """Draw forecasts from first detections, one panel a source: those shown are filled, later ones hollow."""
     latent = model.encode(detections, first=n_shown).latent
     figure, panels = figures.grid_of(len(names), 4.4, 3.3)
     for k, (axes, name, label) in enumerate(zip(panels, names, labels, strict=True)):

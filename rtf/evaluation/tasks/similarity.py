@@ -93,29 +93,20 @@ def class_precision(
 
 def similarity_tables(given: Inputs, records: list[Record], n: int, k: int) -> list:
     """Self-retrieval by number of detections, and precision by class."""
-    how = ["Cosine of fingerprints standardised by the train split; ties in random order.", given.how]
+    how = f"Cosine of fingerprints standardised by the train split; ties in random order. {given.how}"
+    note = f"A test source by its first N detections looks for itself among {n:,} at all of theirs."
     columns = {
         f"{method} at {j}".replace("model", "recall"): {"score": f"recall at {j}", "method": method}
         for j in _FOUND for method in ("model", CHANCE)
-    }  # fmt: skip
-    note = (
-        f"A test source by its first N detections looks for itself among {n:,} test sources at all their "
-        "detections; only sources with more than N ask."
-    )
-    tables = [record_table(
-        "Finding itself again", select(records, level="self-retrieval"), {"detections": "shown"},
-        columns | {"median rank": {"score": "median rank"}}, [note, *how], "sources asking",
-    )]  # fmt: skip
-    note = (
-        f"Share of the {k} most similar other test sources that are of the same class; best possible: less "
-        f"than 1 where a class has not {k} others."
-    )
+    } | {"median rank": {"score": "median rank"}}  # fmt: skip
+    own, rows = select(records, level="self-retrieval"), {"detections": "shown"}
+    tables = [record_table("Finding itself again", own, rows, columns, [note, how], "sources asking")]
     for level in LEVELS:
         unknown = int((given.split("test").label[level] == UNKNOWN).sum())
-        notes = [note, *([f"Left out, no label: {unknown:,} test sources."] if unknown else []), *how]
+        note = f"Share of the {k} most similar others that are of the same class; {unknown:,} have no label."
         own, columns = select(records, level=level), {m: {"method": m} for m in ("model", CHANCE, BEST)}
         title = f"Precision at {k}, {level} classes"
-        tables.append(record_table(title, own, {"class": "group"}, columns, notes))
+        tables.append(record_table(title, own, {"class": "group"}, columns, [note, how]))
     return tables
 
 

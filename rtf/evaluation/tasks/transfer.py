@@ -7,7 +7,7 @@ Notable:
 - SN Ia against TDE is ranked by p(TDE) / (p(TDE) + p(SN Ia)), which no prior of the other classes changes
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,24 +83,18 @@ def transfer(given: Inputs, *, stores: Sequence[str], counts: Sequence[int | str
     return made
 
 
-def read_real(
-    stores: Sequence[str], cutouts: bool = False, trained: frozenset[str] | set[str] = frozenset()
-) -> tuple[Detections, np.ndarray, dict[str, int]]:
+def read_real(stores: Sequence[str], cutouts: bool = False, trained: Set[str] = frozenset()):
     """All sources of several stores as one: detections, (N,) fine labels, and how many each store has."""
     if isinstance(stores, str) or not len(stores):
         raise ValueError("please give stores of real light curves as task.stores=[PATH,...]")
-    parts, labels, sizes = [], [], {}
-    for path in stores:
-        opened = open_store(path)
-        if known := sorted(trained & set(opened.object_id)):
-            raise ValueError(
-                f"{path}: {len(known)} of its sources are in the run's training split ({known[0]}, ...): "
-                "that would be no transfer"
-            )
-        parts.append(opened.detections(cutouts=cutouts))
-        labels.append(opened.label.astype(np.int64))
-        sizes[Path(path).name] = opened.n
-    return join(parts), np.concatenate(labels), sizes
+    opened = [open_store(path) for path in stores]
+    for store in opened:
+        if known := sorted(trained & set(store.object_id)):
+            n, which = len(known), f"are in the run's training split ({known[0]}, ...)"
+            raise ValueError(f"{store.path}: {n} of its sources {which}: that would be no transfer")
+    label = np.concatenate([store.label.astype(np.int64) for store in opened])
+    sizes = {Path(store.path).name: store.n for store in opened}
+    return join([store.detections(cutouts=cutouts) for store in opened]), label, sizes
 
 
 def without(simulated: Detections, real: Detections) -> Detections:
@@ -128,9 +122,9 @@ def only_trained(label: np.ndarray, train_label: np.ndarray) -> tuple[np.ndarray
 def ranked(
     probability: np.ndarray, label: np.ndarray, method: str, shown: int | None, where: str, resamples: Mapping
 ) -> list[Record]:
-    """Score the ROC-AUC of TDE against SN Ia by p(TDE) / (p(TDE) + p(SN Ia)); nothing where either is absent.
+    """Score the ROC-AUC of TDE against SN Ia of fine probabilities (N, 15); nothing where either is absent.
 
-    Probabilities (N, 15) and labels (N,) are of fine classes; where both are 0 a source is ranked at 0.5.
+    Where both probabilities are 0 a source is ranked at 0.5.
     """
     two = np.isin(label, (SN_IA, TDE))
     truth = (label[two] == TDE).astype(int)
@@ -149,18 +143,17 @@ def ranked(
 
 def _notes(given: Inputs, real: Detections, sizes: Mapping, label, left_out: Mapping) -> list[str]:
     model, ours = given.model, given.split("train").detections
+    stores, left = (", ".join(f"{n:,} {what}" for what, n in x.items() if n) for x in (sizes, left_out))
     notes = [
         given.how,
-        f"Real sources: {', '.join(f'{name} {n:,}' for name, n in sizes.items())}; "
-        f"scored {int((label != UNKNOWN).sum()):,}.",
+        f"Real sources: {stores}; scored {int((label != UNKNOWN).sum()):,}.",
         *cls.class_notes(label, given.split("train").label["fine"], FINE)[:1],
+        *([f"Real sources left out: {left}."] if left else []),
     ]
-    if left := ", ".join(f"{n:,} {why}" for why, n in left_out.items() if n):
-        notes.append(f"Real sources left out: {left}.")
     if model.needs_cutouts or "metadata" in model.modalities:
-        share = [np.isfinite(d.metadata).any(1).mean() for d in (real, ours)]
-        share += [0.0 if d.stamp is None else (d.stamp >= 0).mean() for d in (real, ours)]
-        text = "{:.0%} real, {:.0%} simulated; with stamps: {:.0%} real, {:.0%} simulated".format(*share)
-        notes.append(f"Detections with any metadata: {text}. Missing is masked.")
+        known = [np.isfinite(d.metadata).any(1).mean() for d in (real, ours)]
+        stamps = [0.0 if d.stamp is None else (d.stamp >= 0).mean() for d in (real, ours)]
+        text = "{:.0%} real, {:.0%} simulated; with stamps: {:.0%} real, {:.0%} simulated"
+        notes.append(f"Detections with any metadata: {text.format(*known, *stamps)}. Missing is masked.")
         notes.append("Simulated, bare: without the metadata and stamps that no real detection has.")
     return notes
