@@ -163,19 +163,12 @@ figure{margin:1rem 0}img{max-width:100%;background:#fff;padding:8px;border-radiu
 def to_html(title: str, sections: Sequence[Section], folder: Path) -> str:
     """A whole page; its figures are read from `folder` and become part of it."""
     text = html.escape
-    parts = [
-        "<!doctype html><html lang='en'><meta charset='utf-8'>",
-        "<meta name='viewport' content='width=device-width,initial-scale=1'>",
-        f"<title>{text(title)}</title><style>{_STYLE}</style><h1>{text(title)}</h1>",
-        "<nav><strong>Contents</strong><ul>",
-    ]
+    contents, parts = [], []
     for k, section in enumerate(sections):
         items = {name: table.title for name, table in section.tables.items()}
         items |= {_anchor(path): f"Figure: {caption}" for path, caption in section.figures.items()}
         inner = "".join(f"<li><a href='#{text(n)}'>{text(what)}</a></li>" for n, what in items.items())
-        parts.append(f"<li><a href='#section-{k}'>{text(section.title)}</a><ul>{inner}</ul></li>")
-    parts.append("</ul></nav>")
-    for k, section in enumerate(sections):
+        contents.append(f"<li><a href='#section-{k}'>{text(section.title)}</a><ul>{inner}</ul></li>")
         parts.append(f"<h2 id='section-{k}'>{text(section.title)}</h2>")
         parts += [f"<p>{text(paragraph)}</p>" for paragraph in section.text]
         parts += [_table_html(name, table) for name, table in section.tables.items()]
@@ -185,7 +178,13 @@ def to_html(title: str, sections: Sequence[Section], folder: Path) -> str:
                 f"<figure id='{text(_anchor(path))}'><img alt='{text(caption)}' "
                 f"src='data:image/png;base64,{data}'><figcaption>{text(caption)}</figcaption></figure>"
             )
-    return "\n".join(parts) + "</html>\n"
+    head = (
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
+        f"<title>{text(title)}</title><style>{_STYLE}</style><h1>{text(title)}</h1>"
+    )
+    nav = f"<nav><strong>Contents</strong><ul>{''.join(contents)}</ul></nav>"
+    return "\n".join([head, nav, *parts]) + "</html>\n"
 
 
 def _anchor(path: str) -> str:

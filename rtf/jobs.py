@@ -110,12 +110,7 @@ def beside(out: Path, suffix: str) -> Path:
 
 
 def put_in_place(new: Path, out: Path) -> None:
-    """Give the folder `new` the name `out`; a former one is OUT.old for that moment.
-
-    Raises
-    ------
-    FileExistsError : see `refuse_old`; nothing is touched
-    """
+    """Give the folder `new` the name `out`; a former one is OUT.old for that moment (see `refuse_old`)."""
     refuse_old(out)
     old, mark = beside(out, ".old"), beside(out, ".old.ours")
     if new.exists():
@@ -143,7 +138,7 @@ def remove(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Shard:
-    """Shard `index`, 0 to `of` - 1."""
+    """Shard `index`, 0 to `of` - 1; by default the whole input."""
 
     index: int = 0
     of: int = 1
@@ -160,17 +155,11 @@ class Shard:
         return crc32(object_id.encode()) % self.of == self.index
 
 
-#: The whole input in one go.
 WHOLE = Shard()
 
 
 def chosen_shard(shards: int | None, shard: int | None) -> Shard:
-    """The shard that the settings `shards` and `shard` ask for; neither given: the whole input.
-
-    Raises
-    ------
-    ValueError : one is given without the other, either is no whole number, or out of range
-    """
+    """The shard that the settings ask for, neither given: the whole input; ValueError for what is wrong."""
     if shards is None and shard is None:
         return WHOLE
     for name, value in (("shards", shards), ("shard", shard)):

@@ -127,12 +127,11 @@ def watch_queue() -> None:
 
         def read_info(self, string) -> dict:
             text = string if isinstance(string, str) else string.decode()
-            found = {}
+            found = {job: {"State": "ENDED"} for job in self._registered}  # forgotten, so ended
             for line in text.splitlines():
                 number, name, state = line.strip().split("|")
                 found |= {number: {"State": state}, name: {"State": state}}
-            # What SLURM has forgotten has ended.
-            return {job: {"State": "ENDED"} for job in self._registered} | found
+            return found
 
     SlurmJob.watcher = QueueWatcher(delay_s=60)
 

@@ -46,12 +46,7 @@ def command(config_name: str) -> Callable:
 
 
 def resolved(config: DictConfig) -> DictConfig:
-    """A copy of a composed configuration with every interpolation replaced by its value.
-
-    Raises
-    ------
-    MissingMandatoryValue : naming the settings that have to be given
-    """
+    """A copy with every interpolation replaced by its value; an error names what is not given."""
     missing = list(_missing(OmegaConf.to_container(config)))
     if missing:
         raise MissingMandatoryValue("please give " + ", ".join(f"{key}=..." for key in missing))
@@ -81,11 +76,10 @@ def describe_errors(main: Callable) -> Callable:
         except (*expected, InstantiationException) as error:
             # Hydra wraps what a part raises when it is made
             cause = error.__cause__ if isinstance(error, InstantiationException) else error
+            # a sweep goes on with its other jobs, and names this one at the end
             multirun = HydraConfig.get().mode == RunMode.MULTIRUN
-            if config.get("debug") or not isinstance(cause or error, expected):
+            if config.get("debug") or multirun or not isinstance(cause or error, expected):
                 raise
-            if multirun:
-                raise  # a sweep goes on with its other jobs, and names this one at the end
             print(f"error: {cause}\n(debug=true shows where)", file=sys.stderr)
             sys.exit(1)
 
@@ -95,9 +89,7 @@ def describe_errors(main: Callable) -> Callable:
 def read_input(config: DictConfig, cutouts: bool = False):
     """An iterator of the histories of `config.input`, alerts in any format or a store, and their report.
 
-    Alerts are read by `config.reader`, with a bar where `config.progress` says so, and with their stamps if
-    `cutouts` asks for them. A store is read as it is asked for, so that its stamps are never all in memory.
-    The report counts the sources as `objects`.
+    A store is read as it is asked for, so that its stamps are never all in memory.
     """
     from hydra.utils import instantiate
 

@@ -1,11 +1,5 @@
-"""The figures of a report: scores by size, bytes and configuration; first detections; maps; learning curves.
+"""The figures of a report: scores by size and configuration; first detections; maps; learning curves."""
 
-Notable:
-- published curves are dashed, in the colour of what they are of
-- the best run is chosen on the validation split; the test split has no say in what is shown of it
-"""
-
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +11,6 @@ from rtf.evaluation.tasks.map import draw_map, map_legend
 from rtf.figures import COLOURS, MARKERS, draw_bars, grid_of, legend, literal, tidy, whiskers
 from rtf.report.compare import Configuration, DataSet, labels, varying
 from rtf.report.published import HEADING, SIZES, published, published_early, rebuilds_times
-from rtf.report.read import Run
 from rtf.report.scores import SCORES, measure, measure_all
 
 _PUBLISHED = {"linestyle": (0, (4, 2.5)), "linewidth": 1.2, "markerfacecolor": "white", "markersize": 5.5}
@@ -154,15 +147,3 @@ def learning_figure(data: DataSet) -> Figure | None:
         legend(figure, (axes,))
     figure.suptitle(literal(f"Validation losses: {data.title}"), fontsize=12)
     return figure
-
-
-def best_run(data: DataSet) -> Run | None:
-    """The run of lowest reconstruction loss in validation, of those evaluated with the commonest loss."""
-    runs = [
-        ((c.settings.get("loss"), c.settings.get("decoder")), run)
-        for c in data.configurations for run in c.trained
-        if "probe" in run.results and "val/reconstruction" in run.metrics
-    ]  # fmt: skip
-    (usual, _), *_ = Counter(kind for kind, _ in runs).most_common(1) or [(None, 0)]
-    same = [run for kind, run in runs if kind == usual]
-    return min(same, key=lambda run: run.metrics["val/reconstruction"], default=None)

@@ -110,7 +110,8 @@ def varying(configurations: Sequence[Configuration]) -> list[str]:
     """
     columns: dict[tuple, str] = {}
     names = {name for c in configurations for name in c.settings}
-    for name in sorted(names, key=lambda n: (_rank(n), n.count("."), n)):
+    rank = {name: k for k, name in enumerate(MAIN)}
+    for name in sorted(names, key=lambda n: (rank.get(n.split(".")[0], len(MAIN)), n.count("."), n)):
         values = tuple(show(c.settings.get(name)) for c in configurations)
         if len(set(values)) > 1 and values not in columns and _differs(name, configurations, names):
             columns[values] = name
@@ -147,10 +148,7 @@ def blocks(
 def labels(
     configurations: Sequence[Configuration], names: Sequence[str] | None = None
 ) -> Callable[[Configuration], str]:
-    """What each of these configurations is called, by the settings `names` (default: those that differ).
-
-    The main settings by their values, others by name and value where they are not those of most.
-    """
+    """What each of these configurations is called, by the settings `names` (default: those that differ)."""
     names = varying(configurations) if names is None else names
     usual = {}
     for name in names:
@@ -194,8 +192,3 @@ def _differs(name: str, configurations: Sequence[Configuration], names: set[str]
         elif owner not in names or owner in c.settings:
             groups.setdefault(c.settings.get(owner), set()).add(c.settings.get(name))
     return any(len(values) > 1 for values in groups.values())
-
-
-def _rank(name: str) -> int:
-    group = name.split(".")[0]
-    return MAIN.index(group) if group in MAIN else len(MAIN)

@@ -19,9 +19,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from rtf.documents import Section, Table, page_markdown, to_csv, to_html, to_latex, to_markdown, write_text
-from rtf.evaluation.classification import confusion_of
-from rtf.evaluation.run import LEVELS
-from rtf.figures import confusion_figure, save
+from rtf.figures import save
 from rtf.files import write_json
 from rtf.jobs import put_in_place, refuse_old
 from rtf.report import charts, tables
@@ -124,12 +122,6 @@ def content(data: DataSet, prefix: str = "") -> Content:
         "learning": ("Learning curves", charts.learning_figure(data)),
     }
     made.figures.update({k: (f"{what}: {data.title}", f) for k, (what, f) in drawn.items() if f})
-    if run := charts.best_run(data):
-        for level, names in LEVELS.items():
-            counts = confusion_of(run.results["probe"].arrays, level, "probe", len(names))
-            what = f"linear probe, {level} classes, of {run.name}"
-            caption = f"Confusion of the {what}: the lowest reconstruction loss in validation"
-            made.figures[f"confusion_{level}"] = caption, confusion_figure(counts, names, what)
     return Content(*({prefix + k: v for k, v in d.items()} for d in made))
 
 

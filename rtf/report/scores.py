@@ -36,21 +36,15 @@ _TRAINING = {
 
 @dataclass(frozen=True)
 class Score:
-    """Which record of a run a column shows; attributes as those of `Record`.
-
-    Attributes
-    ----------
-    name : heading, if it is not that of the score
-    trivial : method whose record, on the same test sources, is the baseline
-    """
+    """Which record of a run a column shows; attributes as those of `Record`."""
 
     task: str
     score: str
     level: str = ""
     method: str = "model"
     shown: int | None = None
-    name: str = ""
-    trivial: str = ""
+    name: str = ""  # heading, if it is not that of the score
+    trivial: str = ""  # method whose record, on the same test sources, is the baseline
 
     @property
     def kind(self) -> ScoreKind:

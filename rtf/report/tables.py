@@ -27,17 +27,13 @@ from rtf.report.read import Run
 from rtf.report.scores import HOW, SCORES, TRAINING, Score, measure, measure_all, text
 from rtf.report.settings import order, show
 
-#: Names that a note lists at most.
-_LISTED = 8
-#: Tasks whose records are columns of the score tables.
-_IN_SCORES = ("probe", "physical")
+_LISTED = 8  # names in a note, at most
+_IN_SCORES = ("probe", "physical")  # tasks whose records are columns of the score tables
 _TITLES = {"early": "Early classification", "map": "Maps of fingerprints"}
 _HAVE = "Have as many: test sources with N detections; in every row the others give all they have."
-#: Numbers of detections at which gains are shown, where they were evaluated.
-_GAINS_AT = (3, 10)
+_GAINS_AT = (3, 10)  # numbers of detections
 
-#: Tables by the name of their files.
-Tables = dict[str, Table]
+Tables = dict[str, Table]  # by the name of their files
 
 
 @dataclass(frozen=True)
@@ -82,10 +78,8 @@ def comparison_table(data: DataSet, comparison: Comparison) -> Table | None:
     rows = sorted((c for part in comparison.parts(data) for c in part), key=lambda c: order(c.settings))
     if not rows:
         return None
-    notes = []
-    if left := sum(map(comparison.among, data.configurations)) - len(rows):
-        which = "1 configuration that differs" if left == 1 else f"{left} configurations that differ"
-        notes.append(f"Not here: {which} from every other in more than this (see the table of everything).")
+    left = sum(map(comparison.among, data.configurations)) - len(rows)
+    notes = [f"Not here, as they differ in more than this: {left} configurations."] * bool(left)
     names = [n for n in comparison.scores if n != "mse" or any(measure(SCORES[n], c).n for c in rows)]
     scores = {n: SCORES[n] for n in names}
     return score_table(f"{comparison.title}: {data.title}", rows, scores, comparison.name, notes)
@@ -269,30 +263,30 @@ def runs_table(runs: Sequence[Run], data: Sequence[DataSet]) -> Table:
 
 def missing(configurations: Sequence[Configuration], tasks: Sequence[str]) -> list[str]:
     """Notes on the runs that cells wait for, by what they lack; and on runs that count nowhere."""
-    lacking: dict[str, list[str]] = {}
+    lacking: dict[str, list[Run]] = {}
     for run in (run for c in configurations for run in c.runs):
-        if not is_trained(run):
-            lacking.setdefault(f"Training {run.state}", []).append(_where(run))
-            continue
-        for task in dict.fromkeys(t for t in tasks if t != TRAINING and t not in run.results):
-            what = f"No {task} (python -m rtf.evaluate run=RUN task={task})"
-            lacking.setdefault(what, []).append(_where(run))
-    notes = [f"{what}: {few(names)}." for what, names in lacking.items()]
-    if again := [_where(run) for c in configurations for run in c.again]:
-        notes.append(f"Same configuration and seed as another run, not counted: {few(again)}.")
+        absent = [t for t in dict.fromkeys(tasks) if t != TRAINING and t not in run.results]
+        what = [f"No {task} (python -m rtf.evaluate run=RUN task={task})" for task in absent]
+        for note in what if is_trained(run) else [f"Training {run.state}"]:
+            lacking.setdefault(note, []).append(run)
+    if again := [run for c in configurations for run in c.again]:
+        lacking["Same configuration and seed as another run, not counted"] = again
+    notes = []
+    for what, runs in lacking.items():
+        more = f" and {len(runs) - _LISTED} more" if len(runs) > _LISTED else ""
+        notes.append(f"{what}: {', '.join(map(_where, runs[:_LISTED]))}{more}.")
     evaluations = [e for c in configurations for run in c.trained for e in run.results.values()]
     return notes + sorted({note for e in evaluations for note in e.notes})
 
 
 def class_counts(rows: Sequence[Configuration]) -> list[str]:
     """Training and test sources of each class that the probes were fitted to and scored on."""
-    probed = (run.results["probe"] for c in rows for run in c.trained if "probe" in run.results)
-    for arrays in (e.arrays for e in probed):
-        test = np.bincount(from_digits(arrays["fine/truth"]), minlength=len(FINE))
-        counts = zip(FINE, arrays["fine/train count"], test)
-        listed = ", ".join(f"{name} {a:,}/{b:,}" for name, a, b in counts if a or b)
-        return [f"Training/test sources: {listed}."]
-    return []
+    probed = [run.results["probe"].arrays for c in rows for run in c.trained if "probe" in run.results]
+    if not probed:
+        return []
+    test = np.bincount(from_digits(probed[0]["fine/truth"]), minlength=len(FINE))
+    counts = zip(FINE, probed[0]["fine/train count"], test)
+    return [f"Training/test sources: {', '.join(f'{name} {a:,}/{b:,}' for name, a, b in counts if a or b)}."]
 
 
 def seeds(c: Configuration, task: str = "") -> str:
@@ -310,9 +304,3 @@ def test_sources(c: Configuration) -> str:
 def _where(run: Run) -> str:
     why = failure(run) or ("" if is_trained(run) else f"epochs done: {len(run.history)}")
     return run.name + (f" ({why})" if why else "")
-
-
-def few(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

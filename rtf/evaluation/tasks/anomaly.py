@@ -116,14 +116,12 @@ def anomaly_scores(found: Fingerprints, scorers: Mapping[str, Callable]) -> dict
 def differences(model, store: Store, others: Sequence[Store]) -> list[str]:
     """What besides the class tells the stores apart, as notes."""
     notes = []
-    for other in others:
-        name = Path(other.path).stem
-        if model.needs_cutouts and store.has_cutouts != other.has_cutouts:
-            notes.append(f"{name} {'has' if other.has_cutouts else 'lacks'} stamps, unlike the inliers.")
+    for s in (store, *others):
+        if model.needs_cutouts:
+            notes.append(f"{Path(s.path).stem} {'has' if s.has_cutouts else 'lacks'} stamps.")
         if "metadata" in model.modalities:
-            mine, theirs = (float(np.isfinite(s.read("metadata")).mean()) for s in (store, other))
-            if abs(mine - theirs) > 0.05:
-                notes.append(f"{name}: {theirs:.0%} of the metadata known, {mine:.0%} of the inliers' store.")
+            known = np.isfinite(s.read("metadata")).mean()
+            notes.append(f"{Path(s.path).stem}: {known:.0%} of the metadata known.")
     return notes
 
 

@@ -43,8 +43,8 @@ def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
     label, learn = test.label["fine"][known], train.label["fine"]
     raw = {}  # probabilities before, and temperature, by method
     if (calibrated := test.found.probability) is not None:
-        temperature = given.model.temperature
-        raw["head"] = at_temperature(calibrated[known], 1 / temperature), temperature
+        t = given.model.temperature
+        raw["head"] = at_temperature(calibrated[known], 1 / t), t
     fitted = fit_probe(train.found.latent, learn)
     of_val, of_test = (probe_probabilities(fitted, x.found.latent, len(FINE)) for x in (val, test))
     raw["probe"] = of_test[known], temperature_of(of_val, val.label["fine"])
@@ -62,8 +62,8 @@ def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
     if not known.all():
         notes.append(f"Left out, no label: {(~known).sum():,} test sources.")
     how = (
-        f"{given.how} ECE: {n_bins} bins of equal width; by chance: of perfect calibration with as many sources; "
-        "ECE intervals lean upwards by as much. Temperature fitted on the validation split."
+        f"{given.how} ECE: {n_bins} bins of equal width; by chance: of perfect calibration; intervals lean "
+        "upwards by as much. Temperature fitted on the validation split."
     )
     scores = ("ECE", "change of ECE", "ECE by chance", "NLL", "change of NLL", "accuracy")
     columns = {"T": {"score": "temperature"}} | {score: {"score": score} for score in scores}

@@ -10,6 +10,7 @@ Notable:
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -95,7 +96,7 @@ def split_at(detections: Detections, n: int) -> tuple[Detections, Detections]:
 def hide(detections: Detections, seed: int) -> np.ndarray:
     """(D,) bool: a random third of each source's detections between its first and its last."""
     rng, hidden = np.random.default_rng(seed), np.zeros(len(detections.mjd), bool)
-    for start, stop in zip(detections.offset[:-1], detections.offset[1:]):
+    for start, stop in pairwise(detections.offset):
         inner = np.arange(start + 1, stop - 1)
         hidden[rng.permutation(inner)[: max(round(HIDDEN * len(inner)), 1)]] = True
     return hidden
@@ -168,8 +169,7 @@ def forecast_tables(given: Inputs, records: list[Record]) -> list:
     errors |= {f"{GP} − model": {"score": "gain"}, "detections": {"score": "detections"}}
     calibration = {f"{m}: {s}": {"score": s, "method": m} for m in ("model", GP) for s in (*_WITHIN, "pull")}
     notes = (
-        f"{given.how} Forecasts: test sources of more detections than are shown; interpolation: a third of 5 or "
-        "more is hidden.",
+        f"{given.how} Interpolation: a third of 5 or more detections is hidden.",
         f"{GP}: one kernel in time and band for all, fitted on the training split. {LAST}: the last one seen "
         "before. Noise floor: what the noiseless magnitudes would give.",
     )

@@ -26,9 +26,8 @@ from rtf.figures import class_name, grid_of, legend
 FEWEST = 10
 _NEIGHBOURS = 10  # of the scores
 
-#: Colour and shape of each fine class and of sources without one. No two agree in both; the colours (after
-#: Okabe & Ito and Paul Tol's muted scheme) stay apart under the common kinds of colour blindness, and classes
-#: whose colours are near differ in shape.
+#: Colour (after Okabe & Ito and Paul Tol's muted scheme) and shape of each fine class and of sources without
+#: one; classes whose colours are near differ in shape.
 STYLE = {
     "SN Ia": ("#77aadd", "o"), "SN Ib": ("#ee7733", "^"), "SN Ic": ("#aa4499", "v"),
     "SN II": ("#332288", "s"), "SN IIP": ("#117733", "D"), "SN IIn": ("#cc6677", "P"),
@@ -39,13 +38,10 @@ STYLE = {
 }  # fmt: skip
 
 
-def maps(
-    given: Inputs, *, n_neighbors: int, min_dist: float, perplexity: float, max_sources: int
-) -> Evaluated:
+def maps(given: Inputs, *, max_sources: int, **settings) -> Evaluated:
     """Draw UMAP and t-SNE of the test split by class: a picture, and a page to explore with light curves.
 
-    Neighbours and perplexity are lowered to what few sources allow; of more than `max_sources` test sources
-    as many are drawn at random.
+    Of more than `max_sources` test sources as many are drawn at random; settings are those of `embed`.
     """
     test = given.split("test")
     n = len(test.object_id)
@@ -54,9 +50,7 @@ def maps(
     chosen = np.sort(np.random.default_rng(given.seed).permutation(n)[:max_sources])
     fingerprints = scaler(given.split("train").found.latent)(test.found.latent[chosen])
     label = test.label["fine"][chosen]
-    places, how = embed(
-        fingerprints, n_neighbors=n_neighbors, min_dist=min_dist, perplexity=perplexity, seed=given.seed
-    )
+    places, how = embed(fingerprints, **settings, seed=given.seed)
     records = map_records(fingerprints, places, label, given.resamples)
     classes = drawing_order(label)
     shown = f"{len(chosen):,} of {n:,} test sources" if len(chosen) < n else f"{n:,} test sources"
@@ -78,7 +72,10 @@ def maps(
 def embed(
     fingerprints: np.ndarray, *, n_neighbors: int, min_dist: float, perplexity: float, seed: int
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Both maps of fingerprints (N, F), by name: the places (N, 2), and how they were made."""
+    """Both maps of fingerprints (N, F), by name: the places (N, 2), and how they were made.
+
+    Neighbours and perplexity are lowered to what few sources allow.
+    """
     from sklearn.manifold import TSNE
     from umap import UMAP
 
@@ -100,11 +97,7 @@ def embed(
 def map_records(
     fingerprints: np.ndarray, places: Mapping[str, np.ndarray], label: np.ndarray, resamples: Mapping
 ) -> list[Record]:
-    """Score how true each map is, beside the fingerprints themselves and chance.
-
-    Kept is the share of the 10 nearest fingerprints that are among the 10 nearest on the map; same class that
-    of the 10 nearest of the same class, over sources of a known class.
-    """
+    """Score the share of the 10 nearest fingerprints kept on each map, and that of the same class."""
     from sklearn.neighbors import NearestNeighbors
 
     k, known = min(_NEIGHBOURS, len(label) - 1), label != UNKNOWN
@@ -132,9 +125,7 @@ def drawing_order(label: np.ndarray) -> list[tuple[int, str, str, str]]:
     return [(c, class_name(c), *STYLE[class_name(c)]) for c, _ in order]
 
 
-def map_figure(
-    places: Mapping[str, np.ndarray], how: Mapping[str, str], label: np.ndarray, title: str
-) -> Figure:
+def map_figure(places: Mapping[str, np.ndarray], how: Mapping[str, str], label, title: str) -> Figure:
     """Draw maps side by side, with one legend of classes and counts."""
     figure, panels = grid_of(len(places), 6.2, 6.3)
     for axes, (name, xy) in zip(panels, places.items(), strict=True):
@@ -155,9 +146,7 @@ def draw_map(axes, xy: np.ndarray, label: np.ndarray, size: float) -> None:
             *xy[own].T, s=area, c=colour, marker=shape, linewidths=0.35, edgecolors="white", alpha=0.9,
             zorder=z + 2, label=f"{name} ({own.sum():,})",
         )  # fmt: skip
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(aspect=1, adjustable="datalim", xticks=[], yticks=[])
     axes.spines[:].set_color("0.8")
 
 

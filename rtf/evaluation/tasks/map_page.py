@@ -2,9 +2,7 @@
 
 Notable:
 - data, style and script stand in the page, whose content policy forbids every request
-- light curves are packed as 16-bit integers (7 bytes a detection), so that thousands of sources stay at a few
-  megabytes
-- a class is told by shape as well as by colour; everything that the mouse does, keys and fingers do too
+- light curves are packed as 16-bit integers (7 bytes a detection): a few megabytes for thousands of sources
 """
 
 import base64

@@ -40,11 +40,9 @@ def mlp(given: Inputs, **settings) -> Evaluated:
     records = [r for r in records if r.score in ("mag", "detections")]
     error = fitted.val_error
     notes = [
-        f"MLP on {len(train.seen):,} training fingerprints, epoch {int(np.argmin(error)) + 1} of "
-        f"{len(error)} by the median error over {len(val.seen):,} validation sources. It is told "
-        "time and band of each detection.",
-        given.how,
-        f"Training constants: {constants}.",
+        f"MLP on {len(train.seen):,} training fingerprints, epoch {np.argmin(error) + 1} of {len(error)} by "
+        f"{len(val.seen):,} validation sources. It is told time and band of each detection.",
+        f"{given.how} Training constants: {constants}.",
     ]
     table = record_table("Magnitudes by an MLP on frozen fingerprints", records, ROWS, SCORES, notes)
     return Evaluated(records, [table], arrays={"validation error": error})
