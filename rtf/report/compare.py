@@ -81,8 +81,13 @@ def data_sets(runs: Iterable[Run]) -> list[DataSet]:
         known, name = len(store) == 64, names[store]
         if list(names.values()).count(name) > 1:
             name += f" ({store[:8] if known else store})"
-        parts = _by_test_sources(members)
-        for k, part in enumerate(parts, 1):
+        # what a run was trained on is left out of its test sources: those of others are another data set
+        tested = [next((e.test["digest"] for e in r.results.values() if e.test), None) for r in members]
+        usual = next(filter(None, tested), None)
+        parts: dict[str, list[Run]] = {}
+        for run, sources in zip(members, tested):
+            parts.setdefault(sources or usual, []).append(run)
+        for k, part in enumerate(parts.values(), 1):
             title = f"{name}, {epochs} epochs" + (f", test sources {k}" if len(parts) > 1 else "")
             title += "" if known else ", known by its path alone"
             made.append(DataSet(title, _configurations(part)))
@@ -91,16 +96,6 @@ def data_sets(runs: Iterable[Run]) -> list[DataSet]:
 
 def _path(run: Run) -> str:
     return os.path.normpath(str((run.config.get("data") or {}).get("store")))
-
-
-def _by_test_sources(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs scored on the same test sources of a store; what a run was trained on is left out of them."""
-    parts: dict[str, list[Run]] = {}
-    tested = {id(run): next((e.test["digest"] for e in run.results.values() if e.test), None) for run in runs}
-    usual = next((t for t in tested.values() if t), None)
-    for run in runs:
-        parts.setdefault(tested[id(run)] or usual, []).append(run)
-    return list(parts.values())
 
 
 def varying(configurations: Sequence[Configuration]) -> list[str]:

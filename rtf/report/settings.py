@@ -79,12 +79,9 @@ def _added(entry) -> str:
 
 
 def _sortable(value, name: str = "") -> tuple:
-    if value is None:
+    if value is None or (name, value) == ("also_train", "none"):
         return (0, 0, "")
     if name == "modalities":
-        names = str(value).split("+")
-        known = [_MODALITIES.index(name) if name in _MODALITIES else len(_MODALITIES) for name in names]
-        return (1, len(names), f"{known}{value}")
-    if name == "also_train" and value == "none":
-        return (0, 0, "")
+        places = [_MODALITIES.index(m) if m in _MODALITIES else 9 for m in value.split("+")]
+        return (1, len(places), f"{places}{value}")
     return (1, value, "") if isinstance(value, int | float) else (2, 0, show(value))

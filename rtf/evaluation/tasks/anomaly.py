@@ -129,10 +129,7 @@ def anomaly_records(
     inlier: Mapping[str, np.ndarray], outlier: Mapping[str, np.ndarray], group: np.ndarray, top: int,
     resamples: Mapping,
 ) -> list[Record]:  # fmt: skip
-    """Score ROC-AUC and purity by every score, for all outliers and each group of them against all inliers.
-
-    Beside the purity: that of a random choice, and the best possible. Scores are (N,) and (M,) by name.
-    """
+    """Score ROC-AUC and purity by every score, for all outliers and each group, against the inliers."""
     records = []
     for name in ["all", *sorted(set(group.tolist()))]:
         member = (group == name) | (name == "all")

@@ -131,14 +131,8 @@ def temperature_of(probability: np.ndarray, label: np.ndarray) -> float:
         return fit_temperature(np.log(probability[known]), label[known])
 
 
-def expected_calibration_error(
-    probability: np.ndarray, label: np.ndarray, n_bins: int, counts: np.ndarray
-) -> np.ndarray:
-    """Mean over sources of |accuracy - confidence| of the bin their confidence falls in, (B,).
-
-    Over `n_bins` bins ((b - 1) / n_bins, b / n_bins] of the largest of the probabilities (N, C) (Guo et al.
-    2017, equation 5); `counts` (B, N).
-    """
+def expected_calibration_error(probability: np.ndarray, label: np.ndarray, n_bins: int, counts) -> np.ndarray:
+    """Mean over sources of |accuracy - confidence| of their bin (Guo et al. 2017, equation 5): (B,)."""
     confidence, right, member = _binned(probability, label, n_bins)
     counts = np.asarray(counts, float)
     return np.abs(counts @ (member * (right - confidence)[:, None])).sum(1) / counts.sum(1)
@@ -160,9 +154,7 @@ def error_by_chance(probability: np.ndarray, n_bins: int) -> float:
     return float(np.sqrt(2 / np.pi) * np.sqrt(variance).sum() / len(confidence))
 
 
-def reliability(
-    probability: np.ndarray, label: np.ndarray, n_bins: int, resamples: Mapping
-) -> list[tuple[int, float, statistics.Estimate]]:
+def reliability(probability: np.ndarray, label: np.ndarray, n_bins: int, resamples: Mapping) -> list[tuple]:
     """Of each bin: number of sources, mean confidence, share predicted right; NaN in an empty bin."""
     confidence, right, member = _binned(probability, label, n_bins)
 
@@ -196,7 +188,7 @@ def reliability_figure(panels: Mapping[str, Sequence]) -> Figure:
 
 
 def _binned(probability: np.ndarray, label: np.ndarray, n_bins: int):
-    """Largest probability (N,), whether it is that of the right class, and (N, n_bins) its bin as 0 and 1."""
+    """Largest probability (N,), whether it is right, its bin ((b - 1) / n_bins, b / n_bins] as 0 and 1."""
     predicted = probability.argmax(1)
     confidence = probability[np.arange(len(label)), predicted]
     bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)

@@ -27,8 +27,7 @@ from rtf.evaluation.run import Evaluated, Inputs
 from rtf.evaluation.search import scaler
 from rtf.features.stamps import KINDS, latest_stamps
 
-#: Sources chosen by themselves have at least this many detections in the model's view, where enough do.
-_ENOUGH = 4
+_ENOUGH = 4  # detections of sources chosen by themselves, where enough have so many
 _SHOWN = 5  # most probable classes
 _READ_BY = {"head": "classification head", "probe": "linear probe", "none": "no classifier"}
 
@@ -119,10 +118,7 @@ def gallery_table(sources: Sequence[dict], read_by: str, n_train: int) -> Table:
         near = ", ".join(f"{x['class']} ({x['cosine']:.2f})" for x in source["nearest"])
         who = source["object_id"], source["type"], f"{source['n_detections']}"
         rows.append((*who, most, f"{source['error']:.2f}", near))
-    columns = (
-        "object", "type", "detections seen", f"most probable ({read_by})", "median |Δmag| [mag]",
-        "nearest (cosine)",
-    )  # fmt: skip
+    columns = ["object", "type", "detections", f"most probable ({read_by})", "|Δmag|", "nearest (cosine)"]
     note = f"Single sources, no statistics. Nearest of {n_train:,} training sources; type: of the label file."
     return Table("Real sources", columns, rows, (note,))
 

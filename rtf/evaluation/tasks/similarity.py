@@ -53,13 +53,10 @@ def self_recall(query, own, index, shown: int, resamples: Mapping) -> list[Recor
     return [*records, record("median rank", np.median(above + (equal + 1) / 2), **keys)]
 
 
-def class_precision(
-    index: np.ndarray, label: np.ndarray, names: Sequence[str], level: str, k: int, resamples: Mapping
-) -> list[Record]:
-    """Score precision at k of all sources, each class, and the mean over classes.
+def class_precision(index, label, names: Sequence[str], level: str, k: int, resamples) -> list[Record]:
+    """Score precision at k of all sources, each class, and the mean over classes, beside chance.
 
-    Sources without a class are neither asked about nor found. Beside each: chance, the share of the class
-    among the others; and the best possible, for a class of fewer than k + 1 sources cannot fill k places.
+    And beside the best possible, for a class of fewer than k + 1 sources cannot fill k places.
     """
     known = label != UNKNOWN
     if known.sum() <= k:
@@ -69,9 +66,8 @@ def class_precision(
     classes = np.flatnonzero(count)
     member = (label[:, None] == classes).astype(float)
     others = count[label] - 1
-    values = np.column_stack(
-        [precision_at(index[known], label, k), others / (len(label) - 1), np.minimum(others, k) / k]
-    )
+    found = precision_at(index[known], label, k)
+    values = np.column_stack([found, others / (len(label) - 1), np.minimum(others, k) / k])
 
     def statistic(counts):
         with np.errstate(invalid="ignore"):
