@@ -128,14 +128,11 @@ def class_name(label: int) -> str:
 def rebuilt_light_curves(rebuilt, names, labels) -> list[LightCurve]:
     """One `LightCurve` for each source of a reconstruction (`Fingerprinter.reconstruct`)."""
     seen, curves = rebuilt.seen, []
+    columns = (seen.mag, seen.magerr, seen.band, rebuilt.dt, rebuilt.mag, rebuilt.band)
     for k, (name, label) in enumerate(zip(names, labels, strict=True)):
         rows = slice(*seen.offset[k : k + 2])
-        curves.append(LightCurve(
-            object_id=str(name), class_name=class_name(label), dt=seen.mjd[rows] - seen.mjd[rows][0],
-            mag=seen.mag[rows], magerr=seen.magerr[rows], band=seen.band[rows],
-            predicted_dt=rebuilt.dt[rows], predicted_mag=rebuilt.mag[rows],
-            predicted_band=rebuilt.band[rows],
-        ))  # fmt: skip
+        day = seen.mjd[rows] - seen.mjd[rows][0]
+        curves.append(LightCurve(str(name), class_name(label), day, *(x[rows] for x in columns)))
     return curves
 
 
@@ -154,13 +151,12 @@ def draw_detections(axes, days, mag, magerr, band, *, hollow: bool = False, size
 def draw_light_curve(axes, curve: LightCurve, size: float = 5) -> None:
     """Observed detections, and over them the rebuilt ones, joined in order of time; bright is up."""
     draw_detections(axes, curve.dt, curve.mag, curve.magerr, curve.band, size=size)
+    order = np.argsort(curve.predicted_dt, kind="stable")
+    dt, mag, band = (x[order] for x in (curve.predicted_dt, curve.predicted_mag, curve.predicted_band))
     for b, name in enumerate(BANDS):
         colour, marker = BAND_STYLE[name]
-        own = np.flatnonzero(np.asarray(curve.predicted_band) == b)
-        own = own[np.argsort(np.asarray(curve.predicted_dt)[own], kind="stable")]
         style = {"marker": marker, "markersize": 1.3 * size, "markerfacecolor": "none", "linewidth": 0.9}
-        columns = (np.asarray(x)[own] for x in (curve.predicted_dt, curve.predicted_mag))
-        axes.plot(*columns, color=colour, markeredgewidth=1.2, zorder=3, **style)
+        axes.plot(dt[band == b], mag[band == b], color=colour, markeredgewidth=1.2, zorder=3, **style)
     # Both kinds of points set the range; a single huge error bar must not.
     mag = np.concatenate([curve.mag, curve.predicted_mag])
     margin = max(0.08 * np.ptp(mag), np.median(curve.magerr), 0.05) * 1.3

@@ -76,15 +76,11 @@ def records_of(run: Run, task: str) -> list[Record]:
         return [r for r in run.results[task].records if r.value == r.value] if task in run.results else []
     # the error of the four normalised channels, where that was the loss
     squared = [run.metrics.get(f"val/{c}") for c in ("log1p_dt", "log1p_dt_prev", "logflux", "logflux_err")]
-    squared = squared if run.config.get("loss") == "mse" else [None]
     speed = [h["train/sources_per_second"] for h in run.history if "train/sources_per_second" in h]
-    found = {
-        "mse": None if None in squared else np.mean(squared), "bytes": run.metrics.get("fingerprint_bytes"),
-        **{k: run.metrics.get(k) for k in ("minutes", "parameters", "best_epoch")},
-        "epochs": len(run.history) or None, "speed": np.median(speed) if speed else None,
-        "val_loss": run.metrics.get("val/loss"),
-    }  # fmt: skip
-    return [Record(k, float(found[k])) for k in _TRAINING if found[k] is not None]
+    found = {**run.metrics, "epochs": len(run.history) or None, "speed": np.median(speed) if speed else None}
+    found |= {"bytes": found.get("fingerprint_bytes"), "val_loss": found.get("val/loss")}
+    found["mse"] = np.mean(squared) if run.config.get("loss") == "mse" and None not in squared else None
+    return [Record(k, float(found[k])) for k in _TRAINING if found.get(k) is not None]
 
 
 def measure(score: Score, configuration: Configuration) -> Measured:
