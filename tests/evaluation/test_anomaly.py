@@ -134,7 +134,7 @@ def test_trained_sources_and_classes_are_no_outliers(stores):
     made = anomaly(given, outliers=strange, **SETTINGS)
     out = [note for note in made.tables[0].notes if "the run was trained on them" in note]
     n = len(given.trained & set(kilonovae))
-    assert n and out == [f"Left out, the run was trained on them: {n} outliers."]
+    assert n and out == [f"Left out, the run was trained on them: Kilonova ({n})."]
     assert pick(made.records, group="Kilonova", score="ROC-AUC", method="isolation forest").n == 40 - n
 
 

@@ -9,6 +9,7 @@ Notable:
   than counting has found nothing else
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -47,16 +48,16 @@ def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees:
     outlier = {name: np.concatenate([s[name] for s in scores]) for name in scores[0]}
     group = [FINE[c] if c != UNKNOWN else Path(p).stem for p, o in zip(paths, others) for c in o.label]
     group = np.array(group)
-    trained = [FINE[c] for c in np.unique(train.label["fine"]) if c != UNKNOWN]
-    keep, notes = ~np.isin(group, trained), []
-    if dropped := [f"{c} ({(group == c).sum():,})" for c in trained if c in group]:
-        notes.append(f"Left out, in the train split: {', '.join(dropped)}.")
-    known = np.isin(np.concatenate([o.object_id for o in others]), list(given.trained))
-    broken = ~np.all([np.isfinite(s) for s in outlier.values()], axis=0)
-    for out, why in ((known, "the run was trained on them"), (broken, "fingerprints not finite")):
-        if (out & keep).any():
-            notes.append(f"Left out, {why}: {(out & keep).sum():,} outliers.")
-    keep &= ~known & ~broken
+    left_out = {
+        "in the train split": np.isin(group, [FINE[c] for c in train.label["fine"] if c != UNKNOWN]),
+        "the run was trained on them": np.isin([x for o in others for x in o.object_id], list(given.trained)),
+        "fingerprints not finite": ~np.all([np.isfinite(s) for s in outlier.values()], axis=0),
+    }
+    keep, notes = np.ones(len(group), bool), []
+    for why, out in left_out.items():
+        counts = Counter(sorted(group[keep & out].tolist())).items()
+        notes += [f"Left out, {why}: {', '.join(f'{c} ({n:,})' for c, n in counts)}."] * bool(counts)
+        keep &= ~out
     if not keep.any():
         raise ValueError("no outliers left: " + " ".join(notes))
     inlier = {name: s[usual] for name, s in anomaly_scores(test.found, scorers).items()}

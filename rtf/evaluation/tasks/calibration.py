@@ -165,8 +165,7 @@ def reliability(probability: np.ndarray, label: np.ndarray, n_bins: int, resampl
     accuracy = statistics.bootstrap(share_right, len(label), **resamples)
     count = member.sum(0)
     with np.errstate(invalid="ignore"):
-        mean = confidence @ member / count
-    return list(zip(count.astype(int).tolist(), mean.tolist(), accuracy))
+        return list(zip(count.astype(int).tolist(), (confidence @ member / count).tolist(), accuracy))
 
 
 def reliability_figure(panels: Mapping[str, Sequence]) -> Figure:

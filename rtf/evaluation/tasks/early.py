@@ -26,13 +26,11 @@ def early(given: Inputs, *, counts: Sequence[int | str]) -> Evaluated:
     length = given.view("test").length
     made = Evaluated()
     for n in cls.checked_counts(counts):
-        found = {split: given.encode(split, n) for split in ("train", "test")}
-        label, learn = (
-            {level: cls.known_where_finite(split.label[level], found[name]) for level in LEVELS}
-            for name, split in (("test", test), ("train", train))
-        )
-        probes = {level: cls.fit_probe(found["train"].latent, learn[level]) for level in LEVELS}
-        for (method, level), probability in cls.readings(found["test"], probes).items():
+        learnt, found = given.encode("train", n), given.encode("test", n)
+        label = {level: cls.known_where_finite(test.label[level], found) for level in LEVELS}
+        learn = {level: cls.known_where_finite(train.label[level], learnt) for level in LEVELS}
+        probes = {level: cls.fit_probe(learnt.latent, learn[level]) for level in LEVELS}
+        for (method, level), probability in cls.readings(found, probes).items():
             keys = {"level": level, "method": method, "shown": n}
             of_level = label[level], learn[level], LEVELS[level]
             records, arrays = cls.class_scores(probability, *of_level, **keys, **given.resamples)
@@ -42,12 +40,9 @@ def early(given: Inputs, *, counts: Sequence[int | str]) -> Evaluated:
     made.records = distinct(made.records)
     for level, names in LEVELS.items():
         own = select(made.records, level=level, group="all")
-        notes = [
-            "Every row has the same sources, each with its first N detections, or all it has; have as many: "
-            "test sources that have N among the detections the model sees.",
-            given.how,
-            *cls.class_notes(test.label[level], train.label[level], names),
-        ]
+        note = "Every row has the same sources, each with its first N detections, or all it has; "
+        note += "have as many: test sources that have N among the detections the model sees."
+        notes = [note, given.how, *cls.class_notes(test.label[level], train.label[level], names)]
         made.tables.append(record_table(
             f"Early classification, {level} classes", sorted(own, key=lambda r: r.method == MAJORITY),
             {"detections": shown_text, "read by": "method"}, (*cls.SCORES, HAVE), notes,

@@ -109,11 +109,10 @@ def without(simulated: Detections, real: Detections) -> Detections:
 
 def only_trained(label: np.ndarray, train_label: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
     """Labels with classes that have no training source made unknown, and what is left out, counted by why."""
-    trained = np.isin(label, np.unique(train_label[train_label != UNKNOWN]))
+    kept = np.where(np.isin(label, train_label), label, UNKNOWN)
     left_out = {"without a label": int((label == UNKNOWN).sum())}
-    for c in np.unique(label[~trained & (label != UNKNOWN)]):
+    for c in np.unique(label[label != kept]):
         left_out[f"{FINE[c]}, not a training class"] = int((label == c).sum())
-    kept = np.where(trained, label, UNKNOWN)
     if not (kept != UNKNOWN).any():
         raise ValueError(f"none of {len(label)} real sources is of a training class: {left_out}")
     return kept, left_out
