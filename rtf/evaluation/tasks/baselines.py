@@ -118,5 +118,5 @@ def fit_gp(train: Detections, seed: int = 0) -> LightCurveGP:
         return -sum(process(x).log_likelihood(s) for s in sources)
 
     start = np.array([np.log(0.7), np.log(20.0), 1.0, np.log(0.05)])
-    found = minimize(cost, start, method="Nelder-Mead", options={"maxfev": 150, "xatol": 0.02, "fatol": 0.5})
-    return process(found.x)
+    options = {"maxfev": 150, "xatol": 0.02, "fatol": 0.5}
+    return process(minimize(cost, start, method="Nelder-Mead", options=options).x)

@@ -67,11 +67,11 @@ def gallery(
         }
         for k, name in enumerate(names)
     ]  # fmt: skip
-    alike = [model.view(train.detections.take(rows)) for rows in near]
-    table = gallery_table(sources, _READ_BY[reader], len(label))
-    figure = gallery_figure(sources, curves, cutouts, alike, _READ_BY[reader])
-    arrays = {"probabilities from": reader, "sources": sources}
-    return Evaluated(tables=[table], figures={"gallery.png": figure}, arrays=arrays)
+    alike, by = [model.view(train.detections.take(rows)) for rows in near], _READ_BY[reader]
+    made = Evaluated(arrays={"probabilities from": reader, "sources": sources})
+    made.tables = [gallery_table(sources, by, len(label))]
+    made.figures["gallery.png"] = gallery_figure(sources, curves, cutouts, alike, by)
+    return made
 
 
 def read_types(path: str | Path) -> dict[str, str]:
@@ -118,7 +118,7 @@ def gallery_table(sources: Sequence[dict], read_by: str, n_train: int) -> Table:
         near = ", ".join(f"{x['class']} ({x['cosine']:.2f})" for x in source["nearest"])
         who = source["object_id"], source["type"], f"{source['n_detections']}"
         rows.append((*who, most, f"{source['error']:.2f}", near))
-    columns = ["object", "type", "detections", f"most probable ({read_by})", "|Δmag|", "nearest (cosine)"]
+    columns = ["object", "type", "detections", f"taken for ({read_by})", "|Δmag| [mag]", "nearest (cosine)"]
     note = f"Single sources, no statistics. Nearest of {n_train:,} training sources; type: of the label file."
     return Table("Real sources", columns, rows, (note,))
 
