@@ -2,7 +2,6 @@
 
 Notable:
 - figures are made without pyplot: no global state, no display, nothing to close
-- bands and lines differ by marker as well as by colour, and colours by lightness
 - names from data go through `literal`: matplotlib would read `$` in them as mathematics
 """
 

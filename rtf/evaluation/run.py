@@ -2,7 +2,6 @@
 
 Notable:
 - a task is a function from `Inputs` to `Evaluated`; conf/task names it, and nothing else does
-- fingerprints are computed once for all tasks of a run
 - results belong to a store: RUN/evaluations/TASK@DIGEST.json. On another store than its own a run's tables
   and figures go to a folder of that store, and the probe that `rtf.encode` uses stays as it is
 - a source that the run was trained on is no test source, whatever a store's split says: it is left out

@@ -1,9 +1,7 @@
 """The published figures of RTF, and what each holds for: the one place that knows them.
 
-They were measured on the published sample (18,245 ZTF sources, of which 2,737 for testing; shares of classes
-near 67 % SN Ia), trained for 200 epochs: other data than those of any run here, so they stand beside, never
-in a mean.
-Accuracies are shares, |Δmag| in magnitudes, |Δt| in days. No intervals were published.
+They were measured on the published sample (18,245 ZTF sources, of which 2,737 for testing; near 67 % SN Ia),
+trained for 200 epochs. Accuracies are shares, |Δmag| in magnitudes, |Δt| in days, all without intervals.
 """
 
 from collections.abc import Mapping
@@ -35,8 +33,7 @@ _MODALITIES = {
     _ALL: (0.10, 0.713),
 }  # fmt: skip
 
-#: Early classification at 64 dimensions: accuracy, balanced accuracy, ROC-AUC by number of detections. The
-#: features of the Gaussian process were fitted to the whole light curve at every number.
+#: Early classification at 64 dimensions: accuracy, balanced accuracy, ROC-AUC by number of detections.
 EARLY_NOTE = (
     "published: 64 dimensions, coarse classes; at every number of detections its GP features were fitted to "
     "the whole light curve, which the measured ones are not."
