@@ -34,6 +34,9 @@ STYLE = {
     "SN IIb": ("#999933", "X"), "Cataclysmic": ("#e6b000", "o"), "AGN": ("#222222", "X"),
     "TDE": ("#d4004c", "*"), "Kilonova": ("#882255", "D"), "Afterglow": ("#44aa99", "v"),
     "SLSN": ("#0077bb", "P"), "FBOT": ("#661100", "^"), "Flare": ("#ee3377", "s"),
+    "SLSN-II": ("#0077bb", "s"), "SN Ibn": ("#ee7733", "D"), "SN Icn": ("#aa4499", "s"),
+    "SN Ia-CSM": ("#77aadd", "P"), "SN Iax": ("#77aadd", "v"), "Ca-rich": ("#999933", "D"),
+    "SN pec": ("#bbbbbb", "X"), "LRN": ("#cc3311", "o"), "ILRT": ("#cc3311", "v"), "LBV": ("#cc3311", "P"),
     "unknown class": ("#bbbbbb", "o"),
 }  # fmt: skip
 
