@@ -9,14 +9,17 @@ Notable:
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
-from rtf.classes import COARSE, COARSE_OF_FINE, FINE, UNKNOWN
+from rtf.classes import COARSE, COARSE_OF_FINE, FINE, SUPERNOVA_OF_FINE, SUPERNOVAE, UNKNOWN
 from rtf.encoding.fingerprinter import Fingerprints
 from rtf.evaluation import statistics
 from rtf.evaluation.record import MAJORITY, Record, from_digits, record, to_digits
+from rtf.models.losses import survey_log_prior
 from rtf.models.probe import LinearProbe
 
-SCORES = ("accuracy", "balanced accuracy", "ROC-AUC")
+HEAD, ALIKE = "head", "head, classes alike"
+SCORES = ("accuracy", "balanced accuracy", "macro F1", "ROC-AUC")
 
 
 def fit_probe(fingerprints: np.ndarray, labels: np.ndarray, *, max_iter: int = 10_000) -> LinearProbe:
@@ -47,16 +50,47 @@ def probe_probabilities(probe: LinearProbe, fingerprints: np.ndarray, n_classes:
 
 
 def coarse_probability(fine: np.ndarray) -> np.ndarray:
-    """Probabilities of the coarse classes (N, 6) from those of the fine ones (N, 15): sums."""
+    """Probabilities of the coarse classes (N, 6) from those of the fine ones (N, C): sums."""
     return fine.astype(float) @ (COARSE_OF_FINE[:, None] == np.arange(len(COARSE)))
 
 
-def readings(found: Fingerprints, probes: Mapping[str, LinearProbe]) -> dict[tuple[str, str], np.ndarray]:
-    """Probabilities by method and level: by a probe for each level, and by the model's head if it has one."""
+def head_probability(fine: np.ndarray, level: str) -> np.ndarray:
+    """Probabilities of the classes of a level from those of the fine ones (N, C).
+
+    Of the five supernovae: given that a source is one of them.
+    """
+    if level == "fine":
+        return fine
+    if level == "coarse":
+        return coarse_probability(fine)
+    summed = fine.astype(float) @ (SUPERNOVA_OF_FINE[:, None] == np.arange(len(SUPERNOVAE)))
+    return summed / np.maximum(summed.sum(1, keepdims=True), 1e-30)
+
+
+def classes_alike(fine: np.ndarray, train_label: np.ndarray) -> np.ndarray:
+    """Probabilities (N, C) of the fine classes, were all as common: for balanced decisions.
+
+    Parameters
+    ----------
+    fine : (N, C) probabilities in a survey of which the training labels (M,) are a sample
+    """
+    prior = survey_log_prior(torch.from_numpy(np.asarray(train_label, np.int64)), fine.shape[1])
+    odds = fine / prior.exp().numpy()
+    return odds / odds.sum(1, keepdims=True)
+
+
+def readings(
+    found: Fingerprints, probes: Mapping[str, LinearProbe], train_label: np.ndarray
+) -> dict[tuple[str, str], np.ndarray]:
+    """Probabilities by method and level: by a probe for each level, and by the model's head if it has one.
+
+    `train_label` (M,) are the fine classes of the training split.
+    """
     sizes = {"coarse": len(COARSE), "fine": len(FINE)}
     made = {("probe", x): probe_probabilities(p, found.latent, sizes[x]) for x, p in probes.items()}
     if (fine := found.probability) is not None:
-        made |= {("head", "coarse"): coarse_probability(fine), ("head", "fine"): fine}
+        for method, own in ((HEAD, fine), (ALIKE, classes_alike(fine, train_label))):
+            made |= {(method, "coarse"): coarse_probability(own), (method, "fine"): own}
     return made
 
 
@@ -91,19 +125,21 @@ def class_scores(
         overall = [
             statistics.accuracy(truth, predicted, counts),
             statistics.mean_over_classes(recall),
+            statistics.macro_f1(truth, predicted, counts, n_classes),
             statistics.mean_over_classes(auc),
             statistics.accuracy(truth, majority, counts),
             statistics.balanced_accuracy(truth, majority, counts, n_classes),
+            statistics.macro_f1(truth, majority, counts, n_classes),
         ]
         return np.column_stack([*overall, recall, auc])
 
     found = statistics.bootstrap(statistic, len(truth), seed=seed, n_resamples=n_resamples)
-    records = [record(s, e, n=len(truth), **keys) for s, e in zip(SCORES, found[:3])]
+    records = [record(s, e, n=len(truth), **keys) for s, e in zip(SCORES, found[:4])]
     base = {**keys, "method": MAJORITY, "shown": None, "n": len(truth)}
-    records += [record(s, e, **base) for s, e in zip(SCORES, (*found[3:5], 0.5))]
+    records += [record(s, e, **base) for s, e in zip(SCORES, (*found[4:7], 0.5))]
     for c, n in enumerate(np.bincount(truth, minlength=n_classes).tolist()):
         own = {**keys, "group": names[c], "n": n}
-        both = zip(("recall", "ROC-AUC"), (found[5 + c], found[5 + n_classes + c]))
+        both = zip(("recall", "ROC-AUC"), (found[7 + c], found[7 + n_classes + c]))
         records += [record(s, e, **own) for s, e in both if n]
     place = "/".join(str(x) for x in (keys["level"], keys["method"], keys.get("shown")) if x is not None)
     arrays = {f"{keys['level']}/truth": to_digits(truth), place: to_digits(predicted)}

@@ -61,7 +61,8 @@ SCORES: dict[str, ScoreKind] = {
     **{
         name: ScoreKind(name, 3, _SHARE)
         for name in (
-            "accuracy", "balanced accuracy", "ROC-AUC", "recall", "precision", "purity", "ECE", "kept",
+            "accuracy", "balanced accuracy", "macro F1", "ROC-AUC", "recall", "precision", "purity", "ECE",
+            "kept", "coverage",
             "same class", "recall at 1", "recall at 10", "within 68 %", "within 95 %",
         )
     },

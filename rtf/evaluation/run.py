@@ -94,6 +94,11 @@ class Inputs:
         names = self._splits["test"].object_id
         return {"n": len(names), "digest": hashlib.sha256("\0".join(names).encode()).hexdigest()}
 
+    @property
+    def left_out(self) -> list[int]:
+        """Fine classes that the run was never to see."""
+        return [FINE.index(name) for name in self.model.config.data.get("leave_out", [])]
+
     def split(self, name: str) -> Split:
         """The sources of a split, without those the model was trained on or gives no finite numbers for."""
         if name in self._splits:
@@ -102,10 +107,13 @@ class Inputs:
         here = np.arange(store.n)[store.sources(name)]
         if not len(here):
             raise ValueError(f"{store.path} has no source in its {name} split")
-        new = np.ones(len(here), bool)
+        odd = np.isin(store.label[here], self.left_out)
+        self._leave_out(name, odd, "the run keeps their classes out (data.leave_out)")
+        known = np.zeros(len(here), bool)
         if name != "train":
-            new = ~np.isin(store.object_id[here], list(self.trained))
-        self._leave_out(name, ~new, "the run was trained on them")
+            known = np.isin(store.object_id[here], list(self.trained))
+        self._leave_out(name, known, "the run was trained on them")
+        new = ~odd & ~known
         detections = store.detections(name, cutouts=self.model.needs_cutouts).take(np.flatnonzero(new))
         found = self.model.encode(detections)
         self._leave_out(name, ~found.finite, "their fingerprints are not finite")

@@ -137,6 +137,15 @@ def balanced_accuracy(label, prediction, weights, n_classes: int) -> np.ndarray:
     return mean_over_classes(recall(label, prediction, weights, n_classes))
 
 
+def macro_f1(label: np.ndarray, prediction: np.ndarray, weights: np.ndarray, n_classes: int) -> np.ndarray:
+    """Mean over the classes with weight of 2 TP / (2 TP + FP + FN): arguments as `recall`, (B,)."""
+    weights = np.asarray(weights, float)
+    member, given = (x[:, None] == np.arange(n_classes) for x in (label, prediction))
+    there, named, right = (weights @ x.astype(float) for x in (member, given, member & given))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return mean_over_classes(np.where(there > 0, 2 * right / (there + named), np.nan))
+
+
 def weighted_median(values: np.ndarray, source: np.ndarray):
     """Median over detections (D,) under whole-number counts of their sources: counts (B, N) -> (B,).
 

@@ -56,3 +56,12 @@ def class_log_prior(
     count = torch.bincount(label[known], weight, minlength=n_classes).double()
     count = torch.where(count > 0, count, absent)
     return (count / count.sum()).log().float()
+
+
+#: Share in the survey of a class that only `data.also_train` has: that of TDE in the published sample.
+ABSENT = 0.005
+
+
+def survey_log_prior(label: Tensor, n_classes: int) -> Tensor:
+    """(C,) logarithm of the class shares of the survey that labels are a sample of."""
+    return class_log_prior(label, n_classes, absent=ABSENT * len(label))

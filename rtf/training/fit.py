@@ -29,7 +29,7 @@ from rtf.files import whole, write_json
 from rtf.models.autoencoder import Autoencoder
 from rtf.models.branches import ImageBranch
 from rtf.models.calibration import fit_temperature
-from rtf.models.losses import class_log_prior
+from rtf.models.losses import class_log_prior, survey_log_prior
 from rtf.store.batches import Sources
 from rtf.training.checkpoints import Checkpoints, WholeCheckpoints, newest_checkpoint
 from rtf.training.data import (
@@ -46,8 +46,6 @@ log = logging.getLogger(__name__)
 
 #: What is done about classes that are not equally common.
 IMBALANCE = ("none", "sampling", "logit_adjustment")
-#: Share in the survey of a class that only `data.also_train` has: that of TDE in the published sample.
-ABSENT = 0.005
 
 
 class History(Callback):
@@ -303,8 +301,7 @@ def _class_bias(data: TrainingData, config: DictConfig) -> torch.Tensor:
     Nothing for a class without any training source.
     """
     label, n_own = data.train.label, data.parts[0][0]
-    survey = class_log_prior(label[:n_own], len(FINE), absent=ABSENT * n_own)
-    bias = config.prior * survey
+    bias = config.prior * survey_log_prior(label[:n_own], len(FINE))
     if config.imbalance == "none":  # else all classes were equally common, or made so
         bias = bias - class_log_prior(label, len(FINE), torch.from_numpy(data.weight))
     trained = torch.bincount(label[label >= 0], minlength=len(FINE)) > 0

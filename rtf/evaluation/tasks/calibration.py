@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rtf.classes import FINE, UNKNOWN
-from rtf.evaluation import statistics
+from rtf.evaluation import conformal, statistics
 from rtf.evaluation.classification import fit_probe, probe_probabilities
 from rtf.evaluation.record import Record, distinct, record, record_table
 from rtf.evaluation.run import Evaluated, Inputs
@@ -27,12 +27,14 @@ from rtf.models.calibration import fit_temperature
 #: Beside every score: the class shares of the training split, given to every source.
 SHARES = "training class shares"
 _SCORES = ("ECE", "NLL", "accuracy")
+#: Whose thresholds conformal sets take, and whether each class has its own.
+RULES = {"one threshold": False, "by class": True}
 #: Probabilities below this count as this in the log-likelihood: single precision knows nothing smaller.
 _SMALLEST = 1e-7
 
 
-def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
-    """Score the class probabilities of head and linear probe before and after a temperature.
+def calibration(given: Inputs, *, n_bins: int, coverage: float) -> Evaluated:
+    """Score the class probabilities of head and linear probe before and after a temperature, and their sets.
 
     The head comes calibrated, and its raw probabilities follow from its temperature.
     """
@@ -70,7 +72,48 @@ def calibration(given: Inputs, *, n_bins: int) -> Evaluated:
     records = sorted(distinct(records), key=lambda r: r.method == SHARES)
     rows = {"probabilities": "method", "temperature": "level"}
     table = record_table("Calibration, test split", records, rows, columns, [how, *notes])
-    return Evaluated(records, [table], {"reliability.png": reliability_figure(panels)})
+    of_head = val.found.probability
+    of_val = at_temperature(of_val, raw["probe"][1]) if of_head is None else of_head
+    method = "probe" if of_head is None else "head"
+    of_test = at_temperature(*raw[method])
+    inside = conformal_records(of_val, val.label["fine"], of_test, label, coverage, method, given.resamples)
+    note = (
+        f"Sets of classes meant to hold the right one in {coverage:.0%} of the cases, read by the {method}."
+    )
+    note += (
+        f" Thresholds from the validation split: one for all, or one a class of {conformal.FEWEST} and more."
+    )
+    columns = {
+        f"{score}, {level}": {"score": score, "level": level}
+        for level in RULES
+        for score in ("coverage", "set size")
+    }
+    sets = record_table("Conformal sets, test split", inside, {"class": "group"}, columns, [given.how, note])
+    return Evaluated(records + inside, [table, sets], {"reliability.png": reliability_figure(panels)})
+
+
+def conformal_records(
+    of_val: np.ndarray, val_label: np.ndarray, of_test: np.ndarray, label: np.ndarray, coverage: float,
+    method: str, resamples: Mapping,
+) -> list[Record]:  # fmt: skip
+    """Coverage and mean size of conformal sets, of all test sources and by their class."""
+    records = []
+    for level, by_class in RULES.items():
+        inside = conformal.sets(of_test, conformal.thresholds(of_val, val_label, coverage, by_class))
+        held = inside[np.arange(len(label)), label].astype(float)
+        for group in (None, *np.unique(label)):
+            member = np.ones(len(label)) if group is None else (label == group).astype(float)
+            values = np.column_stack([held, inside.sum(1)]) * member[:, None]
+
+            def mean(counts, values=values, member=member):
+                with np.errstate(invalid="ignore"):
+                    return (counts @ values) / (counts @ member)[:, None]
+
+            name = "all" if group is None else FINE[group]
+            keys = {"level": level, "method": method, "group": name, "n": int(member.sum())}
+            found = statistics.bootstrap(mean, len(label), **resamples)
+            records += [record(s, e, **keys) for s, e in zip(("coverage", "set size"), found)]
+    return records
 
 
 def calibration_records(
