@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from rtf.alerts.history import BANDS, Detections, SourceHistory, concatenate
 from rtf.alerts.ztf import FAULTS, faults
+from rtf.encoding.strangeness import Strangeness
 from rtf.features.normalisation import Statistics, feature_columns
 from rtf.features.snapshots import needs_cutouts, source_features
 from rtf.features.view import MIN_DETECTIONS, view
@@ -42,6 +43,9 @@ class Fingerprints:
     n_detections : (N,) int64 detections the model saw
     last : (N,) int64, index within the source of the latest detection it saw
     code : (N, bytes) uint8, the packed codes that `latent` was looked up with, or None if there are none
+    surprise : (N,) float32, how badly the decoder explains the light curve: its mean -log likelihood [nat],
+        or the error of a decoder that has none
+    strangeness : (N,) float32, see `rtf/encoding/strangeness.py`; None where the model was not fitted for it
     """
 
     latent: np.ndarray
@@ -50,6 +54,8 @@ class Fingerprints:
     n_detections: np.ndarray
     last: np.ndarray
     code: np.ndarray | None = None
+    surprise: np.ndarray | None = None
+    strangeness: np.ndarray | None = None
 
     @property
     def finite(self) -> np.ndarray:
@@ -97,10 +103,11 @@ class Fingerprinter:
         statistics: Statistics,
         config: DictConfig,
         device: str | torch.device = "cpu",
+        strangeness: Strangeness | None = None,
     ):
         self.model = model.eval().to(device)
         self.modalities, self.statistics, self.config = modalities, statistics, config
-        self.device = torch.device(device)
+        self.device, self.strangeness = torch.device(device), strangeness
 
     @property
     def temperature(self) -> float:
@@ -145,10 +152,11 @@ class Fingerprinter:
         ------
         ValueError : histories that `unsound` finds fault with; the message names the first
         """
-        seen, outputs = self._outputs(histories, first, batch_size, progress)
+        seen, last, outputs = self._outputs(histories, first, batch_size, progress)
         n, bottleneck = len(seen), self.model.bottleneck
         latent = np.empty((n, self.config.latent_dim), np.float32)
-        error = np.empty(n, np.float32)
+        error, surprise = np.empty((2, n), np.float32)
+        surprised = getattr(self.model.decoder, "surprise", self.model.decoder.error)
         probability, code, pooled = None, None, []
         if hasattr(bottleneck, "codes"):
             code = np.empty((n, bottleneck.bytes), np.uint8)
@@ -162,11 +170,14 @@ class Fingerprinter:
                 if code is not None:
                     code[rows] = pack(bottleneck.codes(vector), bottleneck.sizes).cpu()
                 error[rows] = self.model.decoder.error(output.decoded, batch).float().cpu()
+                surprise[rows] = surprised(output.decoded, batch).float().cpu()
                 if output.logits is not None:
                     if probability is None:
                         probability = np.empty((n, output.logits.shape[1]), np.float32)
                     probability[rows] = (output.logits.float() / self.model.temperature).softmax(1).cpu()
-        found = Fingerprints(latent, probability, error, seen.length, seen.length - 1, code)
+        found = Fingerprints(latent, probability, error, seen.length, last, code, surprise)
+        if self.strangeness is not None:
+            found.strangeness = self.strangeness(found)
         if not found.finite.all():
             log.warning(
                 "%d of %d fingerprints are not finite, the first is %s",
@@ -195,7 +206,7 @@ class Fingerprinter:
         batch_size: int = BATCH,
     ) -> Rebuilt:
         """The light curves rebuilt from the fingerprints, at the positions the model saw."""
-        seen, outputs = self._outputs(histories, first, batch_size)
+        seen, _, outputs = self._outputs(histories, first, batch_size)
         columns = {name: np.empty(len(seen.mjd)) for name in ("dt", "mag", "magerr")}
         columns["band"] = np.empty(len(seen.mjd), np.int64)
         start = torch.from_numpy(seen.offset[:-1])
@@ -245,6 +256,10 @@ class Fingerprinter:
                 f"{_name(histories, first)}: {wrong[first]}"
             )
         seen = self.view(detections, first)
+        if self.config.data.get("view", "first") == "first":
+            last = seen.length - 1
+        else:
+            last = (detections.length if first is None else np.minimum(first, detections.length)) - 1
         sources = Sources(seen, feature_columns(self.modalities, seen, self.statistics))
 
         @torch.inference_mode()
@@ -260,7 +275,7 @@ class Fingerprinter:
                 if progress is not None:
                     progress(len(chosen))
 
-        return seen, outputs()
+        return seen, last, outputs()
 
 
 def unsound(detections: Detections) -> dict[int, str]:

@@ -3,6 +3,7 @@
 config.yaml              the resolved configuration
 normalisation.safetensors   statistics of the training split
 model.safetensors        weights of the best epoch
+strangeness.safetensors  what makes fingerprints into strangeness
 probe.safetensors        linear probe of the classes, once `task=probe` has been run
 metrics.json, history.json, tables and figures
 run.json, tracking.json   its identity, data and attempts at it; the W&B run that mirrors it
@@ -23,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file, save_file
 
 from rtf.encoding.fingerprinter import Fingerprinter, RunError
+from rtf.encoding.strangeness import Strangeness
 from rtf.features.normalisation import load_statistics
 from rtf.features.normalisation import width as feature_width
 from rtf.features.snapshots import per_source
@@ -31,7 +33,7 @@ from rtf.models.autoencoder import Autoencoder
 from rtf.models.branches import ImageBranch, VectorBranch
 
 CONFIG, WEIGHTS, STATISTICS = "config.yaml", "model.safetensors", "normalisation.safetensors"
-PROBE, SOURCES = "probe.safetensors", "sources.txt"
+PROBE, SOURCES, STRANGENESS = "probe.safetensors", "sources.txt", "strangeness.safetensors"
 
 
 #: Groups of conf/ that a model is made of, by their name in a run's configuration.
@@ -180,4 +182,8 @@ def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
         for key, value in values.items():
             if not np.isfinite(value).all() or (key in ("std", "scale") and not (value > 0).all()):
                 raise RunError(f"{run / STATISTICS}: {key} of {name} is not finite, or not above 0")
-    return Fingerprinter(model, modalities, statistics, config, device)
+    try:
+        strangeness = Strangeness.load(run / STRANGENESS) if (run / STRANGENESS).exists() else None
+    except Exception as error:
+        raise RunError(f"{run / STRANGENESS} cannot be read: {error}") from error
+    return Fingerprinter(model, modalities, statistics, config, device, strangeness)

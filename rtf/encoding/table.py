@@ -60,6 +60,8 @@ def fingerprint_table(
         from a bottleneck that has codes
     p_SN_Ia ... p_TDE : float, class probabilities; null where unknown
     reconstruction_error : float, dimensionless
+    strangeness : float from 0 to 1, the share of validation sources of as many detections that are less
+        strange (`rtf/encoding/strangeness.py`); null where the run was not fitted for it
     """
     report = ReadReport() if report is None else report
     wrong = unsound(concatenate(histories))
@@ -96,6 +98,8 @@ def fingerprint_table(
             probability[:, k], mask=~np.isfinite(probability[:, k])
         )
     columns["reconstruction_error"] = pa.array(found.error)
+    strange = found.strangeness
+    columns["strangeness"] = pa.nulls(len(histories), pa.float32()) if strange is None else pa.array(strange)
     return pa.table(columns).replace_schema_metadata({"class_probabilities_from": source})
 
 

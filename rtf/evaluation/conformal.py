@@ -34,7 +34,7 @@ def thresholds(probability: np.ndarray, label: np.ndarray, coverage: float, by_c
 
 
 def _threshold(right: np.ndarray, coverage: float) -> float:
-    """The probability that all but the k-th part of `right` reach; 0, with every class, where they are few."""
+    """The probability that a share `coverage` of `right` (N,) reaches; 0 where they are too few to say."""
     k = int(np.floor((len(right) + 1) * (1 - coverage)))
     return float(np.sort(right)[k - 1]) if k else 0.0
 

@@ -23,7 +23,16 @@ from torch import distributed
 from rtf import __version__
 from rtf.classes import FINE
 from rtf.encoding.fingerprinter import Fingerprinter, RunError
-from rtf.encoding.load import SOURCES, STATISTICS, build_modalities, build_model, save_weights, usable_device
+from rtf.encoding.load import (
+    SOURCES,
+    STATISTICS,
+    STRANGENESS,
+    build_modalities,
+    build_model,
+    save_weights,
+    usable_device,
+)
+from rtf.encoding.strangeness import fit_strangeness
 from rtf.features.normalisation import masked_columns, save_statistics
 from rtf.files import whole, write_json
 from rtf.models.autoencoder import Autoencoder
@@ -31,9 +40,10 @@ from rtf.models.branches import ImageBranch
 from rtf.models.calibration import fit_temperature
 from rtf.models.losses import class_log_prior, survey_log_prior
 from rtf.store.batches import Sources
+from rtf.store.read import open_store
+from rtf.training.augment import Augmentation
 from rtf.training.checkpoints import Checkpoints, WholeCheckpoints, newest_checkpoint
 from rtf.training.data import (
-    Augmentation,
     TrainingBatches,
     TrainingData,
     ValidationBatches,
@@ -246,6 +256,7 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
             model.temperature.fill_(_temperature(model, data.val, batch))
             metrics["temperature"] = float(model.temperature)
         save_weights(run, model)
+        _save_strangeness(run, task.fingerprinter(), config)
         metrics |= {"parameters": parameters, "fingerprint_bytes": model.bottleneck.bytes}
         # All epochs, also those before an interruption.
         minutes = sum(epoch["seconds"] for epoch in history.epochs.values()) / 60
@@ -306,6 +317,17 @@ def _class_bias(data: TrainingData, config: DictConfig) -> torch.Tensor:
         bias = bias - class_log_prior(label, len(FINE), torch.from_numpy(data.weight))
     trained = torch.bincount(label[label >= 0], minlength=len(FINE)) > 0
     return torch.where(trained, bias, 0.0)
+
+
+def _save_strangeness(run: Path, fingerprinter: Fingerprinter, config: DictConfig) -> None:
+    """Fit strangeness on the splits of the own store, without the classes that are left out."""
+    store, kept = open_store(config.data.store), []
+    odd = [FINE.index(name) for name in config.data.leave_out]
+    for name in ("train", "val"):
+        detections = store.detections(name, cutouts=fingerprinter.needs_cutouts)
+        usual = ~np.isin(store.label[store.sources(name)], odd)
+        kept.append(detections.take(np.flatnonzero(usual)))
+    fit_strangeness(fingerprinter, *kept, seed=config.seed).save(run / STRANGENESS)
 
 
 @torch.inference_mode()

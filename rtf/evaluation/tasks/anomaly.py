@@ -1,10 +1,12 @@
 """Anomaly detection: do sources of classes the model never saw stand out from the test split?
 
 Notable:
-- inliers are the test sources of the store, outliers the sources of other stores, by class. A class that
-  the train split has is no outlier: it is left out and named
-- scores, higher is stranger: reconstruction error, isolation forest (Liu, Ting & Zhou 2008), distance to the
-  k-th nearest training fingerprint, as it is and standardised. They are fitted on training fingerprints alone
+- inliers are the test sources of the store; outliers the sources of the classes that the run was never to see
+  (`data.leave_out`), and those of other stores, by class. A class that the train split has is no outlier: it
+  is left out and named
+- scores, higher is stranger: reconstruction error, the decoder's -log likelihood, isolation forest (Liu, Ting
+  & Zhou 2008), distance to the k-th nearest training fingerprint, as it is and standardised, and strangeness
+  (`rtf/encoding/strangeness.py`). None has seen an outlier
 - beside them the number of detections, which needs no model, taken both ways: a score that does no better
   than counting has found nothing else
 """
@@ -18,6 +20,7 @@ from matplotlib.figure import Figure
 
 from rtf.classes import FINE, UNKNOWN
 from rtf.encoding.fingerprinter import Fingerprints
+from rtf.encoding.strangeness import fit_strangeness
 from rtf.evaluation import statistics
 from rtf.evaluation.record import CHANCE, Record, record, record_table, select
 from rtf.evaluation.run import Evaluated, Inputs
@@ -32,9 +35,12 @@ BEST = "best possible"
 def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees: int, top: int) -> Evaluated:
     """Score how each class of the outlier stores stands out, and how pure the `top` strangest sources are."""
     paths = [outliers] if isinstance(outliers, str) else list(outliers)
-    if not paths:
-        raise ValueError("please give task.outliers=STORE: the stores whose sources are the outliers")
-    others = [open_store(path) for path in paths]
+    others, odd = [open_store(path) for path in paths], np.isin(given.store.label, given.left_out)
+    if not paths and not odd.any():
+        raise ValueError(
+            "please give task.outliers=STORE: the stores whose sources are the outliers (or train with "
+            "data.leave_out=[CLASSES])"
+        )
     if own := [path for path, other in zip(paths, others) if other.digest == given.store.digest]:
         raise ValueError(f"outliers: {own[0]} is the store of the inliers, and the model trained on it")
     train, test = given.split("train"), given.split("test")
@@ -43,14 +49,21 @@ def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees:
         raise ValueError(f"{given.store.path} has no test source of a class it trains on: no inliers")
 
     scorers = fit_scorers(train.found.latent, neighbours=neighbours, trees=trees, seed=given.seed)
-    found = [given.model.encode(o.detections(cutouts=given.model.needs_cutouts)) for o in others]
+    model = given.model
+    if model.strangeness is None:
+        model.strangeness = fit_strangeness(
+            model, train.detections, given.split("val").detections, given.seed
+        )
+    stores = [(o, np.arange(o.n)) for o in others] + [(given.store, np.flatnonzero(odd))] * bool(odd.any())
+    found = [model.encode(o.detections(cutouts=model.needs_cutouts).take(rows)) for o, rows in stores]
     scores = [anomaly_scores(f, scorers) for f in found]
     outlier = {name: np.concatenate([s[name] for s in scores]) for name in scores[0]}
-    group = [FINE[c] if c != UNKNOWN else Path(p).stem for p, o in zip(paths, others) for c in o.label]
-    group = np.array(group)
+    label = [(c, Path(o.path).stem) for o, rows in stores for c in o.label[rows]]
+    group = np.array([FINE[c] if c != UNKNOWN else stem for c, stem in label])
+    names = [name for o, rows in stores for name in o.object_id[rows]]
     left_out = {
         "in the train split": np.isin(group, [FINE[c] for c in train.label["fine"] if c != UNKNOWN]),
-        "the run was trained on them": np.isin([x for o in others for x in o.object_id], list(given.trained)),
+        "the run was trained on them": np.isin(names, list(given.trained)),
         "fingerprints not finite": ~np.all([np.isfinite(s) for s in outlier.values()], axis=0),
     }
     keep, notes = np.ones(len(group), bool), []
@@ -60,7 +73,9 @@ def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees:
         keep &= ~out
     if not keep.any():
         raise ValueError("no outliers left: " + " ".join(notes))
-    inlier = {name: s[usual] for name, s in anomaly_scores(test.found, scorers).items()}
+    # encoded again, for the strangeness that may be new
+    inliers = anomaly_scores(model.encode(test.detections), scorers)
+    inlier = {name: s[usual] for name, s in inliers.items()}
     outlier = {name: s[keep] for name, s in outlier.items()}
     records = anomaly_records(inlier, outlier, group[keep], top, given.resamples)
     if not usual.all():
@@ -107,6 +122,8 @@ def anomaly_scores(found: Fingerprints, scorers: Mapping[str, Callable]) -> dict
     """Every score of N sources, (N,) each, by name; NaN where a fingerprint is not finite."""
     n_detections, finite = found.n_detections.astype(float), found.finite
     scores = {"reconstruction error": found.error.astype(float)}
+    own = {"decoder likelihood": found.surprise, "strangeness": found.strangeness}
+    scores |= {name: values.astype(float) for name, values in own.items() if values is not None}
     for name, score in scorers.items():
         scores[name] = np.full(len(finite), np.nan)
         if finite.any():

@@ -1,8 +1,9 @@
 """Linear probe: how well does a linear classifier read the class from frozen fingerprints?
 
 Beside it stand the model's own head, as it is and with the class shares divided out, which suits balanced
-scores, and boosted trees on summaries of the same light curves, which need no model. A third level asks for the five classes of supernovae that photometric classifiers are compared in
-(Superphot+, de Soto et al. 2024), of sources with five detections and more.
+scores, and boosted trees on summaries of the same light curves, which need no model. A third level asks for
+the five classes of supernovae in which photometric classifiers are compared (Superphot+, de Soto et al.
+2024), of sources with five detections and more.
 """
 
 from collections.abc import Sequence

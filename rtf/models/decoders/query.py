@@ -225,6 +225,14 @@ class QueryDecoder(nn.Module):
         total = squared.new_zeros(len(batch.mask)).index_add_(0, decoded.source, squared)
         return total / batch.mask.sum(1)
 
+    def surprise(self, decoded: Queried, batch) -> Tensor:
+        """(B,) mean -log density [nat] of the detections the encoder saw; one weighs no more than 6 sigma."""
+        variance = (2 * decoded.log_sigma).exp() + decoded.error**2
+        pull = ((decoded.mean.float() - decoded.truth) / variance.sqrt()).clamp(-6, 6)
+        density = torch.where(decoded.shown, 0.5 * (pull**2 + variance.log()), 0.0)
+        total = density.new_zeros(len(batch.mask)).index_add_(0, decoded.source, density)
+        return total / batch.mask.sum(1)
+
     def rebuilt(self, decoded: Queried, batch, statistics: dict) -> dict[str, Tensor]:
         """The shown light curves, (B, L) each, 0 at padding.
 
