@@ -67,30 +67,31 @@ def head_probability(fine: np.ndarray, level: str) -> np.ndarray:
     return summed / np.maximum(summed.sum(1, keepdims=True), 1e-30)
 
 
-def classes_alike(fine: np.ndarray, train_label: np.ndarray) -> np.ndarray:
-    """Probabilities (N, C) of the fine classes, were all as common: for balanced decisions.
+def classes_alike(probability: np.ndarray, train_label: np.ndarray) -> np.ndarray:
+    """Probabilities (N, C) of classes, were all as common: for balanced decisions.
 
     Parameters
     ----------
-    fine : (N, C) probabilities in a survey of which the training labels (M,) are a sample
+    probability : (N, C), in a survey of which the training labels (M,) are a sample
     """
-    prior = survey_log_prior(torch.from_numpy(np.asarray(train_label, np.int64)), fine.shape[1])
-    odds = fine / prior.exp().numpy()
+    prior = survey_log_prior(torch.from_numpy(np.asarray(train_label, np.int64)), probability.shape[1])
+    odds = probability / prior.exp().numpy()
     return odds / odds.sum(1, keepdims=True)
 
 
 def readings(
-    found: Fingerprints, probes: Mapping[str, LinearProbe], train_label: np.ndarray
+    found: Fingerprints, probes: Mapping[str, LinearProbe], train_label: Mapping[str, np.ndarray]
 ) -> dict[tuple[str, str], np.ndarray]:
     """Probabilities by method and level: by a probe for each level, and by the model's head if it has one.
 
-    `train_label` (M,) are the fine classes of the training split.
+    `train_label` has the classes (M,) of the training split at each level.
     """
     sizes = {"coarse": len(COARSE), "fine": len(FINE)}
     made = {("probe", x): probe_probabilities(p, found.latent, sizes[x]) for x, p in probes.items()}
     if (fine := found.probability) is not None:
-        for method, own in ((HEAD, fine), (ALIKE, classes_alike(fine, train_label))):
-            made |= {(method, "coarse"): coarse_probability(own), (method, "fine"): own}
+        for level in sizes:
+            own = head_probability(fine, level)
+            made |= {(HEAD, level): own, (ALIKE, level): classes_alike(own, train_label[level])}
     return made
 
 

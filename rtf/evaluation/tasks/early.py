@@ -30,7 +30,7 @@ def early(given: Inputs, *, counts: Sequence[int | str]) -> Evaluated:
         label = {level: cls.known_where_finite(test.label[level], found) for level in LEVELS}
         learn = {level: cls.known_where_finite(train.label[level], learnt) for level in LEVELS}
         probes = {level: cls.fit_probe(learnt.latent, learn[level]) for level in LEVELS}
-        for (method, level), probability in cls.readings(found, probes, learn["fine"]).items():
+        for (method, level), probability in cls.readings(found, probes, learn).items():
             keys = {"level": level, "method": method, "shown": n}
             of_level = label[level], learn[level], LEVELS[level]
             records, arrays = cls.class_scores(probability, *of_level, **keys, **given.resamples)

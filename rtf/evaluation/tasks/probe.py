@@ -37,10 +37,8 @@ def probe(given: Inputs, *, save: bool = True, trees: bool = True) -> Evaluated:
         made.probe = fitted if save and level == "fine" else made.probe
         answers = {"probe": cls.probe_probabilities(fitted, test.found.latent, len(names))}
         if test.found.probability is not None:
-            fine = test.found.probability
-            answers[cls.HEAD] = cls.head_probability(fine, level)
-            alike = cls.classes_alike(fine, train.label["fine"])
-            answers[cls.ALIKE] = cls.head_probability(alike, level)
+            answers[cls.HEAD] = cls.head_probability(test.found.probability, level)
+            answers[cls.ALIKE] = cls.classes_alike(answers[cls.HEAD], learn)
         if trees and level != "fine":
             both = given.view("train"), learn, given.view("test"), len(names)
             answers[TREES] = tree_probabilities(*both, given.seed)

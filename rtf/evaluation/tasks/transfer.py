@@ -49,7 +49,7 @@ def transfer(given: Inputs, *, stores: Sequence[str], counts: Sequence[int | str
             truth = cls.known_where_finite(truth, found)
             if not (truth != UNKNOWN).any():
                 continue
-            for (method, level), probability in cls.readings(found, probes, learn["fine"]).items():
+            for (method, level), probability in cls.readings(found, probes, learn).items():
                 own = truth if level == "fine" else coarse_label(truth)
                 keys = {"level": level, "method": method, "shown": n}
                 of_level = own, learn[level], LEVELS[level]
