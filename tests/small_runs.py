@@ -12,7 +12,7 @@ from rtf.training.fit import fit
 CONF = Path(rtf.__file__).parents[1] / "conf"
 SMALL = [
     "encoder.d_model=32", "encoder.n_layers=1", "encoder.n_heads=4", "encoder.d_ff=64",
-    "decoder.d_model=32", "decoder.n_layers=1", "decoder.n_heads=4", "decoder.d_ff=64",
+    "decoder.d_model=32", "decoder.n_layers=1", "decoder.d_ff=64",
     "latent_dim=16", "tracking=none", "progress=false", "accelerator=cpu", "num_threads=1", "log_every=1",
 ]  # fmt: skip
 

@@ -32,6 +32,10 @@ def made_up_sources(
                 label=label,
             )
         )
+    for history in histories:
+        number = int(rng.integers(0, 6))
+        when = history.mjd[0] + np.sort(rng.uniform(-40, 40, number))
+        history.limits = np.column_stack([when, rng.integers(0, 2, number), rng.uniform(18, 21, number)])
     return histories
 
 

@@ -69,6 +69,7 @@ class Inputs:
     store: Store
     _: KW_ONLY
     trained: frozenset[str] = frozenset()  # object ids the model was trained on: no test sources
+    left_out: tuple[int, ...] = ()  # fine classes that the run was never to see
     seed: int = 0
     n_bootstrap: int = N_RESAMPLES
     notes: list[str] = field(default_factory=list)  # what was left out, for the tables
@@ -93,11 +94,6 @@ class Inputs:
             return {}
         names = self._splits["test"].object_id
         return {"n": len(names), "digest": hashlib.sha256("\0".join(names).encode()).hexdigest()}
-
-    @property
-    def left_out(self) -> list[int]:
-        """Fine classes that the run was never to see."""
-        return [FINE.index(name) for name in self.model.config.data.get("leave_out", [])]
 
     def split(self, name: str) -> Split:
         """The sources of a split, without those the model was trained on or gives no finite numbers for."""
@@ -186,7 +182,10 @@ def evaluate(
     if not tasks:
         return
     trained = frozenset() if own else trained_on(run)
-    given = Inputs(load(run), opened, trained=trained, seed=seed, n_bootstrap=n_bootstrap)
+    model = load(run)
+    left_out = tuple(FINE.index(name) for name in model.config.data.get("leave_out", []))
+    sources = {"trained": trained, "left_out": left_out}
+    given = Inputs(model, opened, **sources, seed=seed, n_bootstrap=n_bootstrap)
     if not own and not trained:
         given.notes.append("The run does not say which sources it was trained on: none were left out.")
     folder = out or (run if own else run / EVALUATIONS / f"{opened.path.name}@{short}")

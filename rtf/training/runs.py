@@ -91,7 +91,7 @@ def run_name(config: DictConfig) -> str:
     words = [part["bottleneck"], str(config.latent_dim), "+".join(config.modalities)]
     if "stamps" in config.modalities:
         words.append(_backbone_name(config.image_backbone))
-    if part["decoder"] != "sequence":
+    if part["decoder"] != "query":
         words.append(part["decoder"])
     return "_".join([*words, f"s{config.seed}"])
 

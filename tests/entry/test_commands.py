@@ -20,7 +20,7 @@ from tests.sources import MadeUpReader, made_up_sources
 
 SMALL = (
     "encoder.d_model=32 encoder.n_layers=1 encoder.n_heads=4 encoder.d_ff=64 decoder.d_model=32 "
-    "decoder.n_layers=1 decoder.n_heads=4 decoder.d_ff=64 latent_dim=16 accelerator=cpu epochs=2 "
+    "decoder.n_layers=1 decoder.d_ff=64 latent_dim=16 accelerator=cpu epochs=2 "
     "progress=false"
 )
 

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from rtf.classes import COARSE, COARSE_OF_FINE, FINE
+from rtf.classes import COARSE, COARSE_OF_FINE, FINE, supernova_label
 from rtf.evaluation.classification import (
     checked_counts,
     class_notes,
@@ -18,7 +18,7 @@ from rtf.evaluation.classification import (
     probe_probabilities,
 )  # fmt: skip
 from rtf.evaluation.record import MAJORITY, pick, select
-from rtf.evaluation.tasks.probe import probe
+from rtf.evaluation.tasks.probe import FIVE, TREES, probe
 from rtf.models.probe import LinearProbe
 from tests.evaluation.fakes import FakeModel, inputs
 
@@ -150,11 +150,24 @@ def test_the_task_scores_what_its_probe_predicts():
     predicted = made.probe.classes[predicted.argmax(1)]
     right = (predicted == test.label["fine"]).mean()
     assert pick(made.records, score="accuracy", method="probe", level="fine").value == pytest.approx(right)
-    first, coarse, fine = made.tables
-    assert len(first.rows) == 4 and [row[1] for row in first.rows] == ["probe", MAJORITY] * 2
-    recall = {r.group: r.value for r in select(made.records, score="recall", level="fine")}
-    assert {row[0] for row in fine.rows} == set(recall)
-    assert all(row[1].startswith(f"{recall[row[0]]:.3f} [") for row in fine.rows)
+    first, gain, coarse, fine, five = made.tables
+    readers = {level: [row[1] for row in first.rows if row[0] == level] for level in ("coarse", "fine", FIVE)}
+    assert readers["fine"] == ["probe", MAJORITY, "head", "head, classes alike"]
+    assert readers["coarse"] == readers[FIVE] == [*readers["fine"], TREES]
+    recall = {r.group: r.value for r in select(made.records, score="recall", level="fine", method="probe")}
+    rows = [row for row in fine.rows if row[1] == "probe"]
+    assert {row[0] for row in rows} == set(recall)
+    assert all(row[2].startswith(f"{recall[row[0]]:.3f} [") for row in rows)
+    # the gain is the difference of the scores
+    won, head, trees = (
+        pick(made.records, score=score, method=method, level=FIVE, group="all").value
+        for score, method in (("gain in macro F1", "head"), ("macro F1", "head"), ("macro F1", TREES))
+    )
+    assert won == pytest.approx(head - trees) and len(gain.rows) == 6
+    # five classes, of sources with five detections
+    asked = (supernova_label(test.label["fine"]) >= 0) & (test.detections.length >= 5)
+    assert {int(row[-1].replace(",", "")) for row in first.rows if row[0] == FIVE} == {int(asked.sum())}
+    assert any("SN II with IIP" in note for note in five.notes)
     assert any("Majority class" in note for note in coarse.notes)
     # the figure shows the counts of the confusion matrix, of the classes that occur
     axes = made.figures["confusion_fine.png"].axes[0]

@@ -24,7 +24,7 @@ from rtf.store.batches import Sources
 
 CONF = Path(rtf.__file__).parents[1] / "conf"
 SMALL = ["encoder.d_model=32", "encoder.n_layers=2", "encoder.n_heads=4", "encoder.d_ff=64",
-         "decoder.d_model=32", "decoder.n_layers=1", "decoder.n_heads=4", "decoder.d_ff=64",
+         "decoder.d_model=32", "decoder.n_layers=1", "decoder.d_ff=64",
          "latent_dim=16", "cls_weight=1"]  # fmt: skip
 
 

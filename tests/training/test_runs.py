@@ -128,7 +128,7 @@ def test_two_processes_train_as_one_does_and_leave_the_same_runs_to_others(store
         one = train(store, tmp_path / f"one_{folder.name[:4]}", *settings, size)
         two = json.loads((folder / "metrics.json").read_text())
         for name, value in losses(one).items():
-            assert two[name] == pytest.approx(value, rel=0.03, abs=2e-3), (size, name)
+            assert two[name] == pytest.approx(value, rel=0.06, abs=2e-3), (size, name)
         assert len(read_record(folder)["attempts"]) == 1
         log = (folder / "train.log").read_text()
         assert log.count("training and 27 validation sources") == 1, "one of the processes keeps the log"

@@ -29,7 +29,7 @@ from tests.sources import MadeUpReader
 CONF = Path(rtf.__file__).parents[1] / "conf"
 SMALL = [
     "encoder.d_model=16", "encoder.n_layers=1", "encoder.n_heads=2", "encoder.d_ff=16", "decoder.d_model=16",
-    "decoder.n_layers=1", "decoder.n_heads=2", "decoder.d_ff=16", "latent_dim=4", "modalities=photometry",
+    "decoder.n_layers=1", "decoder.d_ff=16", "latent_dim=4", "modalities=photometry",
     "progress=false", "accelerator=cpu", "num_threads=1", "sweep=small", "tags=[tiny]",
 ]  # fmt: skip
 TABLE = Table("By class, coarse", ("class", "accuracy"), (("SN Ia", "0.90"), ("AGN", "0.80")))

@@ -33,7 +33,7 @@ from tests.sources import ListReader, MadeUpReader, made_up_sources
 
 def test_training_beats_predicting_the_mean(store, tmp_path):
     """The normalised channels have unit variance, so predicting the mean has an MSE of about 1."""
-    metrics = train(store, tmp_path / "run", "epochs=25", "loss=mse", "optimizer.lr=3e-3")
+    metrics = train(store, tmp_path / "run", "epochs=25", "decoder=sequence", "loss=mse", "optimizer.lr=3e-3")
     assert np.mean([metrics[f"val/{c}"] for c in ("log1p_dt", "logflux")]) < 0.7
     history = json.loads((tmp_path / "run/history.json").read_text())
     assert [h["epoch"] for h in history] == list(range(25))
@@ -41,7 +41,7 @@ def test_training_beats_predicting_the_mean(store, tmp_path):
 
 
 def test_the_best_epoch_is_chosen_without_the_price_of_the_bottleneck(store, tmp_path):
-    high = ("bottleneck.commitment=5", "optimizer.lr=1e-2")
+    high = ("bottleneck.commitment=5", "optimizer.lr=1e-2", "decoder=sequence")
     metrics = train(store, tmp_path / "run", "epochs=12", "bottleneck=vqvae", *high)
     score = [h["val/loss"] - h["val/bottleneck"] for h in _history(tmp_path / "run")]
     total = [h["val/loss"] for h in _history(tmp_path / "run")]
@@ -102,7 +102,7 @@ def test_a_run_folder_is_self_contained(store, tmp_path):
 
 
 def test_encoding_does_not_depend_on_batches_or_on_what_comes_later(store, tmp_path):
-    train(store, tmp_path / "run", "epochs=1")
+    train(store, tmp_path / "run", "epochs=1", "data.view=first", "data.max_days=100")
     model, sources = rtf.load(tmp_path / "run"), made_up_sources(30, seed=7, min_length=8)
     all_at_once, one_by_one = model.encode(sources), model.encode(sources, batch_size=1)
     np.testing.assert_allclose(all_at_once.latent, one_by_one.latent, atol=2e-5)
@@ -113,6 +113,17 @@ def test_encoding_does_not_depend_on_batches_or_on_what_comes_later(store, tmp_p
         s.mjd[-1] = s.mjd[0] + 101
     np.testing.assert_array_equal(model.encode(late).latent, all_at_once.latent)
     assert (model.encode(late).last == all_at_once.last).all()
+
+
+def test_the_latest_view_ends_at_the_detection_that_it_names(store, tmp_path):
+    train(store, tmp_path / "run", "epochs=1", "data.max_days=20", "data.min_detections=2")
+    model, sources = rtf.load(tmp_path / "run"), made_up_sources(30, seed=7, min_length=8)
+    found, six = model.encode(sources), model.encode(sources, first=6)
+    assert found.last.tolist() == [len(s) - 1 for s in sources] and (six.last == 5).all()
+    assert (found.n_detections < found.last + 1).any()
+    # what is older than the view changes nothing
+    short = [s.select(np.arange(len(s) - n, len(s))) for s, n in zip(sources, found.n_detections)]
+    np.testing.assert_array_equal(model.encode(short).latent, found.latent)
 
 
 def test_reconstruction_is_aligned_with_its_source(store, tmp_path):
@@ -190,7 +201,8 @@ def test_weights_and_statistics_that_are_not_finite_are_refused(store, tmp_path,
 
 def test_a_run_that_was_moved_and_continued_keeps_its_best_epoch(store, tmp_path):
     """The weights saved are those of the epoch whose metrics are saved."""
-    overrides = ("epochs=8", "optimizer.lr=1e-1", "batch_size=16", "seed=3", "warmup=0")
+    overrides = ("epochs=8", "optimizer.lr=1e-1", "batch_size=16", "seed=3", "warmup=0", "decoder=sequence")
+    overrides += ("augment.thin=0", "encoder.dropout=0")
     whole = train(store, tmp_path / "whole", *overrides)
     assert whole["best_epoch"] < 7
     run = tmp_path / "first"
@@ -247,7 +259,8 @@ def test_a_full_disk_leaves_the_former_checkpoint(store, tmp_path, monkeypatch):
 
 def test_epoch_means_are_those_of_the_split(store, tmp_path):
     """Terms by source are not weighted by detections: batches hold sources of like length."""
-    metrics = train(store, tmp_path / "run", "epochs=1", "cls_weight=1", "batch_size=8", "bottleneck=vae")
+    settings = ("cls_weight=1", "batch_size=8", "bottleneck=vae", "decoder=sequence")
+    metrics = train(store, tmp_path / "run", "epochs=1", *settings)
     model, opened = rtf.load(tmp_path / "run"), open_store(store)
     seen = model.view(opened.detections("val"))
     sources = Sources(

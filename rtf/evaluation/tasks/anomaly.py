@@ -50,7 +50,7 @@ def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees:
 
     scorers = fit_scorers(train.found.latent, neighbours=neighbours, trees=trees, seed=given.seed)
     model = given.model
-    if model.strangeness is None:
+    if test.found.surprise is not None and model.strangeness is None:
         model.strangeness = fit_strangeness(
             model, train.detections, given.split("val").detections, given.seed
         )

@@ -33,7 +33,7 @@ RULES = {"one threshold": False, "by class": True}
 _SMALLEST = 1e-7
 
 
-def calibration(given: Inputs, *, n_bins: int, coverage: float) -> Evaluated:
+def calibration(given: Inputs, *, n_bins: int, coverage: float = 0.9) -> Evaluated:
     """Score the class probabilities of head and linear probe before and after a temperature, and their sets.
 
     The head comes calibrated, and its raw probabilities follow from its temperature.

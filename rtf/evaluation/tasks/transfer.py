@@ -50,6 +50,8 @@ def transfer(given: Inputs, *, stores: Sequence[str], counts: Sequence[int | str
             if not (truth != UNKNOWN).any():
                 continue
             for (method, level), probability in cls.readings(found, probes, learn).items():
+                if method == cls.ALIKE:
+                    continue
                 own = truth if level == "fine" else coarse_label(truth)
                 keys = {"level": level, "method": method, "shown": n}
                 of_level = own, learn[level], LEVELS[level]
