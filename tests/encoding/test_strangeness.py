@@ -1,4 +1,4 @@
-"""Strangeness: uniform on sources like those it was calibrated on, at any number of detections; high on others."""
+"""Strangeness: uniform on sources like those it was calibrated on, at any number of detections."""
 
 import numpy as np
 import pytest
