@@ -4,7 +4,7 @@
 set -euo pipefail
 store=$1 out=$2
 
-base="encoder.pool=cls encoder.position_embedding=false decoder.modulate=false decoder.position_std=0.02 loss=mse batch_size=128"
+base="decoder=sequence data.view=first data.max_days=100 encoder.dropout=0 augment.thin=0 encoder.pool=cls encoder.position_embedding=false decoder.modulate=false decoder.position_std=0.02 loss=mse batch_size=128"
 run() {
     name=$1
     shift

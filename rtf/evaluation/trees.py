@@ -59,8 +59,10 @@ def tree_probabilities(
 
     known = label != UNKNOWN
     features = light_curve_summaries(train.take(np.flatnonzero(known)))
+    # scikit-learn cannot bin a column of a single value
+    varied = [len(np.unique(column[np.isfinite(column)])) > 1 for column in features.T]
     trees = HistGradientBoostingClassifier(learning_rate=0.05, max_iter=200, random_state=seed)
-    trees.fit(features, label[known])
+    trees.fit(features[:, varied], label[known])
     probability = np.zeros((len(test), n_classes))
-    probability[:, trees.classes_] = trees.predict_proba(light_curve_summaries(test))
+    probability[:, trees.classes_] = trees.predict_proba(light_curve_summaries(test)[:, varied])
     return probability
