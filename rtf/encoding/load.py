@@ -30,7 +30,7 @@ from rtf.features.normalisation import width as feature_width
 from rtf.features.snapshots import per_source
 from rtf.files import whole
 from rtf.models.autoencoder import Autoencoder
-from rtf.models.branches import ImageBranch, VectorBranch
+from rtf.models.encoder import ImageBranch, VectorBranch
 
 CONFIG, WEIGHTS, STATISTICS = "config.yaml", "model.safetensors", "normalisation.safetensors"
 PROBE, SOURCES, STRANGENESS = "probe.safetensors", "sources.txt", "strangeness.safetensors"

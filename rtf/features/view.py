@@ -3,10 +3,9 @@
 Notable:
 - view `first` begins at the source's first detection and ends at the N-th, or where it is full: the
   fingerprint of a source that lives longer stays as it was
-- view `latest` ends at the N-th detection and reaches back so many days, or so many detections where they reach
-  further: it follows its source, what is long past drops out of it, and a lone detection of years later does
-  not hide the event
-- nothing after the N-th detection has any influence, so whatever is computed from a view cannot leak
+- view `latest` ends at the N-th detection and reaches back so many days, or so many detections where they
+  reach further: it follows its source, and a lone detection of years later does not hide the event
+- nothing after the N-th detection has any influence, so what is computed from a view cannot leak
 """
 
 import numpy as np

@@ -1,8 +1,6 @@
-"""Transformer blocks on padded sequences, written so that padding can never reach a real position.
+"""Transformer blocks (pre-norm, GELU) on padded sequences.
 
-Notable:
-- pre-norm, GELU, dropout on attention, residuals and hidden units
-- padding is masked in attention; everything else acts on each position alone
+Attention masks padding and everything else acts on each position alone, so padding never reaches a detection.
 """
 
 import torch
@@ -65,12 +63,7 @@ class Transformer(nn.Module):
 
 
 class Time2Vec(nn.Module):
-    """Learned periodic embedding of time: one linear component, the others sines (Kazemi et al. 2019).
-
-    Parameters
-    ----------
-    d_model : number of components
-    """
+    """Learned periodic embedding of time: one linear component, the others sines (Kazemi et al. 2019)."""
 
     def __init__(self, d_model: int):
         super().__init__()

@@ -36,8 +36,8 @@ from rtf.encoding.strangeness import fit_strangeness
 from rtf.features.normalisation import masked_columns, save_statistics
 from rtf.files import whole, write_json
 from rtf.models.autoencoder import Autoencoder
-from rtf.models.branches import ImageBranch
 from rtf.models.calibration import fit_temperature
+from rtf.models.encoder import ImageBranch
 from rtf.models.losses import class_log_prior, survey_log_prior
 from rtf.store.batches import Sources
 from rtf.store.read import open_store
