@@ -1,8 +1,7 @@
 """Limits: when and how deep the survey looked before a detection and saw nothing, each with its own mask.
 
-For each band the latest non-detection in the 30 days before a detection (what an alert's history covers): its
-days before it, as log1p, and its limiting magnitude less the detection's. A first detection 2 days after a
-deeper limit rises fast.
+For each band, of the latest non-detection in the 30 days before a detection: log1p of the days since it, and
+its limiting magnitude less the detection's. A first detection 2 days after a deeper limit rises fast.
 """
 
 from dataclasses import dataclass
@@ -26,9 +25,7 @@ class Limits:
     """The limits modality: (D, 12), scaled values then masks (1 where missing)."""
 
     width: int = 4 * len(BANDS)
-
-    #: The second half of the columns masks the first.
-    masked = True
+    masked = True  # the second half of the columns masks the first
 
     def fit(self, detections: Detections) -> dict[str, np.ndarray]:
         """Statistics of the training split over all its detections: `median` and `scale`, (6,) each."""
