@@ -22,13 +22,17 @@ class Metadata:
     width: int = 2 * len(METADATA_FIELDS)
     masked = True  # the second half of the columns masks the first
 
+    def values(self, detections: Detections) -> np.ndarray:
+        """(D, 30) float32, NaN where missing."""
+        return detections.metadata
+
     def fit(self, detections: Detections) -> dict[str, np.ndarray]:
-        """Statistics of the training split over all its detections: `median` and `scale`, (30,) each."""
-        return robust_statistics(detections.metadata)
+        """`median` and `scale` of each of the values, over all detections of the training split."""
+        return robust_statistics(self.values(detections))
 
     def __call__(self, detections: Detections, statistics: dict[str, np.ndarray], out: np.ndarray) -> None:
-        """Fill `out` (D, 60) float32."""
-        robust_columns(detections.metadata, statistics, out)
+        """Fill `out` (D, width) float32."""
+        robust_columns(self.values(detections), statistics, out)
 
 
 def robust_statistics(values: np.ndarray) -> dict[str, np.ndarray]:

@@ -63,8 +63,8 @@ def take_snapshots(
 ) -> Snapshots:
     """Raw snapshots of sources; `progress` is told of sources done.
 
-    `cut(detections, n)` is the model's view of sources at their first n detections, None for all.
-    Where the modality has a `key` (which stamps it is), a snapshot like the one before it is not taken again.
+    `cut(detections, n)` is the model's view of sources at their first n detections, None for all. Where the
+    modality has a `key` (which stamps it is), a snapshot like the one before it is not taken again.
     """
     source, count, values = [], [], []
     last = np.full(len(detections), -2)

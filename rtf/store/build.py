@@ -233,6 +233,5 @@ def _check_tables(pieces: list[parts.Piece], tables: dict[str, dict | None]) -> 
     names = {name for p in pieces for name in p.object_id}
     for what, table in tables.items():
         if table is not None and not (names & table.keys()):
-            raise ValueError(
-                f"the table of {what} names {len(table)} objects, none of the input's, e.g. {min(names)}"
-            )
+            strangers = f"{len(table)} objects, none of the input's, e.g. {min(names)}"
+            raise ValueError(f"the table of {what} names {strangers}")

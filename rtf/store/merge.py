@@ -89,9 +89,7 @@ def combine(
     rows = [len(p.richness) for p in pieces]
     piece = np.repeat(np.arange(len(pieces), dtype=np.int32), rows)
     row = np.concatenate([np.arange(n, dtype=np.int64) for n in rows])
-    start, stamp_length = (
-        np.concatenate([getattr(p, x) for p in pieces]) for x in ("stamp_start", "stamp_length")
-    )
+    start, stamp_length = column("stamp_start"), column("stamp_length")
     key = rank[source]
     order = merged_rows(
         key, numbers, column("richness"), column("content"),

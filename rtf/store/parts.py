@@ -3,8 +3,7 @@
 Notable:
 - one Arrow IPC file a unit, memory-mappable, one row a history; its lists run over detections
 - a part is finished when its report exists: the report is written last
-- a `Piece` holds in memory only what merging compares (about 50 bytes a detection); metadata and stamps
-  stay on disk until they are copied to their place
+- a `Piece` holds in memory what merging compares (50 bytes a detection); metadata and stamps stay on disk
 """
 
 import signal
@@ -54,9 +53,13 @@ def read_unit(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
     """Read one unit, given with the name of its content, into its part and its report."""
     unit, made_from = named
     report = ReadReport()
-    with _part(part_path(folder, index), made_from, report) as writer:
-        for histories in _groups(_timed(reader.read(unit, report))):
-            writer.write_batch(_batch(histories))
+    try:
+        with _part(part_path(folder, index), made_from, report) as writer:
+            for histories in _groups(_timed(reader.read(unit, report))):
+                writer.write_batch(_batch(histories))
+    except Exception as error:
+        error.add_note(f"while reading {unit}")
+        raise
 
 
 @contextmanager
@@ -108,16 +111,8 @@ def read_units(
     for _ in range(len(mine) - len(todo)):
         done()
     jobs = [(reader, (units[k], names[k]), folder, k) for k in todo]
-    for _ in in_processes(_read_unit, jobs, workers, died=_read_apart):
+    for _ in in_processes(read_unit, jobs, workers, died=_read_apart):
         done()
-
-
-def _read_unit(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
-    try:
-        read_unit(reader, named, folder, index)
-    except Exception as error:
-        error.add_note(f"while reading {named[0]}")
-        raise
 
 
 def _read_apart(reader, named: tuple[Any, str], folder: Path, index: int) -> None:

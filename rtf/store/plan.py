@@ -1,9 +1,8 @@
 """From parts to a store under its name, so that a run killed at any moment is finished by the same command.
 
-Notable:
-- OUT.plan.json is the only state. It is there from before the first part until all else is done, and says
-  whether OUT.new is complete (`merged`)
-- shards share the plan and the parts: each function here is called by one of them at a time (OUT.lock)
+OUT.plan.json is the only state. It is there from before the first part until all else is done, and says
+whether OUT.new is complete (`merged`). Shards share the plan and the parts, and call these functions one at a
+time (OUT.lock).
 """
 
 import glob
@@ -25,9 +24,8 @@ def store_to_extend(out: Path, append: bool, overwrite: bool) -> Store | None:
     """
     if not out.exists():
         if beside(out, ".old").exists():
-            raise StoreError(
-                f"a stopped run left {out} as {beside(out, '.old')}: rename it back, or remove it"
-            )
+            old = beside(out, ".old")
+            raise StoreError(f"a stopped run left {out} as {old}: rename it back, or remove it")
         return None
     refuse_old(out)
     if append:

@@ -68,10 +68,6 @@ class Store:
         """Whether the store has non-detections; former versions wrote none."""
         return self.attributes.get("limits", False)
 
-    @property
-    def provenance(self) -> dict:
-        return {"format": FORMAT, "version": VERSION, "runs": self.attributes["runs"]}
-
     @cached_property
     def digest(self) -> str:
         """SHA-256, in hex, of the sources and their detections; of stamps, their sizes and places.
@@ -120,9 +116,7 @@ class Store:
         if split is None:
             return slice(0, self.n)
         if split not in (*SPLITS, "none"):
-            raise ValueError(
-                f"split must be one of {', '.join(SPLITS)}, none, or None for all, not {split!r}"
-            )
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, none, or None, not {split!r}")
         where = np.flatnonzero(self.split == (SPLITS.index(split) if split in SPLITS else -1))
         return slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 0)
 
@@ -139,9 +133,8 @@ class Store:
         start, stop = int(offset[0]), int(offset[-1])
         detections = self._block(start, stop, offset - start, metadata)
         bounds = self.limit_offset[chosen.start : chosen.stop + 1]
-        detections.limits = latest_limits(
-            detections, bounds - bounds[0], self.limits(int(bounds[0]), int(bounds[-1]))
-        )
+        limits = self.limits(int(bounds[0]), int(bounds[-1]))
+        detections.limits = latest_limits(detections, bounds - bounds[0], limits)
         if cutouts and self.has_cutouts:
             size = np.diff(self.cutout_offset[3 * start : 3 * stop + 1]).reshape(-1, 3)
             detections.stamp = np.where((size > 0).all(1), np.arange(start, stop), -1)
@@ -263,9 +256,8 @@ def open_store(path: str | os.PathLike) -> Store:
     if attributes.get("format") != FORMAT:
         raise StoreError(f"{path} is a Zarr group but not an RTF store")
     if attributes.get("version") != VERSION:
-        raise StoreError(
-            f"{path} has format version {attributes.get('version')}; this library reads {VERSION}"
-        )
+        version = attributes.get("version")
+        raise StoreError(f"{path} has format version {version}; this library reads {VERSION}")
     if not attributes.get("complete"):
         raise StoreError(f"{path} is not complete: run the command that writes it again")
     # Classes were added at the end; what a label means never changed.
@@ -295,10 +287,8 @@ def _open_array(path: Path, name: str) -> zarr.Array:
         file = folder / f"c/{k}{tail}"
         if not file.exists():
             raise StoreError(f"{path}: array {name} has lost its chunk {file}")
-        if size is not None and file.stat().st_size != size:
-            raise StoreError(
-                f"{path}: array {name}: {file} has {file.stat().st_size} bytes instead of {size}"
-            )
+        if size is not None and (there := file.stat().st_size) != size:
+            raise StoreError(f"{path}: array {name}: {file} has {there} bytes instead of {size}")
     return array
 
 

@@ -51,19 +51,10 @@ def write_group(
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for k, _ in enumerate(pool.map(lambda task: task(), tasks), 1):
             step(k, len(tasks))
-    group.update_attributes(
-        {
-            "complete": True,
-            "sources": len(merged.object_id),
-            "detections": number,
-            "cutouts": merged.has_cutouts,
-            "limits": has_limits,
-            "bands": list(BANDS),
-            "metadata_fields": list(METADATA_FIELDS),
-            "classes": list(FINE),
-            "runs": runs,
-        }
-    )
+    names = {"bands": list(BANDS), "metadata_fields": list(METADATA_FIELDS), "classes": list(FINE)}
+    counts = {"sources": len(merged.object_id), "detections": number}
+    held = {"cutouts": merged.has_cutouts, "limits": has_limits}
+    group.update_attributes({"complete": True, **counts, **held, **names, "runs": runs})
     open_store(folder).keep_digest()
 
 

@@ -6,6 +6,7 @@ the same metrics as a run that was not stopped, because whatever is random in ep
 """
 
 import atexit
+import json
 import logging
 import time
 import warnings
@@ -17,7 +18,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import distributed
 
 from rtf import __version__
@@ -34,6 +35,7 @@ from rtf.encoding.load import (
 )
 from rtf.encoding.strangeness import fit_strangeness
 from rtf.features.normalisation import masked_columns, save_statistics
+from rtf.features.view import view_settings
 from rtf.files import whole, write_json
 from rtf.models.autoencoder import Autoencoder
 from rtf.models.calibration import fit_temperature
@@ -43,12 +45,7 @@ from rtf.store.batches import Sources
 from rtf.store.read import open_store
 from rtf.training.augment import Augmentation
 from rtf.training.checkpoints import Checkpoints, WholeCheckpoints, newest_checkpoint
-from rtf.training.data import (
-    TrainingBatches,
-    TrainingData,
-    ValidationBatches,
-    load_training_data,
-)
+from rtf.training.data import TrainingBatches, TrainingData, ValidationBatches, load_training_data
 from rtf.training.runs import METRICS, begin, environment, hold_together, identity, is_main, refuse_other
 from rtf.training.task import ReconstructionTask
 
@@ -92,14 +89,9 @@ class History(Callback):
             return
         write_json(self.run / "history.json", [{"epoch": e, **m} for e, m in sorted(self.epochs.items())])
         if epoch % self.every == 0 or epoch + 1 == trainer.max_epochs:
-            log.info(
-                "epoch %d/%d: train %.4f, val %.4f, %.0f sources/s",
-                epoch + 1,
-                trainer.max_epochs,
-                metrics["train/loss"],
-                metrics["val/loss"],
-                metrics["train/sources_per_second"],
-            )
+            shown = [metrics[name] for name in ("train/loss", "val/loss", "train/sources_per_second")]
+            message = "epoch %d/%d: train %.4f, val %.4f, %.0f sources/s"
+            log.info(message, epoch + 1, trainer.max_epochs, *shown)
 
 
 def fit(
@@ -117,7 +109,7 @@ def fit(
     run : run folder, made if absent
     config : the resolved configuration (`conf/train.yaml` composed)
     optimizer : builds the optimiser from parameters
-    callbacks : more Lightning callbacks (the tracker's, say), called after an epoch is in history.json
+    callbacks : more Lightning callbacks, called after an epoch is in history.json
     progress : context manager of a bar, given what is done and of how many, while features are computed
 
     Returns
@@ -134,7 +126,7 @@ def fit(
     with hold_together(run):
         if (run / METRICS).exists():
             log.info("%s is finished: nothing to do", run)
-            return _read_metrics(run)
+            return json.loads((run / METRICS).read_text())
         if is_main():
             begin(run, config, run_id)
         return _train(run, config, optimizer, callbacks, progress)
@@ -160,16 +152,9 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         for branch in _image_branches(model).values():
             branch.backbone.load_pretrained()
     data = load_training_data(
-        config.data.store,
-        modalities,
-        also_train=config.data.also_train,
-        leave_out=list(config.data.leave_out),
-        kind=config.data.view,
-        max_detections=config.data.max_detections,
-        max_days=config.data.max_days,
-        min_detections=config.data.min_detections,
-        progress=progress,
-    )
+        config.data.store, modalities, also_train=config.data.also_train,
+        leave_out=list(config.data.leave_out), progress=progress, **view_settings(config.data),
+    )  # fmt: skip
     if model.head is not None and not (data.train.label >= 0).any():
         raise RunError(
             f"cls_weight={config.cls_weight} trains a classification head, but none of the {len(data.train)} "
@@ -202,50 +187,28 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
     )  # fmt: skip
     bar = [RichProgressBar(leave=False)] if config.progress else []
     trainer = lightning.Trainer(
-        max_epochs=config.epochs,
-        accelerator=config.accelerator,
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        precision=config.precision,
-        gradient_clip_val=config.gradient_clip,
-        logger=False,
-        callbacks=[history, checkpoint, *callbacks, *bar],
-        enable_progress_bar=config.progress,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
+        max_epochs=config.epochs, gradient_clip_val=config.gradient_clip, precision=config.precision,
+        accelerator=config.accelerator, devices=config.devices, num_nodes=config.num_nodes,
+        use_distributed_sampler=False, plugins=[WholeCheckpoints(), *environment()],
+        callbacks=[history, checkpoint, *callbacks, *bar], enable_progress_bar=config.progress,
+        enable_model_summary=False, logger=False, log_every_n_steps=1, num_sanity_val_steps=0,
         default_root_dir=run,
-        plugins=[WholeCheckpoints(), *environment()],
-    )
+    )  # fmt: skip
     if former:
         log.info("continuing from %s", former)
     if trainer.world_size > 1:
         atexit.register(_leave_group)
     batch, targets = config.batch_size, model.decoder.needs_targets
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
+    training = TrainingBatches(
+        data.train, batch, config.seed, config.truncate_min, lambda: trainer.current_epoch,
+        parts=data.parts, columns=masked_columns(modalities), modality_dropout=config.modality_dropout,
+        balanced=config.imbalance == "sampling", targets=targets, statistics=data.statistics,
+        augmentation=Augmentation(**config.augment), **ranks,
+    )  # fmt: skip
+    validation = ValidationBatches(data.val, batch, targets, **ranks)
     try:
-        trainer.fit(
-            task,
-            TrainingBatches(
-                data.train,
-                batch,
-                config.seed,
-                config.truncate_min,
-                lambda: trainer.current_epoch,
-                parts=data.parts,
-                columns=masked_columns(modalities),
-                modality_dropout=config.modality_dropout,
-                balanced=config.imbalance == "sampling",
-                targets=targets,
-                augmentation=Augmentation(**config.augment),
-                statistics=data.statistics,
-                **ranks,
-            ),
-            ValidationBatches(data.val, batch, targets, **ranks),
-            ckpt_path=former,
-            weights_only=True,
-        )
+        trainer.fit(task, training, validation, ckpt_path=former, weights_only=True)
     except SystemExit:  # how Lightning ends on Ctrl-C
         log.warning("interrupted: the same command continues %s", run)
         raise
@@ -272,8 +235,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
 def _leave_group() -> None:
     """Close the connections to the other processes before the interpreter takes them down.
 
-    Left to that, one ending of gloo in some hundred is an abort. Lightning does this for NCCL alone; and not
-    before the process ends, for a sweep's next run uses them again.
+    Left to that, gloo sometimes aborts. Lightning does this for NCCL alone, and a sweep's next run uses them
+    again.
     """
     if distributed.is_initialized():
         distributed.destroy_process_group()
@@ -342,10 +305,6 @@ def _best(epochs: dict[int, dict]) -> dict:
     """Validation metrics of the epoch with the lowest loss without the bottleneck's own."""
     best = min(epochs, key=lambda e: epochs[e]["val/score"])
     return {"best_epoch": best + 1} | {k: v for k, v in epochs[best].items() if k.startswith("val/")}
-
-
-def _read_metrics(run: Path) -> dict:
-    return OmegaConf.to_container(OmegaConf.load(run / METRICS))
 
 
 def _quiet() -> None:

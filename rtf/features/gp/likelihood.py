@@ -83,16 +83,14 @@ def log_likelihood(count, days, y, variance, lengths, amplitudes) -> np.ndarray:
 def fit_kernels(count, days, y, variance) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Kernels of maximum marginal likelihood within `LENGTHS` and `AMPLITUDES`; arguments as above.
 
-    Returns
-    -------
-    amplitude [mag], length [day], log likelihood : (P,) each
+    Returns amplitude [mag], length [day] and log likelihood, (P,) each.
     """
     found = np.empty((3, len(count)))
     for start in range(0, len(count), _CHUNK):
         some = slice(start, start + _CHUNK)
         n = count[start]
         found[:, some] = _fit_chunk(count[some], *(x[:n, some] for x in (days, y, variance)))
-    return found[0], found[1], found[2]
+    return tuple(found)
 
 
 def _fit_chunk(*light_curves):

@@ -167,7 +167,7 @@ def _crossings(at, mean, peak, depth) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(divide="ignore", invalid="ignore"):
             crossing = t_in + (t_out - t_in) * (level - m_in) / (m_out - m_in)
         found.append(np.where(hits.any(1), np.abs(crossing - t_peak), np.nan))
-    return found[0], found[1]
+    return tuple(found)
 
 
 def _power_law(days, mag, noise, t_peak) -> tuple[np.ndarray, np.ndarray]:

@@ -32,15 +32,12 @@ def pack(codes: Tensor, sizes: Sequence[int]) -> Tensor:
     """
     _check_sizes(sizes)
     if codes.ndim != 2 or codes.shape[1] != len(sizes):
-        raise ValueError(
-            f"codes have the shape {tuple(codes.shape)}; for these sizes it is (B, {len(sizes)})"
-        )
+        raise ValueError(f"codes have the shape {tuple(codes.shape)}; here it is (B, {len(sizes)})")
     wrong = (codes < 0) | (codes >= torch.tensor(sizes, device=codes.device))
     if wrong.any():
         row, column = wrong.nonzero()[0].tolist()
-        raise ValueError(
-            f"codes[{row}, {column}] is {codes[row, column]}; codebook {column} has {sizes[column]} codes"
-        )
+        code, size = codes[row, column], sizes[column]
+        raise ValueError(f"codes[{row}, {column}] is {code}; codebook {column} has {size} codes")
     n_bytes, packed = bytes_of(sizes), bytearray()
     for row in codes.flip(1).tolist():
         number = 0

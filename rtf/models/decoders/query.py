@@ -139,9 +139,7 @@ class QueryDecoder(nn.Module):
         for name, value in (("mean", mean), ("std", std)):
             value = torch.as_tensor(value, dtype=self.mean.dtype)
             if value.shape != self.mean.shape:
-                raise ValueError(
-                    f"photometry {name}: shape {tuple(value.shape)} for {len(CHANNELS)} channels"
-                )
+                raise ValueError(f"photometry {name}: shape {tuple(value.shape)}, not ({len(CHANNELS)},)")
             getattr(self, name).copy_(value)
 
     def answer(self, latent: Tensor, source: Tensor, days: Tensor, band: Tensor) -> tuple[Tensor, Tensor]:

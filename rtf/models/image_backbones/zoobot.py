@@ -71,9 +71,7 @@ class Zoobot(nn.Module):
     ):
         super().__init__()
         if not black < white:
-            raise ValueError(
-                f"image_backbone.black is {black}; it must be below image_backbone.white, {white}"
-            )
+            raise ValueError(f"image_backbone.black is {black}; it must be below .white, {white}")
         self.model, self.weights = model, str(weights)
         self.frozen, self.greyscale, self.lr_factor = frozen, greyscale, lr_factor
         self.black, self.white = black, white
@@ -150,10 +148,7 @@ def _mark_ready(module: Zoobot, incompatible) -> None:
 def from_hub(weights: str, model: str) -> dict[str, Tensor]:
     """The weights of a timm model on the Hugging Face hub, or in its cache.
 
-    Parameters
-    ----------
-    weights : "hf_hub:owner/name", optionally "@revision"
-    model : the architecture it has to be
+    `weights` is "hf_hub:owner/name", optionally "@revision"; `model` the architecture it has to be.
 
     Raises
     ------
@@ -169,9 +164,8 @@ def from_hub(weights: str, model: str) -> dict[str, Tensor]:
     # The hub's own errors (not found, no connection, offline, not allowed) are OSErrors.
     except (HFValidationError, KeyError, *_UNREADABLE) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise WeightsError(
-            f"cannot get {weights} from the Hugging Face hub or its cache: {reason}\n{_HELP}"
-        ) from error
+        message = f"cannot get {weights} from the Hugging Face hub or its cache: {reason}\n{_HELP}"
+        raise WeightsError(message) from error
     if found != model:
         raise WeightsError(f"{weights} is a {found}, image_backbone.model a {model}; name matching ones")
     return state
@@ -186,9 +180,8 @@ def from_file(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(
-            f"image_backbone.weights is {str(path)!r}: no such file (hub names start with {HUB})\n{_HELP}"
-        )
+        hint = f"no such file (hub names start with {HUB})"
+        raise WeightsError(f"image_backbone.weights is {str(path)!r}: {hint}\n{_HELP}")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
