@@ -170,6 +170,8 @@ def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
         statistics = load_statistics(run / file)
         file = WEIGHTS
         model.load_state_dict(load_file(run / file))
+        file = STRANGENESS
+        strangeness = Strangeness.load(run / file) if (run / file).exists() else None
     except Exception as error:  # safetensors raises its own type, torch a RuntimeError
         raise RunError(f"{run / file} does not fit {run / CONFIG}, or is damaged: {error}") from error
     for name, value in model.state_dict().items():
@@ -179,8 +181,4 @@ def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
         for key, value in values.items():
             if not np.isfinite(value).all() or (key in ("std", "scale") and not (value > 0).all()):
                 raise RunError(f"{run / STATISTICS}: {key} of {name} is not finite, or not above 0")
-    try:
-        strangeness = Strangeness.load(run / STRANGENESS) if (run / STRANGENESS).exists() else None
-    except Exception as error:
-        raise RunError(f"{run / STRANGENESS} cannot be read: {error}") from error
     return Fingerprinter(model, modalities, statistics, config, device, strangeness)

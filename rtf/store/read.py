@@ -16,16 +16,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from rtf.alerts.history import (
-    METADATA_FIELDS,
-    NO_LIMITS,
-    NUMBERS,
-    SPLITS,
-    Cutouts,
-    Detections,
-    SourceHistory,
-    latest_limits,
-)
+from rtf.alerts import history
+from rtf.alerts.history import METADATA_FIELDS, NUMBERS, SPLITS, Detections, SourceHistory
 from rtf.classes import FINE, OTHERS, RARE
 
 FORMAT, VERSION = "rtf-store", 1
@@ -134,7 +126,7 @@ class Store:
         detections = self._block(start, stop, offset - start, metadata)
         bounds = self.limit_offset[chosen.start : chosen.stop + 1]
         limits = self.limits(int(bounds[0]), int(bounds[-1]))
-        detections.limits = latest_limits(detections, bounds - bounds[0], limits)
+        detections.limits = history.latest_limits(detections, bounds - bounds[0], limits)
         if cutouts and self.has_cutouts:
             size = np.diff(self.cutout_offset[3 * start : 3 * stop + 1]).reshape(-1, 3)
             detections.stamp = np.where((size > 0).all(1), np.arange(start, stop), -1)
@@ -153,7 +145,7 @@ class Store:
 
     def limits(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """(K, 3) non-detections `start` to `stop`, as in `SourceHistory`."""
-        return self.read("limits", start, stop) if self.has_limits else NO_LIMITS
+        return self.read("limits", start, stop) if self.has_limits else history.NO_LIMITS
 
     @cached_property
     def cutout_offset(self) -> np.ndarray:
@@ -162,11 +154,11 @@ class Store:
             raise StoreError(f"{self.path} has no cutouts: its input had none")
         return self.read("cutout_offset")
 
-    def cutouts(self, detection: int) -> Cutouts:
+    def cutouts(self, detection: int) -> history.Cutouts:
         """Gzipped FITS of the three stamps of detection `detection` (0 to D - 1), None where not sent."""
         return self._stamps(detection, detection + 1)[0]
 
-    def _stamps(self, start: int, stop: int) -> list[Cutouts]:
+    def _stamps(self, start: int, stop: int) -> list[history.Cutouts]:
         if not 0 <= start <= stop <= self.attributes["detections"]:
             raise IndexError(f"detections {start} to {stop}: the store has {self.attributes['detections']}")
         offset = self.cutout_offset[3 * start : 3 * stop + 1]

@@ -23,16 +23,8 @@ from torch import distributed
 
 from rtf import __version__
 from rtf.classes import FINE
+from rtf.encoding import load
 from rtf.encoding.fingerprinter import Fingerprinter, RunError
-from rtf.encoding.load import (
-    SOURCES,
-    STATISTICS,
-    STRANGENESS,
-    build_modalities,
-    build_model,
-    save_weights,
-    usable_device,
-)
 from rtf.encoding.strangeness import fit_strangeness
 from rtf.features.normalisation import masked_columns, save_statistics
 from rtf.features.view import view_settings
@@ -140,11 +132,11 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
     if config.devices != "auto" and not (type(config.devices) is int and config.devices > 0):
         raise ValueError(f"devices is {config.devices!r}; it must be auto, or a number from 1 up")
     if config.accelerator != "auto":
-        usable_device(config.accelerator, "accelerator")
+        load.usable_device(config.accelerator, "accelerator")
     _quiet()
-    modalities = build_modalities(config)
+    modalities = load.build_modalities(config)
     torch.manual_seed(config.seed)
-    model = build_model(config, modalities)
+    model = load.build_model(config, modalities)
     former = newest_checkpoint(run)
     if former:  # holds the weights of a pretrained backbone too: no hub is needed to continue
         _load_checkpoint(model, former)
@@ -160,8 +152,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
             f"cls_weight={config.cls_weight} trains a classification head, but none of the {len(data.train)} "
             "training sources has a label: give labels to rtf.preprocess, or take cls_weight=0"
         )
-    save_statistics(run / STATISTICS, data.statistics)
-    with whole(run / SOURCES) as temporary:
+    save_statistics(run / load.STATISTICS, data.statistics)
+    with whole(run / load.SOURCES) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in sorted(data.seen)))
     if hasattr(model.decoder, "set_statistics"):
         model.decoder.set_statistics(**data.statistics["photometry"])
@@ -218,7 +210,7 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         if model.head is not None:
             model.temperature.fill_(_temperature(model, data.val, batch))
             metrics["temperature"] = float(model.temperature)
-        save_weights(run, model)
+        load.save_weights(run, model)
         _save_strangeness(run, task.fingerprinter(), config)
         metrics |= {"parameters": parameters, "fingerprint_bytes": model.bottleneck.bytes}
         # All epochs, also those before an interruption.
@@ -290,7 +282,7 @@ def _save_strangeness(run: Path, fingerprinter: Fingerprinter, config: DictConfi
         detections = store.detections(name, cutouts=fingerprinter.needs_cutouts)
         usual = ~np.isin(store.label[store.sources(name)], odd)
         kept.append(detections.take(np.flatnonzero(usual)))
-    fit_strangeness(fingerprinter, *kept, seed=config.seed).save(run / STRANGENESS)
+    fit_strangeness(fingerprinter, *kept, seed=config.seed).save(run / load.STRANGENESS)
 
 
 @torch.inference_mode()
