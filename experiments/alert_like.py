@@ -1,4 +1,4 @@
-"""Make forced photometry look like alerts: python experiments/alert_like.py IN.parquet OUT.parquet [--without ...]
+"""Make forced photometry look like alerts: alert_like.py IN.parquet OUT.parquet [--without ...]
 
 Forced photometry is deeper, denser and has smaller errors than the alerts of the same source, so that a model
 can learn the file instead of the physics. What an alert stream would have sent is kept:

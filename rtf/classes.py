@@ -13,16 +13,12 @@ FINE = (
 UNKNOWN = -1
 COARSE = ("SNIa", "SNcc", "Cataclysmic", "AGN", "TDE", "Other")
 #: Coarse class of each fine class, in the order of `FINE`.
-COARSE_OF_FINE = np.array(
-    [0, 1, 1, 1, 1, 1, 1, 2, 3, 4] + len(OTHERS) * [5] + len(RARE) * [UNKNOWN], dtype=np.int8
-)
+COARSE_OF_FINE = np.int8([0, 1, 1, 1, 1, 1, 1, 2, 3, 4] + len(OTHERS) * [5] + len(RARE) * [UNKNOWN])
 
 #: The five classes in which photometric classifiers of supernovae are compared (Superphot+, de Soto et al.
 #: 2024), and the one of each fine class; SLSN are the hydrogen-poor ones.
 SUPERNOVAE = ("SN Ia", "SN II", "SN IIn", "SN Ib/c", "SLSN-I")
-SUPERNOVA_OF_FINE = np.array(
-    [0, 3, 3, 1, 1, 2, 3] + 5 * [UNKNOWN] + [4] + (len(FINE) - 13) * [UNKNOWN], dtype=np.int8
-)
+SUPERNOVA_OF_FINE = np.int8([0, 3, 3, 1, 1, 2, 3] + 5 * [UNKNOWN] + [4] + (len(FINE) - 13) * [UNKNOWN])
 
 # Names that the Transient Name Server, ALeRCE, the Open Supernova Catalog and BTS give to a fine class, its
 # subtypes and synonyms. Types that would be a judgement (SN, SN I, SN Ib/c, AGN?) stay unknown.

@@ -1,8 +1,8 @@
 """The whole path on a simulated survey: `make demo`, or `python -m rtf.demo [--n-sources N] [KEY=VALUE ...]`.
 
-Simulates a labelled survey with stamps, stores it, trains an autoencoder of all four modalities, fingerprints
-the survey, and ends with what the fingerprints are worth. Each step is a command that a user would type; a
-survey and a run that are already there are not made again. KEY=VALUE are settings of the training.
+It simulates a labelled survey with stamps, trains an autoencoder of all four modalities (KEY=VALUE are
+settings of the training), fingerprints the survey, and ends with what the fingerprints are worth. Each step
+is a command that a user would type. A survey and a run that are already there are not made again.
 """
 
 import argparse
@@ -19,22 +19,16 @@ STORE, RUN = Path("data/demo.zarr"), Path("runs/demo")
 
 def steps(n_sources: int, training: list[str]) -> list[tuple[str, str, bool]]:
     """(what it does, arguments of `python -m`, whether its output is kept for the end) of each step."""
-    settings = shlex.join(training)
+    simulate = f"rtf.simulate out={STORE} n_sources={n_sources} seed=0 stamps=true overwrite=true"
+    train = f"rtf.train experiment=demo data.store={STORE} run={RUN} {shlex.join(training)}"
+    evaluate = f"rtf.evaluate run={RUN} task="
     return [
-        (
-            "simulating a labelled survey",
-            f"rtf.simulate out={STORE} n_sources={n_sources} seed=0 stamps=true overwrite=true",
-            False,
-        ),
-        ("training", f"rtf.train experiment=demo data.store={STORE} run={RUN} {settings}", False),
-        ("linear probe on the fingerprints", f"rtf.evaluate run={RUN} task=probe", True),
-        (
-            "classes from the first detections",
-            f"rtf.evaluate run={RUN} task=early task.counts=[3,10,all]",
-            True,
-        ),
-        ("light curves in physical units", f"rtf.evaluate run={RUN} task=physical", True),
-        ("a map of the fingerprints", f"rtf.evaluate run={RUN} task=map", False),
+        ("simulating a labelled survey", simulate, False),
+        ("training", train, False),
+        ("linear probe on the fingerprints", f"{evaluate}probe", True),
+        ("classes from the first detections", f"{evaluate}early task.counts=[3,10,all]", True),
+        ("light curves in physical units", f"{evaluate}physical", True),
+        ("a map of the fingerprints", f"{evaluate}map", False),
         ("encoding", f"rtf.encode run={RUN} input={STORE} out={RUN}/fingerprints.parquet", False),
     ]
 
@@ -52,9 +46,8 @@ def is_made(n_sources: int) -> bool:
 
 def run(*command: str, keep: bool) -> subprocess.CompletedProcess:
     """`python -m COMMAND`, its output shown, or kept for later."""
-    return subprocess.run(
-        [sys.executable, "-m", *command], stdout=subprocess.PIPE if keep else None, text=True
-    )
+    out = subprocess.PIPE if keep else None
+    return subprocess.run([sys.executable, "-m", *command], stdout=out, text=True)
 
 
 def main() -> None:

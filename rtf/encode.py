@@ -33,7 +33,7 @@ def encode(config: DictConfig) -> None:
 
     model = load(config.run, config.device)
     histories, report = read_input(config, cutouts=model.needs_cutouts)
-    table = _table(config, model, iter(histories), report)
+    table = _table(config, model, histories, report)
     write_table(table, Path(config.out))
     report.write(Path(f"{config.out}.report.json"))
     _say_done(config, report)
@@ -92,10 +92,8 @@ def _say_done(config: DictConfig, report) -> None:
 
     file = pq.ParquetFile(config.out)
     print(report.summary(), *report.first_items(), sep="\n")
-    print(
-        f"{file.metadata.num_rows:,} fingerprints: {config.out}; "
-        f"what was skipped and why: {config.out}.report.json"
-    )
+    print(f"{file.metadata.num_rows:,} fingerprints: {config.out}")
+    print(f"what was skipped and why: {config.out}.report.json")
     if file.schema_arrow.metadata[b"class_probabilities_from"] == b"none":
         print(f"no class probabilities: evaluate a probe first (python -m rtf.evaluate run={config.run})")
 

@@ -3,7 +3,7 @@
 Notable:
 - whatever is kept is known by what it was made from: settings, and the content of the files they name
 - every shard leaves its parts in a shared folder; whichever finds those of all others there completes the
-  work, so none waits for another and none is special
+  work
 - what must happen once happens under a lock that dies with its holder (flock; over NFS from Linux 2.6.12 on)
 """
 

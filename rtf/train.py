@@ -32,13 +32,9 @@ def main(config: DictConfig) -> float:
             record_failure(run),
             tracked(run, config) as tracker,
         ):
-            metrics = fit(
-                run,
-                config,
-                instantiate(config.optimizer),
-                callbacks=(*tracker.callbacks, preemption),
-                progress=partial(progress_bar, show=config.progress),
-            )
+            bar, callbacks = partial(progress_bar, show=config.progress), (*tracker.callbacks, preemption)
+            optimizer = instantiate(config.optimizer)
+            metrics = fit(run, config, optimizer, callbacks=callbacks, progress=bar)
             if is_main():
                 settings = {"seed": config.seed, "n_bootstrap": config.n_bootstrap}
                 for done in evaluate(run, config.evaluate, again=False, **settings):

@@ -1,8 +1,7 @@
 """Work spread over processes.
 
 Notable:
-- workers are forked from a server that has imported little, so that threads of this process do no harm
-- a worker ends when this process is killed; by itself it would wait for ever
+- workers are forked from a server that has imported little, and end when this process is killed
 - no worker is given a job before its last one is done: when one dies, few jobs can be to blame
 """
 
@@ -22,23 +21,19 @@ def cores() -> int:
 def in_processes(
     function: Callable, jobs: list[tuple], workers: int | None = None, died: Callable | None = None
 ) -> Iterator[tuple]:
-    """Call `function(*job)` for every job, in any order.
+    """Call `function(*job)` for every job; yields (index of the job, what it returned), as they finish.
 
     Parameters
     ----------
     function, jobs : picklable
     workers : processes; 0 stays in this one, and so do 1 and a single job unless `died` is given; None is one
         for each core
-    died : called as `died(*job)` in this process when the process of a job ends, and ends again when the job
-        has a process of its own: its result is the job's. By default that is an error
-
-    Yields
-    ------
-    (index of the job, what the function returned), as they finish
+    died : called as `died(*job)` in this process when a job ends its process, twice; its result is the job's.
+        By default that is an error
 
     Raises
     ------
-    Whatever the function raises, with a note that names the job; jobs not begun are dropped
+    What the function raises; jobs not begun are dropped
     BrokenProcessPool : a process was killed or crashed
     """
     workers = min(cores() if workers is None else workers, len(jobs))

@@ -3,6 +3,8 @@
 import numpy as np
 
 from rtf.alerts.history import METADATA_FIELDS, SourceHistory, from_columns
+from rtf.alerts.merge import merge_objects
+from rtf.alerts.report import ReadReport
 
 
 def made_up_sources(
@@ -63,3 +65,10 @@ class MadeUpReader:
 
     def read(self, unit, report):
         yield from made_up_sources(self.n, self.seed)
+
+
+def merge(histories: list[SourceHistory]) -> tuple[SourceHistory, int]:
+    """One history of several of one object, and how many repeats were dropped."""
+    report = ReadReport()
+    (merged,) = merge_objects(histories, report)
+    return merged, report.counts["repeats"]

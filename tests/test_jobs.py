@@ -1,8 +1,12 @@
 """A whole result takes its place, and takes no other folder away for it."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from rtf.jobs import put_in_place
+from rtf.simulation.write import write_survey
+from rtf.store.plan import store_to_extend
 
 
 def folder(path, text):
@@ -37,3 +41,17 @@ def test_what_a_stopped_run_left_is_removed(tmp_path, monkeypatch):
     assert (tmp_path / "out.old").exists()
     put_in_place(new, out)
     assert (out / "it").read_text() == "new" and list(tmp_path.iterdir()) == [out]
+
+
+def write(out):
+    write_survey(SimpleNamespace(units=pytest.fail), out, "avro", settings={}, split=None, overwrite=True)
+
+
+@pytest.mark.parametrize("begin", [write, lambda out: store_to_extend(out, append=False, overwrite=True)])
+def test_a_folder_in_the_way_is_named_before_any_work(tmp_path, begin):
+    out = folder(tmp_path / "out", "former")
+    (out / "simulation.json").write_text("{}")
+    (out / "zarr.json").write_text('"rtf-store"')
+    folder(tmp_path / "out.old", "mine")
+    with pytest.raises(FileExistsError, match=r"out\.old is in the way"):
+        begin(out)

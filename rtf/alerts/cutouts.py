@@ -1,9 +1,9 @@
 """Cutouts: the compressed stamp a survey sends, as pixels.
 
 Notable:
-- a stamp is a gzipped FITS file of one small image; parsing it here instead of with astropy is some 20 times
-  faster, and the tests hold it against astropy on every real cutout
-- all stamps of a survey share a handful of headers, so a parsed header is remembered
+- a stamp is a gzipped FITS file of one small image; parsing it here is some 20 times faster than with
+  astropy, and the tests hold it against astropy on every real cutout
+- stamps of a survey share a handful of headers, so a parsed header is remembered
 - what does not decode raises `BadCutout`; no pixel is ever made up
 """
 
@@ -46,16 +46,12 @@ class _Layout(NamedTuple):
 
 
 def decode_cutout(stamp: bytes) -> np.ndarray:
-    """The pixels of a stamp.
+    """The pixels of a stamp, (h, w) float32 in the survey's unit (ZTF: DN), NaN where nothing was measured.
 
     Parameters
     ----------
     stamp : a gzipped FITS file whose primary HDU is a two-dimensional image (FITS standard 4.0, sections 3
         and 4; pixels of any BITPIX, scaled by BSCALE and BZERO where given)
-
-    Returns
-    -------
-    (h, w) float32, in the survey's unit (ZTF: DN); pixels without a measurement are NaN
 
     Raises
     ------
@@ -76,9 +72,7 @@ def decode_cutout(stamp: bytes) -> np.ndarray:
 
 
 def check_cutout(stamp: bytes) -> None:
-    """Make sure that a stamp decodes and is at most 63 pixels a side, without making its pixels.
-
-    Whatever `decode_cutout` could refuse is refused here: after this it cannot fail.
+    """Make sure that a stamp is at most 63 pixels a side and that `decode_cutout` cannot fail on it.
 
     Raises
     ------
@@ -89,21 +83,11 @@ def check_cutout(stamp: bytes) -> None:
 
 
 def pad_cutout(image: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """An image that a chip edge cut short, filled up to `size` by `size` with NaN.
+    """An image (h, w) that a chip edge cut short, filled up to (size, size) float32 with NaN.
 
-    The rows and columns are added at the high end: the upper and right edge in FITS orientation. In every
-    edge stamp of the test data (48 x 63 at y = 3063.8 of 3080, 63 x 62 at x = 3042.3 of 3072) that is where
-    the sky is missing and the source sits at pixel (31, 31), so that it stays in the centre of the padded
-    stamp. A stamp cut at the low end looks the same; its source ends up nearer to the corner, as in the
-    published pipeline, because the stamp alone does not say which end was cut.
-
-    Parameters
-    ----------
-    image : (h, w) float, h and w at most `size`
-
-    Returns
-    -------
-    (size, size) float32
+    Rows and columns are added at the high end: the upper and right edge in FITS orientation. That is where
+    the sky is missing in every edge stamp of the test data, so the source stays in the centre. A stamp cut at
+    the low end looks the same; its source ends up nearer to the corner, as in the published pipeline.
 
     Raises
     ------
@@ -130,20 +114,15 @@ def _unpack(stamp: bytes) -> tuple[bytes, int, _Layout]:
     except zlib.error as error:
         raise BadCutout(f"not gzip or damaged: {error}") from error
     if not gunzip.eof:
-        raise BadCutout(
-            "gzip data are cut short" if not gunzip.unconsumed_tail else "gzip data are too large"
-        )
+        raise BadCutout(f"gzip data are {'too large' if gunzip.unconsumed_tail else 'cut short'}")
     if not raw.startswith(b"SIMPLE  ="):
         raise BadCutout("not FITS")
     start = _BLOCK
-    while True:
+    while len(raw) < start or (layout := _layout(raw[:start])) is None:
         if start > len(raw):
             raise BadCutout("FITS header is cut short")
-        if start > _HEADER:
+        if start >= _HEADER:
             raise BadCutout("FITS header does not end")
-        layout = _layout(raw[:start])
-        if layout is not None:
-            break
         start += _BLOCK
     if len(raw) < start + math.prod(layout.shape) * layout.dtype.itemsize:
         raise BadCutout("FITS image is cut short")

@@ -27,10 +27,10 @@ def units(items: Sequence, size: int = 1) -> list[Unit]:
 
 
 def files(path: Path, *suffixes: str) -> Iterator[Path]:
-    """`path` itself where it is a file with one of the suffixes, or such files anywhere below it, sorted.
+    """`path` itself where it is a file with one of the suffixes, in any case, or such files below it, sorted.
 
-    Suffixes are compared without regard to case. Hidden files are left alone. Links to folders are followed,
-    each folder once. A folder that cannot be listed is yielded itself: it fails to open, by name.
+    Hidden files are left alone. Links to folders are followed, each folder once. A folder that cannot be
+    listed is yielded itself: it fails to open, by name.
     """
     path = Path(path)
     for file in [path] if path.is_file() else sorted(_below(path)):

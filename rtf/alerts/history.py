@@ -8,7 +8,7 @@ Notable:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,7 +35,7 @@ SPLITS = ("train", "val", "test")
 NUMBERS = {"mjd": np.float64, "band": np.int8, "mag": np.float32, "magerr": np.float32, "candid": np.int64}
 _COLUMNS = ("mjd", "band", "mag", "magerr", "metadata", "candid")
 
-#: Columns of a non-detection: when, in which band, and how faint a source would have been seen.
+#: Columns of a non-detection: when [MJD], in which band, and the 5-sigma limiting AB magnitude.
 LIMIT_FIELDS = ("mjd", "band", "mag")
 NO_LIMITS = np.empty((0, len(LIMIT_FIELDS)))
 #: How long before a detection a non-detection says something about it: what an alert's history covers [day].
@@ -44,36 +44,21 @@ LIMIT_DAYS = 30.0
 
 @dataclass
 class SourceHistory:
-    """The detections of one object, oldest first.
+    """The L detections of one object, oldest first, and its K non-detections."""
 
-    Attributes
-    ----------
-    object_id : name the survey or the user gives the object
-    mjd : (L,) float64, Modified Julian Date [day]; photometry-event files carry no date and count from 0
-    band : (L,) int8, index into `BANDS`
-    mag, magerr : (L,) float32, AB magnitude and its 1-sigma error
-    metadata : (L, 30) float32, columns `METADATA_FIELDS`, NaN where missing
-    candid : (L,) int64, the survey's detection id, -1 where it gives none
-    cutouts : one `Cutouts` for each detection, or None when the input has no cutouts at all
-    ra, dec : position [degree], NaN when unknown; of several that packets report, the smallest
-    label : fine class index (`rtf.classes.FINE`), -1 unknown
-    split : "train", "val", "test", or "" when the input does not say
-    limits : (K, 3) float64, non-detections sorted by time: MJD, band, 5-sigma limiting AB magnitude
-    """
-
-    object_id: str
-    mjd: np.ndarray
-    band: np.ndarray
-    mag: np.ndarray
-    magerr: np.ndarray
-    metadata: np.ndarray
-    candid: np.ndarray
-    cutouts: list[Cutouts] | None = None
-    ra: float = float("nan")
+    object_id: str  # name the survey or the user gives the object
+    mjd: np.ndarray  # (L,) float64, Modified Julian Date [day]; photometry-event files count from 0
+    band: np.ndarray  # (L,) int8, index into `BANDS`
+    mag: np.ndarray  # (L,) float32, AB magnitude
+    magerr: np.ndarray  # (L,) float32, its 1-sigma error
+    metadata: np.ndarray  # (L, 30) float32, columns `METADATA_FIELDS`, NaN where missing
+    candid: np.ndarray  # (L,) int64, the survey's detection id, -1 where it gives none
+    cutouts: list[Cutouts] | None = None  # one for each detection; None when the input has no cutouts at all
+    ra: float = float("nan")  # [degree], NaN when unknown; of several positions the smallest
     dec: float = float("nan")
-    label: int = UNKNOWN
-    split: str = field(default="")
-    limits: np.ndarray = field(default_factory=NO_LIMITS.copy)
+    label: int = UNKNOWN  # fine class index (`rtf.classes.FINE`), -1 unknown
+    split: str = ""  # "train", "val", "test", or "" when the input does not say
+    limits: np.ndarray = field(default_factory=NO_LIMITS.copy)  # (K, 3) float64, by time: `LIMIT_FIELDS`
 
     def __len__(self) -> int:
         return len(self.mjd)
@@ -81,11 +66,7 @@ class SourceHistory:
     def select(self, index: np.ndarray) -> "SourceHistory":
         """The same source with the detections at `index`, in that order."""
         cutouts = None if self.cutouts is None else [self.cutouts[k] for k in index]
-        return SourceHistory(
-            self.object_id, self.mjd[index], self.band[index], self.mag[index], self.magerr[index],
-            self.metadata[index], self.candid[index], cutouts, self.ra, self.dec, self.label, self.split,
-            self.limits,
-        )  # fmt: skip
+        return replace(self, cutouts=cutouts, **{name: getattr(self, name)[index] for name in _COLUMNS})
 
 
 def from_columns(object_id, mjd, band, mag, magerr, *, metadata=None, candid=None, **rest) -> SourceHistory:
@@ -109,29 +90,21 @@ def from_columns(object_id, mjd, band, mag, magerr, *, metadata=None, candid=Non
 
 @dataclass
 class Detections:
-    """Many sources' detections, concatenated: source k owns rows `offset[k]` to `offset[k + 1]`.
+    """D detections of N sources, concatenated: source k owns rows `offset[k]` to `offset[k + 1]`."""
 
-    Attributes
-    ----------
-    offset : (N + 1,) int64
-    mjd, band, mag, magerr, metadata, candid : (D,) or (D, 30), as in `SourceHistory`
-    stamp : (D,) int64, the number by which `read_stamps` knows a detection's stamps, -1 for one that lacks
-        any of the three; None where stamps were not asked for or there are none
-    read_stamps : numbers (M,) to M `Cutouts`; stamps stay where they are until somebody asks
-    limits : (D, 6) float32, of the latest non-detection in g, r and i in the `LIMIT_DAYS` before a detection:
-        days before it, three columns, and limiting magnitudes, three; NaN where there is none. None where no
-        source has any
-    """
-
-    offset: np.ndarray
-    mjd: np.ndarray
+    offset: np.ndarray  # (N + 1,) int64
+    mjd: np.ndarray  # (D,), as are the others, in the types of `SourceHistory`
     band: np.ndarray
     mag: np.ndarray
     magerr: np.ndarray
-    metadata: np.ndarray
+    metadata: np.ndarray  # (D, 30)
     candid: np.ndarray
+    #: (D,) int64 numbers for `read_stamps`, -1 where any of the three is missing; None: not asked for, none
     stamp: np.ndarray | None = None
+    #: Numbers (M,) to M `Cutouts`; stamps stay where they are until somebody asks.
     read_stamps: Callable[[np.ndarray], list[Cutouts]] | None = None
+    #: (D, 6) float32, of the latest non-detection in g, r and i in the `LIMIT_DAYS` before a detection: days
+    #: before it, three columns, and limiting magnitudes, three; NaN: none. None where no source has any.
     limits: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -182,14 +155,9 @@ def concatenate(histories: list[SourceHistory]) -> Detections:
 
 
 def latest_limits(detections: Detections, offset: np.ndarray, limits: np.ndarray) -> np.ndarray | None:
-    """The column `limits` of detections.
+    """The column `limits` of detections; each row follows from what came before its detection alone.
 
-    Each row follows from what came before its detection and from nothing else.
-
-    Parameters
-    ----------
-    offset : (N + 1,) int64, source k owns rows offset[k] to offset[k + 1] of `limits`
-    limits : (K, 3) as in `SourceHistory`
+    `limits` (K, 3) is as in `SourceHistory`; source k owns its rows offset[k] to offset[k + 1].
     """
     if not len(limits):
         return None
@@ -218,8 +186,9 @@ def join(parts: list[Detections]) -> Detections:
     offset = np.concatenate([p.offset[:-1] + row for p, row in zip(parts, rows)] + [rows[-1:]])
     found = Detections(offset, *[np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS])
     if any(p.limits is not None for p in parts):
-        none = [np.full((len(p.mjd), 2 * len(BANDS)), np.nan, np.float32) for p in parts]
-        found.limits = np.concatenate([n if p.limits is None else p.limits for p, n in zip(parts, none)])
+        none = np.full((1, 2 * len(BANDS)), np.nan, np.float32)
+        own = [none.repeat(len(p.mjd), 0) if p.limits is None else p.limits for p in parts]
+        found.limits = np.concatenate(own)
     if all(p.stamp is None for p in parts):
         return found
     # In a joined set a stamp is known by its row; each part still reads its own.

@@ -1,8 +1,7 @@
 """What one item of an input may cost, and the guard that keeps a bad one from ending the reading.
 
-Notable:
-- a few bytes can ask for any amount of memory: compressed zeros, counts, shapes, repeated references. Each
-  reader refuses what it can see coming by these numbers; `memory_limit` catches the rest
+A few bytes can ask for any amount of memory: compressed zeros, counts, shapes, repeated references. Readers
+refuse what they can see coming by these numbers; `memory_limit` catches the rest.
 """
 
 import resource
@@ -66,10 +65,8 @@ def memory_limit(ceiling: int | None = None) -> Iterator[None]:
 def guarded(items: Iterable, report, file, item: str = "") -> Iterator:
     """Yield what one file, archive member or row group gives; what ends it early becomes a skip.
 
-    Parameters
-    ----------
-    items : usually a generator; anything that it raises is caught, its memory is limited
-    report : the `ReadReport` that then names `file`, `item` and the reason
+    `items` is usually a generator: whatever it raises is caught, its memory is limited. `report` then names
+    `file`, `item` and the reason.
     """
     items = iter(items)
     for number in count():

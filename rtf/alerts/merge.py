@@ -23,13 +23,7 @@ _BY_NAME = ("", *sorted(SPLITS))
 
 
 def richness(metadata: np.ndarray, stamps: np.ndarray) -> np.ndarray:
-    """(R,) int32: how much is known of each detection: its metadata, and 100 for every stamp.
-
-    Parameters
-    ----------
-    metadata : (R, 30) float32, NaN where missing
-    stamps : (R,) int, number of stamps
-    """
+    """(R,) int32: how many metadata (R, 30) of a detection are known, and 100 for each of its stamps (R,)."""
     return (np.isfinite(metadata).sum(1) + _STAMP * np.asarray(stamps)).astype(np.int32)
 
 
@@ -57,9 +51,9 @@ def merged_rows(
 ) -> np.ndarray:
     """Which rows of a pile of detections stay, so that each detection is there once.
 
-    Two rows of one source are the same detection when they share a `candid`, or, where either has none,
-    time and band. The richest stays: a packet's own candidate carries more metadata than its copy in a later
-    packet's history. Of equally rich ones the smallest by time, band, magnitude, error, metadata and stamps.
+    Two rows of one source are the same detection when they share a `candid`, or, where either has none, time
+    and band. The richest stays: a packet's own candidate has more metadata than its copy in a later packet's
+    history. Of equally rich ones the smallest by time, band, magnitude, error, metadata and stamps stays.
 
     Parameters
     ----------
@@ -118,13 +112,8 @@ def merged_facts(
 ) -> tuple[np.ndarray, list[str], np.ndarray]:
     """What H histories say of their `n` sources: label (n,) int8, split, position (n, 2) [degree].
 
-    Of several labels the largest counts, of several splits the last by name, of several positions the
-    smallest by declination, then right ascension.
-
-    Parameters
-    ----------
-    source : (H,) int, which source a history belongs to
-    label, split, ra, dec : (H,) as in `SourceHistory`
+    The largest label counts, the last split by name, and the smallest position by declination, then right
+    ascension. `source` (H,) says which source a history belongs to; the others are as in `SourceHistory`.
     """
     labels = np.full(n, UNKNOWN, np.int8)
     np.maximum.at(labels, source, np.asarray(label, np.int8))
@@ -142,11 +131,8 @@ def merged_facts(
 def merged_limits(source: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Non-detections (K, 3) without repeats, ordered by source and time, and whose (K,) they are.
 
-    Of several depths for one time and band the brightest counts: it claims least.
-
-    Parameters
-    ----------
-    source : (M,) int, which source each of `limits` (M, 3) belongs to
+    Of several depths for one time and band the brightest counts: it claims least. `source` (M,) owns `limits`
+    (M, 3).
     """
     order = np.lexsort((limits[:, 2], limits[:, 1], limits[:, 0], source))
     source, limits = source[order], limits[order]
@@ -199,10 +185,3 @@ def merge_objects(histories: Iterable[SourceHistory], report: ReadReport) -> lis
             merged.append(history)
     report.count("repeats", len(source) - len(kept))
     return merged
-
-
-def merge(histories: list[SourceHistory]) -> tuple[SourceHistory, int]:
-    """One history from several of one object, whatever their order, and how many repeats were dropped."""
-    report = ReadReport()
-    merged = merge_objects(histories, report)
-    return (merged or histories[:1])[0], report.counts["repeats"]

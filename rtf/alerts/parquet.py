@@ -20,17 +20,11 @@ _GROUPS = 10_000  # more than that would take ages to open one by one
 
 @dataclass(frozen=True)
 class RowGroup:
-    """A row group of a file: one unit of parallel work.
-
-    Attributes
-    ----------
-    index : which group, -1 where the file does not open
-    first_row : number of its first row in the file
-    """
+    """A row group of a file: one unit of parallel work."""
 
     path: Path
-    index: int
-    first_row: int
+    index: int  # which group, -1 where the file does not open
+    first_row: int  # number of its first row in the file
 
     @property
     def item(self) -> str:

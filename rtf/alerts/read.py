@@ -1,13 +1,12 @@
 """From a path to source histories: which reader understands it, and one history for each object in it.
 
-A reader is a module of `rtf.alerts.readers` with a function `recognises(path)` and one dataclass with the
-methods `units(path)`, what can be read independently, and `read(unit, report)`, the histories in one unit. It
-may have a function `explain(path)`: what is wrong with an input that no reader recognises.
-A new format is one new module there; nothing else needs to know of it.
+A reader is a module of `rtf.alerts.readers`, and a new format is one new module there. It has a function
+`recognises(path)` and one dataclass with the methods `units(path)`, what can be read independently, and
+`read(unit, report)`, the histories in one unit; it may have `explain(path)`: why no reader recognises an
+input.
 """
 
 import importlib
-import inspect
 import pkgutil
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -19,12 +18,7 @@ from rtf.alerts.report import NothingReadable, ReadReport
 
 
 def auto_reader(path, **settings):
-    """The reader that recognises what lies at `path`.
-
-    Parameters
-    ----------
-    path : file or folder
-    settings : for the reader, such as `negative` and `cutouts`
+    """The reader that recognises what lies at `path`, with settings such as `negative` and `cutouts`.
 
     Raises
     ------
@@ -40,19 +34,13 @@ def auto_reader(path, **settings):
         understood = f"{path}: nothing here that can be read; understood are {', '.join(modules)}"
         raise NothingReadable("\n  ".join([understood, *filter(None, reasons)]))
     if len(found) > 1:
-        raise ValueError(
-            f"{path}: {' and '.join(found)} could both read this; name one, as reader={found[0]}"
-        )
+        names = " and ".join(found)
+        raise ValueError(f"{path}: {names} could both read this; name one, as reader={found[0]}")
     return reader_class(modules[found[0]])(**settings)
 
 
 def existing(path) -> Path:
-    """`path`, which is there and holds something.
-
-    Raises
-    ------
-    FileNotFoundError, rtf.alerts.report.NothingReadable
-    """
+    """`path`, if it holds something; else FileNotFoundError or `rtf.alerts.report.NothingReadable`."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: not there")
@@ -71,15 +59,9 @@ def readers() -> dict:
 
 
 def reader_class(module) -> type:
-    """The one class of a reader's module that has `units` and `read`."""
-    own = [
-        value
-        for _, value in inspect.getmembers(module, inspect.isclass)
-        if value.__module__ == module.__name__
-    ]
-    (found,) = [
-        value for value in own if is_dataclass(value) and hasattr(value, "units") and hasattr(value, "read")
-    ]
+    """The one dataclass of a reader's module that has `units` and `read`."""
+    own = [x for x in vars(module).values() if is_dataclass(x) and x.__module__ == module.__name__]
+    (found,) = [x for x in own if hasattr(x, "units") and hasattr(x, "read")]
     return found
 
 
@@ -92,11 +74,10 @@ def read_histories(
     ----------
     path : file or folder
     reader : a reader of `rtf.alerts.readers`; by default the one that recognises `path`
-    report : gains exact counts. An alert is a packet, read or skipped: `packets`. Its usable rows, its own
-        candidate and history entries, are `detections`; the same detection arriving again is a repeat:
-        `detections` - `repeats` rows remain in the histories of `objects` sources. Rows that are no
-        detections are `non_detections` and `negative`; sources without any detection are `empty` and not
-        among the objects.
+    report : gains exact counts. Each alert is a packet, read or skipped. Its usable rows, its own candidate
+        and history entries, are `detections`; `detections` - `repeats` of them remain in the histories of
+        `objects` sources. Rows that are no detections are `non_detections` and `negative`; sources without
+        any detection are `empty` and not among the objects
     progress : show a progress bar
     settings : for the reader that recognises `path`, such as `negative` and `cutouts`
 

@@ -40,22 +40,14 @@ def printable(value) -> str:
 
 @dataclass
 class ReadReport:
-    """Counts of one reading, additive over parts of the input.
+    """Counts of one reading, additive over parts of the input."""
 
-    Attributes
-    ----------
-    counts : kept and left-out items by name: `packets` (alerts opened), `detections` (usable rows before
-        repeats are merged), `non_detections`, `negative` (subtractions left out), `repeats` (one detection
-        arriving again), `objects`, `empty` (objects left without a detection)
-    skipped : bad items by reason
-    items : the first `NAMED` bad items, each {"file", "item", "field", "reason"}
-    unknown_types : sources whose type is no class, by type; a source in two units counts twice
-    """
-
+    #: `packets` (alerts opened), `detections` (usable rows before repeats are merged), `non_detections`,
+    #: `negative` (subtractions left out), `repeats` (a detection again), `objects`, `empty` (no detection)
     counts: Counter = field(default_factory=Counter)
-    skipped: Counter = field(default_factory=Counter)
-    items: list[dict] = field(default_factory=list)
-    unknown_types: Counter = field(default_factory=Counter)
+    skipped: Counter = field(default_factory=Counter)  # bad items by reason
+    items: list[dict] = field(default_factory=list)  # the first `NAMED`: file, item, field, reason
+    unknown_types: Counter = field(default_factory=Counter)  # sources whose type is no class, by type
 
     def count(self, name: str, number: int = 1) -> None:
         if number:  # what did not occur is not in the report
@@ -114,11 +106,8 @@ class ReadReport:
 
     def first_items(self, number: int = 3) -> list[str]:
         """Lines that name the first bad items."""
-        named = [
-            (" ".join(part for part in (item["file"], item["item"], item["field"]) if part), item["reason"])
-            for item in self.items[:number]
-        ]
-        return [f"  {where}: {reason}" for where, reason in named]
+        places = [" ".join(filter(None, map(x.get, ("file", "item", "field")))) for x in self.items[:number]]
+        return [f"  {place}: {x['reason']}" for place, x in zip(places, self.items)]
 
     def summary(self) -> str:
         """One line a person can read."""

@@ -51,9 +51,8 @@ def _read_table(
             name = next((n for n in ("object_id", "obj_id") if n in header), None)
             column = next((c for c in parsers if c in header), None)
             if name is None or column is None:
-                raise ValueError(
-                    f"needs a column object_id or obj_id, and {' or '.join(parsers)}; has {header}"
-                )
+                needed = f"object_id or obj_id, and {' or '.join(parsers)}"
+                raise ValueError(f"needs a column {needed}; has {header}")
             for row in rows:
                 line = f", line {rows.line_num}"
                 object_id, text = ((row[c] or "").strip() for c in (name, column))

@@ -4,25 +4,18 @@ Notable:
 - the alert's own `candidate` and each entry of `prv_candidates` is a row; a history entry without a magnitude
   is a non-detection, kept as a limit where it says how deep it was
 - history entries carry 14 of the 30 metadata; the others stay missing
-- numbers leave the dicts through one `itemgetter` and one `np.array` for each kind of row: this runs once for
-  every alert of the night
+- one `itemgetter` and one `np.array` for each kind of row: this runs once for every alert of the night
 - fields: https://zwickytransientfacility.github.io/ztf-avro-alert/schema.html
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 import numpy as np
 
 from rtf.alerts.cutouts import check_cutout
-from rtf.alerts.history import (
-    METADATA_FIELDS,
-    NO_CANDID,
-    NO_CUTOUTS,
-    NO_LIMITS,
-    SourceHistory,
-    from_columns,
-)
+from rtf.alerts.history import METADATA_FIELDS, NO_CANDID, NO_CUTOUTS, SourceHistory, from_columns
 from rtf.alerts.limits import NAME
 from rtf.alerts.report import BadItem, ReadReport, printable
 
@@ -84,6 +77,13 @@ _POSITIVE = {True: True, False: False, -1: False} | {
 }
 
 
+def packet_histories(packets: Iterable[dict], *settings, **more) -> Iterator[SourceHistory]:
+    """The histories of many packets, without those of bad ones; settings as of `packet_history`."""
+    for packet in packets:
+        if (history := packet_history(packet, *settings, **more)) is not None:
+            yield history
+
+
 def packet_history(
     packet: dict,
     report: ReadReport,
@@ -99,8 +99,8 @@ def packet_history(
     ----------
     packet : `objectId`, `candidate`, `prv_candidates` and the three cutouts, as ZTF's Avro schema nests them
     report : gains `packets` (always), `detections`, `non_detections`, `negative` (subtractions left out),
-        `imprecise_candid` (ids that a reader before us rounded, and which are therefore not used),
-        `unreadable_numbers`, `wild NAME` (metadata beyond any measurement, left out) and what was skipped
+        `imprecise_candid` (ids rounded before they came here, not used), `unreadable_numbers`, `wild NAME`
+        (metadata beyond any measurement, left out) and what was skipped
     file : where the packet came from, for the report
     negative : keep negative subtractions (`isdiffpos` f, 0 or -1)
     cutouts : keep the cutouts of the packet's own candidate, after making sure that they decode
@@ -108,8 +108,8 @@ def packet_history(
 
     Returns
     -------
-    The history, empty where every detection was a negative subtraction; None where the packet is bad, which
-    the report then says. A bad entry of `prv_candidates` is left out alone.
+    The history, empty where every detection was a negative subtraction; None where the packet is bad. A bad
+    entry of `prv_candidates` is left out alone. The report says what is missing.
     """
     report.count("packets")
     try:
@@ -122,9 +122,7 @@ def packet_history(
 def object_name(value) -> str:
     """The name of an object, given as text or as an integer of any type.
 
-    Raises
-    ------
-    BadItem : it is neither, is too long or cannot be printed
+    BadItem where it is neither, is too long or cannot be printed.
     """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")  # what does not decode is not printable
@@ -215,18 +213,11 @@ def _read(packet, report, file, negative, cutouts, object_id) -> SourceHistory:
             raise BadItem(named[code[0]][1], named[code[0]][0])
         name = _name(packet, object_id)
         entries = [(f"prv_candidates.{field}", reason) for field, reason in named]
-        report.skip_rows(
-            file, entries, code, lambda k: f"{name} history entry at jd {printable(past[k - 1].get('jd'))}"
-        )
-    if not negative:
-        is_negative = np.array([sign is False for sign in signs]) & keep
-        keep &= ~is_negative
-
-    stamps = None
-    if cutouts and keep[0]:
-        stamps = [_cutouts(packet), *[NO_CUTOUTS] * len(past)]
-        if stamps[0] == NO_CUTOUTS:
-            stamps = None
+        where = [f"{name} history entry at jd {printable(entry.get('jd'))}" for entry in past]
+        report.skip_rows(file, entries, code, lambda k: where[k - 1])
+    is_negative = np.array([sign is False for sign in signs]) & keep & (not negative)
+    keep &= ~is_negative
+    own = _cutouts(packet) if cutouts and keep[0] else NO_CUTOUTS
 
     candid = _candids(candidate, packet, past, report)
     index = np.flatnonzero(keep)
@@ -240,14 +231,13 @@ def _read(packet, report, file, negative, cutouts, object_id) -> SourceHistory:
     history = from_columns(
         object_id, time[index] - MJD_ZERO, filter_id[index] - 1, mag[index], magerr[index],
         metadata=metadata, candid=candid[index],
-        cutouts=None if stamps is None else [stamps[k] for k in index],
+        cutouts=None if own == NO_CUTOUTS else [own, *[NO_CUTOUTS] * (len(index) - 1)],
         ra=_coordinate(candidate.get("ra"), 360), dec=_coordinate(candidate.get("dec"), 90),
         limits=_limits(missed, report),
     )  # fmt: skip
     # Everything that can make the whole packet bad is behind us: from here on it counts.
     report.count("non_detections", len(missed))
-    if not negative:
-        report.count("negative", int(is_negative.sum()))
+    report.count("negative", int(is_negative.sum()))
     report.count("detections", len(index))
     return history
 
@@ -275,7 +265,7 @@ def _past_detections(entries, report, file, packet, object_id) -> tuple[list[dic
 def _limits(entries: list[dict], report: ReadReport) -> np.ndarray:
     """(K, 3) non-detections of which time, band and depth are known, sorted by time."""
     if not entries:
-        return NO_LIMITS
+        return np.empty((0, 3))
     time, filter_id, depth = _numbers(entries, _LIMIT_COLUMNS, report).T
     return sound_limits(time - MJD_ZERO, filter_id - 1, depth)
 

@@ -24,7 +24,7 @@ from rtf.check.two_sample import FOLDS, TwoSample, tell_apart
 from rtf.classes import FINE, fine_label
 from rtf.documents import Section, Table, page_markdown, to_csv, to_html, write_text
 from rtf.files import write_json
-from rtf.jobs import beside, put_in_place, remove
+from rtf.jobs import beside, put_in_place, refuse_old, remove
 from rtf.simulation.detections import alternating
 from rtf.store.read import Store, open_store
 
@@ -96,8 +96,7 @@ def check(
     out = Path(os.path.abspath(out))
     if out.exists() and not (out / NUMBERS).exists():
         raise FileExistsError(f"{out} is no report of rtf.check (it has no {NUMBERS}): choose another out=")
-    if beside(out, ".old").exists():  # taking the place of a former report would remove it
-        raise FileExistsError(f"{beside(out, '.old')} is in the way: move it, or choose another out=")
+    refuse_old(out)
     stores = [open_store(path) for path in (real, simulated)]
     shared = set(stores[0].object_id) & set(stores[1].object_id)
     left_out = [f"{len(shared):,} sources lie in both stores and are left out."] if shared else []

@@ -1,9 +1,8 @@
 """What a SLURM cluster wants to be told about a job, read from one small YAML file of the user's own.
 
-Notable:
-- importing this module registers the OmegaConf resolvers that conf/hydra/launcher/slurm_*.yaml use
-- the file is found at $RTF_CLUSTER, else ./cluster.yaml, else ~/.config/rtf/cluster.yaml; without one SLURM's
-  own defaults hold. conf/cluster.example.yaml explains its settings
+Importing this module registers the OmegaConf resolvers that conf/hydra/launcher/slurm_*.yaml use. The file is
+$RTF_CLUSTER, else ./cluster.yaml, else ~/.config/rtf/cluster.yaml; without one SLURM's own defaults hold.
+conf/cluster.example.yaml explains its settings.
 """
 
 import os

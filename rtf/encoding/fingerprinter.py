@@ -13,13 +13,12 @@ from rtf.alerts.ztf import FAULTS, faults
 from rtf.encoding.strangeness import Strangeness
 from rtf.features.normalisation import Statistics, feature_columns
 from rtf.features.snapshots import needs_cutouts, source_features
-from rtf.features.view import MIN_DETECTIONS, view
+from rtf.features.view import view, view_settings
 from rtf.models.autoencoder import Autoencoder
 from rtf.models.bottlenecks.packing import pack, unpack
 from rtf.store.batches import Sources, batches_by_length
 
-#: Sources encoded at once. More are padded to the longest of them and leave the cache: on two cores 256 take
-#: 1.5 times as long for light curves alone, 3 times for 200 sources of all modalities (bench_encoding.py).
+#: Sources encoded at once. More are padded to the longest of them and leave the cache (bench_encoding.py).
 BATCH = 64
 
 
@@ -32,29 +31,18 @@ class RunError(Exception):
 
 @dataclass
 class Fingerprints:
-    """Fingerprints of N sources, in the order they were given.
+    """Fingerprints of N sources, in the order they were given."""
 
-    Attributes
-    ----------
-    latent : (N, latent_dim) float32
-    probability : (N, C) float32 of the fine classes by the classification head, at the temperature fitted on
-        the validation split, or None if the model has none
-    error : (N,) float32 reconstruction error, as the decoder defines it
-    n_detections : (N,) int64 detections the model saw
-    last : (N,) int64, index within the source of the latest detection it saw
-    code : (N, bytes) uint8, the packed codes that `latent` was looked up with, or None if there are none
-    surprise : (N,) float32, how badly the decoder explains the light curve: its mean -log likelihood [nat],
-        or the error of a decoder that has none
-    strangeness : (N,) float32, see `rtf/encoding/strangeness.py`; None where the model was not fitted for it
-    """
-
-    latent: np.ndarray
+    latent: np.ndarray  # (N, latent_dim) float32
+    #: (N, C) float32 of the fine classes by the classification head, calibrated; None without a head
     probability: np.ndarray | None
-    error: np.ndarray
-    n_detections: np.ndarray
-    last: np.ndarray
-    code: np.ndarray | None = None
+    error: np.ndarray  # (N,) float32 reconstruction error, as the decoder defines it
+    n_detections: np.ndarray  # (N,) int64 detections the model saw
+    last: np.ndarray  # (N,) int64, index within the source of the latest detection it saw
+    code: np.ndarray | None = None  # (N, bytes) uint8, the packed codes of `latent`, where there are any
+    #: (N,) float32 mean -log likelihood [nat] of the light curve, or the error of a decoder that has none
     surprise: np.ndarray | None = None
+    #: (N,) float32, see `rtf/encoding/strangeness.py`; None where the model was not fitted for it
     strangeness: np.ndarray | None = None
 
     @property
@@ -71,20 +59,13 @@ class Fingerprints:
 
 @dataclass
 class Rebuilt:
-    """Light curves as rebuilt from fingerprints, beside what the model saw of the true ones.
+    """Light curves as rebuilt from fingerprints, beside what the model saw of the true ones."""
 
-    Attributes
-    ----------
-    seen : the model's view of the true detections
-    dt, mag, magerr : (D,) rebuilt days since first detection, magnitude, error
-    band : (D,) int64 rebuilt band
-    """
-
-    seen: Detections
-    dt: np.ndarray
-    mag: np.ndarray
-    magerr: np.ndarray
-    band: np.ndarray
+    seen: Detections  # the model's view of the true detections
+    dt: np.ndarray  # (D,) rebuilt days since the first detection
+    mag: np.ndarray  # (D,)
+    magerr: np.ndarray  # (D,)
+    band: np.ndarray  # (D,) int64
 
 
 class Fingerprinter:
@@ -121,15 +102,7 @@ class Fingerprinter:
 
     def view(self, detections: Detections, first: int | np.ndarray | None = None) -> Detections:
         """What the model sees of the sources at their first detections; None: all of them."""
-        data = self.config.data
-        return view(
-            detections,
-            first,
-            kind=data.get("view", "first"),  # runs of version 0.2 name none
-            max_detections=data.max_detections,
-            max_days=data.max_days,
-            min_detections=data.get("min_detections", MIN_DETECTIONS),
-        )
+        return view(detections, first, **view_settings(self.config.data))
 
     def encode(
         self,
@@ -142,8 +115,7 @@ class Fingerprinter:
 
         Parameters
         ----------
-        histories : sources, each with at least one detection; what the model reads and they lack (stamps,
-            metadata) is masked
+        histories : sources, each with at least one detection; what the model reads and they lack is masked
         first : how many detections of each to use, one number or (N,); None: all
         batch_size : sources computed at once; the result does not depend on it, to float tolerance
         progress : called with the number of sources done after each batch
@@ -187,11 +159,9 @@ class Fingerprinter:
 
     @torch.inference_mode()
     def from_code(self, code: np.ndarray) -> np.ndarray:
-        """(N, bytes) uint8 packed codes to the fingerprints (N, latent_dim) float32 they stand for.
+        """Packed codes (N, bytes) uint8 to the fingerprints (N, latent_dim) float32 they stand for.
 
-        Raises
-        ------
-        RunError : the model's bottleneck has no codes
+        RunError where the model's bottleneck has no codes.
         """
         bottleneck = self.model.bottleneck
         if not hasattr(bottleneck, "codes"):
@@ -222,16 +192,14 @@ class Fingerprinter:
     def query(
         self, latent: np.ndarray, days: np.ndarray, band: np.ndarray, batch_size: int = 1024
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Magnitudes and their uncertainties that fingerprints hold for any times and bands.
+        """Magnitudes and their uncertainties (N, Q) that fingerprints hold for any times and bands.
+
+        The uncertainty is the standard deviation of the light curve without measurement noise.
 
         Parameters
         ----------
         latent : (N, latent_dim) fingerprints
         days, band : (N, Q) days since the first detection, band index
-
-        Returns
-        -------
-        (N, Q) magnitude, (N, Q) its standard deviation, of the light curve without measurement noise
 
         Raises
         ------
@@ -279,10 +247,7 @@ class Fingerprinter:
 
 
 def unsound(detections: Detections) -> dict[int, str]:
-    """What is wrong with sources that cannot be encoded, by their number.
-
-    Readers and stores yield sound sources; those made by hand may not be.
-    """
+    """What is wrong with sources that cannot be encoded, by their number; readers and stores yield none."""
     source = np.repeat(np.arange(len(detections)), detections.length)
     before = np.zeros(len(source), bool)
     before[1:] = (np.diff(detections.mjd) < 0) & (np.diff(source) == 0)

@@ -30,12 +30,10 @@ from rtf.features.normalisation import width as feature_width
 from rtf.features.snapshots import per_source
 from rtf.files import whole
 from rtf.models.autoencoder import Autoencoder
-from rtf.models.branches import ImageBranch, VectorBranch
+from rtf.models.encoder import ImageBranch, VectorBranch
 
 CONFIG, WEIGHTS, STATISTICS = "config.yaml", "model.safetensors", "normalisation.safetensors"
 PROBE, SOURCES, STRANGENESS = "probe.safetensors", "sources.txt", "strangeness.safetensors"
-
-
 #: Groups of conf/ that a model is made of, by their name in a run's configuration.
 PARTS = ("modalities", "encoder", "bottleneck", "decoder", "head", "image_backbone")
 _allowed: set[str] = set()
@@ -60,7 +58,7 @@ def _own_targets() -> frozenset[str]:
 def refuse_foreign(config: DictConfig) -> None:
     """Make sure that a run's configuration builds parts of this package and nothing else.
 
-    A run folder may come from somebody else, and whatever `_target_` names is called.
+    A run folder may come from anybody, and whatever `_target_` names is called.
 
     Raises
     ------
@@ -167,14 +165,15 @@ def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
         model = build_model(config, modalities)
     except InstantiationException as error:
         raise RunError(f"{run / CONFIG} does not fit this version of rtf: {error}") from error
+    file = STATISTICS
     try:
-        model.load_state_dict(load_file(run / WEIGHTS))
+        statistics = load_statistics(run / file)
+        file = WEIGHTS
+        model.load_state_dict(load_file(run / file))
+        file = STRANGENESS
+        strangeness = Strangeness.load(run / file) if (run / file).exists() else None
     except Exception as error:  # safetensors raises its own type, torch a RuntimeError
-        raise RunError(f"{run / WEIGHTS} does not fit the model of {run / CONFIG}: {error}") from error
-    try:
-        statistics = load_statistics(run / STATISTICS)
-    except Exception as error:
-        raise RunError(f"{run / STATISTICS} cannot be read: {error}") from error
+        raise RunError(f"{run / file} does not fit {run / CONFIG}, or is damaged: {error}") from error
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise RunError(f"{run / WEIGHTS}: {name} is not finite")
@@ -182,8 +181,4 @@ def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
         for key, value in values.items():
             if not np.isfinite(value).all() or (key in ("std", "scale") and not (value > 0).all()):
                 raise RunError(f"{run / STATISTICS}: {key} of {name} is not finite, or not above 0")
-    try:
-        strangeness = Strangeness.load(run / STRANGENESS) if (run / STRANGENESS).exists() else None
-    except Exception as error:
-        raise RunError(f"{run / STRANGENESS} cannot be read: {error}") from error
     return Fingerprinter(model, modalities, statistics, config, device, strangeness)

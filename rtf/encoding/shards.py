@@ -2,10 +2,9 @@
 
 Notable:
 - a shard of a store is a range of its sources, cut where a run in one go would cut it if that leaves enough
-  for every shard: its fingerprints are then the same bits. Otherwise they agree to float tolerance, as
-  fingerprints from different batches do
-- alerts of one object may lie anywhere, so a shard of alerts is all objects whose names fall to it, and every
-  shard reads all of them. A store, which is read once to be made, is the better input
+  for every shard: its fingerprints are then the same bits, otherwise they agree to float tolerance
+- a shard of alerts is all objects whose names fall to it, and every shard reads all alerts. A store, read
+  once to be made, is the better input
 - OUT.report.json says which settings OUT was merged with: shards that are started again leave it as it is
 """
 
@@ -32,11 +31,7 @@ from rtf.store.read import Store
 def settings_digest(run: Path, path: Path, source) -> str:
     """A name for what fingerprints depend on: the model and its probe, the library, the content of the input.
 
-    Parameters
-    ----------
-    run : the run folder
-    path : the input
-    source : the opened store, or the reader of the alerts
+    `source` is the opened store at `path`, or the reader of the alerts there.
     """
     files = {}
     for name in (CONFIG, STATISTICS, WEIGHTS, PROBE):
@@ -62,9 +57,7 @@ def shard_of_store(store: Store, shard: Shard, chunk: int, cutouts: bool) -> tup
     return store.histories(mine, cutouts=cutouts), report
 
 
-def shard_of_alerts(
-    path: Path, reader, shard: Shard, progress: bool
-) -> tuple[list[SourceHistory], ReadReport]:
+def shard_of_alerts(path, reader, shard: Shard, progress: bool) -> tuple[list[SourceHistory], ReadReport]:
     """Histories of a shard's objects, sorted by name, and a report: those of all shards add up to the whole.
 
     Every shard reads every alert; what was read and what was not is in the report of the first.
@@ -74,9 +67,8 @@ def shard_of_alerts(
     reading, report = ReadReport(), ReadReport()
     path = existing(path)
     units = track(reader.units(path), description=shard.label(f"reading {path.name}"), disable=not progress)
-    histories = merge_objects(
-        (h for unit in units for h in reader.read(unit, reading) if shard.has(h.object_id)), report
-    )
+    found = (h for unit in units for h in reader.read(unit, reading) if shard.has(h.object_id))
+    histories = merge_objects(found, report)
     if shard.index == 0:
         report.add(reading)
     return histories, report
@@ -114,10 +106,8 @@ def merge_parts(
 ) -> tuple[ReadReport | None, list[int]]:
     """Merge the parts of `of` shards into `out`, once all are there.
 
-    Parameters
-    ----------
-    by_name : sort the sources by object_id, as those of alerts are; else they follow shard by shard
-    path : the input, for messages
+    `by_name` sorts the sources by object_id, as those of alerts are; else they follow shard by shard. `path`
+    is the input, for messages.
 
     Returns
     -------

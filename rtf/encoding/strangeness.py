@@ -26,25 +26,16 @@ _SHARES = np.linspace(0, 1, 201)
 
 @dataclass(frozen=True)
 class Strangeness:
-    """What makes fingerprints into strangeness.
+    """What makes fingerprints into strangeness."""
 
-    Attributes
-    ----------
-    centre, axes : (F,) and (F, A), fingerprints to whitened principal axes
-    log_weight, mean, precision : (K,), (K, A) and (K, A, A) of the mixture: log weights with their
-        normalisation, means, and roots of the inverse covariances
-    counts : (S,) ascending numbers of detections
-    answers, total : (S, Q, 201), (S, 201) quantiles of validation sources: of the Q answers, of their mean
-    """
-
-    centre: np.ndarray
-    axes: np.ndarray
-    log_weight: np.ndarray
-    mean: np.ndarray
-    precision: np.ndarray
-    counts: np.ndarray
-    answers: np.ndarray
-    total: np.ndarray
+    centre: np.ndarray  # (F,) of the fingerprints
+    axes: np.ndarray  # (F, A), fingerprints to whitened principal axes
+    log_weight: np.ndarray  # (K,) log weights of the mixture, with their normalisation
+    mean: np.ndarray  # (K, A)
+    precision: np.ndarray  # (K, A, A) roots of the inverse covariances
+    counts: np.ndarray  # (S,) ascending numbers of detections
+    answers: np.ndarray  # (S, Q, 201) quantiles of validation sources, of each answer
+    total: np.ndarray  # (S, 201) and of the mean of the answers
 
     def __call__(self, found) -> np.ndarray:
         """(N,) float32 strangeness of `Fingerprints`, from 0 to 1."""

@@ -84,19 +84,15 @@ def fingerprint_table(
         "mjd": pa.array([float(h.mjd[k]) for h, k in zip(histories, last, strict=True)], pa.float64()),
         "n_detections": pa.array(found.n_detections.astype(np.int32)),
         "n_history": pa.array([len(h) for h in histories], pa.int32()),
-        "fingerprint": pa.FixedSizeListArray.from_arrays(
-            pa.array(found.latent.ravel()), found.latent.shape[1]
-        ),
+        "fingerprint": pa.FixedSizeListArray.from_arrays(found.latent.ravel(), found.latent.shape[1]),
     }
     if found.code is not None:
         packed = pa.py_buffer(np.ascontiguousarray(found.code))
         columns["code"] = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(found.code.shape[1]), len(found.code), [None, packed]
         )
-    for k, name in enumerate(FINE):
-        columns[f"p_{name.replace(' ', '_')}"] = pa.array(
-            probability[:, k], mask=~np.isfinite(probability[:, k])
-        )
+    for name, values in zip(FINE, probability.T):
+        columns[f"p_{name.replace(' ', '_')}"] = pa.array(values, mask=~np.isfinite(values))
     columns["reconstruction_error"] = pa.array(found.error)
     strange = found.strangeness
     columns["strangeness"] = pa.nulls(len(histories), pa.float32()) if strange is None else pa.array(strange)

@@ -1,9 +1,8 @@
 """Metadata: 30 fields of each detection's alert, robustly scaled, each with a mask of its own.
 
-Alert metadata have heavy tails (a quarter of `scorr` within a few units, some values in the thousands) and
-gaps (a history entry carries 14 of the 30 fields). So each field becomes asinh((x - median) / scale), with
-scale the interquartile range of the training split in units of a Gaussian's sigma: linear near the middle,
-logarithmic far out, no clipping. A missing value is 0 with mask 1.
+Alert metadata have heavy tails and gaps (a history entry carries 14 of the 30 fields). So each field becomes
+asinh((x - median) / scale), where scale is the interquartile range of the training split in units of a
+Gaussian's sigma. A missing value is 0 with mask 1.
 """
 
 from dataclasses import dataclass
@@ -21,24 +20,25 @@ class Metadata:
     """The metadata modality: (D, 60), scaled values then masks (1 where missing)."""
 
     width: int = 2 * len(METADATA_FIELDS)
+    masked = True  # the second half of the columns masks the first
 
-    #: The second half of the columns masks the first.
-    masked = True
+    def values(self, detections: Detections) -> np.ndarray:
+        """(D, 30) float32, NaN where missing."""
+        return detections.metadata
 
     def fit(self, detections: Detections) -> dict[str, np.ndarray]:
-        """Statistics of the training split over all its detections: `median` and `scale`, (30,) each."""
-        return robust_statistics(detections.metadata)
+        """`median` and `scale` of each of the values, over all detections of the training split."""
+        return robust_statistics(self.values(detections))
 
     def __call__(self, detections: Detections, statistics: dict[str, np.ndarray], out: np.ndarray) -> None:
-        """Fill `out` (D, 60) float32."""
-        robust_columns(detections.metadata, statistics, out)
+        """Fill `out` (D, width) float32."""
+        robust_columns(self.values(detections), statistics, out)
 
 
 def robust_statistics(values: np.ndarray) -> dict[str, np.ndarray]:
     """`median` and `scale`, (F,) each, of the columns of values (M, F) with NaN where missing.
 
-    A column that is always missing gets 0 and 1; one whose middle half is a single value is scaled by its
-    standard deviation instead.
+    A column without values gets 0 and 1; one whose middle half is a single value is scaled by its deviation.
     """
     median, scale = np.zeros(values.shape[1]), np.ones(values.shape[1])
     for k, column in enumerate(values.T.astype(np.float64)):

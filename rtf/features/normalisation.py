@@ -57,11 +57,9 @@ def width(modalities: Mapping[str, Callable]) -> int:
 
 
 def save_statistics(path: Path, statistics: Statistics) -> None:
-    flat = {
-        f"{m}.{s}": np.ascontiguousarray(v) for m, values in statistics.items() for s, v in values.items()
-    }
+    named = [(f"{m}.{s}", value) for m, values in statistics.items() for s, value in values.items()]
     with whole(path) as temporary:
-        save_file(flat, temporary)
+        save_file({name: np.ascontiguousarray(value) for name, value in named}, temporary)
 
 
 def load_statistics(path: Path) -> Statistics:

@@ -1,8 +1,7 @@
 """Features of a whole source (GP features, stamps) as they stood at several numbers of detections.
 
 Notable:
-- each is computed from the model's view at that number and from nothing else, by the same call that encodes a
-  live source, so that a training source cut to N detections is shown what was known at N
+- each is computed from the model's view at that number alone, by the call that encodes a live source
 - between two of the numbers the earlier snapshot stands: older than the view, never younger
 - a source that has no stamp yet, or no feature that can be computed, is absent there, not zero
 """
@@ -38,19 +37,12 @@ def needs_cutouts(modalities: Mapping[str, Callable]) -> bool:
 
 @dataclass
 class Snapshots:
-    """One modality of N sources at S numbers of detections in all, sorted by source and number.
+    """One modality of N sources at S numbers of detections in all, sorted by source and number."""
 
-    Attributes
-    ----------
-    source, count : (S,) int64, whose snapshot, and the number of detections behind it
-    values : (S, ...)
-    present : (S,) bool, False where the modality is absent
-    """
-
-    source: np.ndarray
-    count: np.ndarray
-    values: np.ndarray
-    present: np.ndarray
+    source: np.ndarray  # (S,) int64, whose snapshot
+    count: np.ndarray  # (S,) int64, the number of detections behind it
+    values: np.ndarray  # (S, ...)
+    present: np.ndarray  # (S,) bool, False where the modality is absent
 
     @cached_property
     def _key(self) -> np.ndarray:
@@ -71,8 +63,8 @@ def take_snapshots(
 ) -> Snapshots:
     """Raw snapshots of sources; `progress` is told of sources done.
 
-    `cut(detections, n)` is the model's view of sources at their first n detections, None for all.
-    Where the modality has a `key` (which stamps it is), a snapshot like the one before it is not taken again.
+    `cut(detections, n)` is the model's view of sources at their first n detections, None for all. Where the
+    modality has a `key` (which stamps it is), a snapshot like the one before it is not taken again.
     """
     source, count, values = [], [], []
     last = np.full(len(detections), -2)

@@ -1,14 +1,12 @@
 """Stamps: (3, 63, 63), science, template and difference of the most recent detection that has all three.
 
 Notable:
-- a stamp is prepared from itself alone, so nothing of it depends on the other sources or on later detections
-- pixels are counted in units of the stamp's own noise above its own background, then asinh((x / noise) / 3):
-  linear up to some three sigma, logarithmic beyond. On real ZTF cutouts sky is then 0 +- 0.33, a transient's
-  peak 2 to 5 and a saturated star 8 to 9, where a linear scale leaves one bright star and black
-- background is the median, noise the distance from there down to the 16th percentile. Stars and galaxies lie
-  above the background: the upper half of a crowded template is 2.5 times as wide as the lower one
-- the three stamps are treated alike: a difference is symmetric, where both halves give the same noise, and
-  its negative residuals stay negative
+- a stamp is prepared from itself alone: nothing of it depends on other sources or later detections
+- pixels count in units of the stamp's own noise above its own background, then asinh((x / noise) / 3): linear
+  up to three sigma, logarithmic beyond. On ZTF cutouts sky is 0 +- 0.33, a transient's peak 2 to 5, a
+  saturated star 8 to 9
+- background is the median, noise the distance down to the 16th percentile: stars and galaxies lie above the
+  background, so the upper half of a crowded template is wider
 - pixels without a measurement (saturation masks, bad columns, what a chip edge cut off) become background, 0
 """
 
@@ -38,9 +36,9 @@ _CHUNK = 256
 def prepare_stamp(image: np.ndarray, softening: float = SOFTENING) -> np.ndarray:
     """A stamp in units of its own noise, stretched: asinh((x - background) / noise / softening).
 
-    Background is the median of the measured pixels and noise the distance from it down to their 16th
-    percentile; where that is 0 (most pixels alike), their standard deviation. Adding a constant to an image
-    or multiplying it by a positive one changes nothing.
+    Background is the median of the measured pixels, noise the distance down to their 16th percentile or,
+    where that is 0, their standard deviation. Adding a constant or multiplying by a positive one changes
+    nothing.
 
     Parameters
     ----------
@@ -68,11 +66,9 @@ def prepare_stamp(image: np.ndarray, softening: float = SOFTENING) -> np.ndarray
 
 
 def latest_stamps(detections: Detections) -> np.ndarray:
-    """The stamps a source is seen with: those of its most recent detection that has all three.
+    """(N,) int64, the entry of `detections.stamp` of each source's latest detection with all three.
 
-    Returns
-    -------
-    (N,) int64, an entry of `detections.stamp` for each source, -1 for a source without stamps
+    -1 for a source without stamps.
     """
     latest = np.full(len(detections), -1, np.int64)
     if detections.stamp is None or not len(detections.stamp):
@@ -87,15 +83,9 @@ def latest_stamps(detections: Detections) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Stamps:
-    """The stamps modality: one prepared triplet for each source.
-
-    Parameters
-    ----------
-    softening : see `prepare_stamp` [sigma of the noise]
-    """
+    """The stamps modality: one prepared triplet for each source; `softening` as in `prepare_stamp`."""
 
     softening: float = SOFTENING
-
     per_source = True
     images = True
     shape = SHAPE
@@ -105,14 +95,10 @@ class Stamps:
             raise ValueError(f"stamps.softening is {self.softening}; it must be greater than 0")
 
     def compute(self, detections: Detections) -> np.ndarray:
-        """Prepared stamps of each source, from exactly the detections given.
-
-        Returns
-        -------
-        (N, 3, 63, 63) float16, NaN throughout for a source that has none
+        """Prepared stamps (N, 3, 63, 63) float16 of the detections given, NaN for a source that has none.
 
         A stamp that does not decode makes its source one without stamps, with a warning: readers leave such
-        stamps out and report them, so that here it means a damaged data set.
+        stamps out, so here it means a damaged data set.
         """
         latest = latest_stamps(detections)
         prepared = np.full((len(latest), *SHAPE), np.nan, np.float16)

@@ -3,11 +3,12 @@
 Notable:
 - view `first` begins at the source's first detection and ends at the N-th, or where it is full: the
   fingerprint of a source that lives longer stays as it was
-- view `latest` ends at the N-th detection and reaches back so many days, or so many detections where they reach
-  further: it follows its source, what is long past drops out of it, and a lone detection of years later does
-  not hide the event
-- nothing after the N-th detection has any influence, so whatever is computed from a view cannot leak
+- view `latest` ends at the N-th detection and reaches back so many days, or so many detections where they
+  reach further: it follows its source, and a lone detection of years later does not hide the event
+- nothing after the N-th detection has any influence, so what is computed from a view cannot leak
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -95,3 +96,10 @@ def _before(detections: Detections, time: np.ndarray, side: str) -> np.ndarray:
     found = np.empty(n, np.int64)
     found[order[order >= n] - n] = counted[order >= n]
     return found - np.repeat(detections.offset[:-1], detections.length)
+
+
+def view_settings(data: Mapping) -> dict:
+    """The keywords of `view` in a run's settings `data`; a run of version 0.2 has two of the four."""
+    found = {name: data[name] for name in ("max_detections", "max_days")}
+    kind, least = data.get("view", "first"), data.get("min_detections", MIN_DETECTIONS)
+    return found | {"kind": kind, "min_detections": least}

@@ -12,20 +12,12 @@ from rtf.store.batches import Batch
 
 @dataclass
 class Output:
-    """What the model makes of a batch.
+    """What the model makes of a batch of B sources."""
 
-    Attributes
-    ----------
-    latent : (B, latent_dim) fingerprints
-    decoded : what the decoder gives
-    logits : (B, C) class logits, or None without a head
-    bottleneck_loss : scalar
-    """
-
-    latent: Tensor
-    decoded: Any
-    logits: Tensor | None
-    bottleneck_loss: Tensor
+    latent: Tensor  # (B, latent_dim) fingerprints
+    decoded: Any  # what the decoder gives
+    logits: Tensor | None  # (B, C) class logits, None without a head
+    bottleneck_loss: Tensor  # scalar
 
 
 class Autoencoder(nn.Module):

@@ -1,15 +1,12 @@
 """Encoder: a source's detections to one vector.
 
 Notable:
-- tokens are the detections' features plus Time2Vec of their time plus a learned embedding of their position
-- a classification token (CLS) comes first; its output, plus a pool of the others, is layer-normalised
-- the pool (`pool="positions"`) weights the token at each position with a learned vector of its own before
-  summing, so that from the first step the fingerprint can tell what happened at the third detection from
-  what happened at the tenth. With CLS alone (`pool="cls"`) the decoder predicts the mean for tens of epochs
-  before the fingerprint starts to carry anything.
-- features of the whole source (GP features, stamps) join by `fusion`: "add" adds them to what the
-  transformer gives, "token" lets them into it as tokens of their own, where detections can attend to them.
-  What a source lacks is masked, so that it neither helps nor harms.
+- a token is a detection's features plus Time2Vec of its time plus a learned embedding of its position
+- the output of a classification token (CLS) plus a pool of the others is layer-normalised
+- `pool="positions"` weights the token at each position with a learned vector of its own before summing. With
+  `pool="cls"` the decoder predicts the mean for tens of epochs before the fingerprint carries anything
+- features of the whole source (GP features, stamps) join by `fusion`: "add" adds them to the transformer's
+  output, "token" makes them tokens that detections can attend to. Missing ones are masked
 """
 
 from collections.abc import Callable, Mapping
@@ -24,6 +21,29 @@ POOLS = ("cls", "positions")
 FUSIONS = ("add", "token")
 
 
+class VectorBranch(nn.Module):
+    """A vector of features (B, width), such as those of a GP, to (B, d_model)."""
+
+    def __init__(self, d_model: int, width: int):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, d_model), nn.LayerNorm(d_model), nn.ReLU())
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features)
+
+
+class ImageBranch(nn.Module):
+    """Stamps (B, 3, 63, 63), or a frozen backbone's features of them (B, width), to (B, d_model)."""
+
+    def __init__(self, d_model: int, backbone: nn.Module):
+        super().__init__()
+        self.backbone = backbone
+        self.project = nn.Sequential(nn.Linear(backbone.width, d_model), nn.LayerNorm(d_model))
+
+    def forward(self, stamps: Tensor) -> Tensor:
+        return self.project(self.backbone(stamps) if stamps.dim() == 4 else stamps)
+
+
 class Encoder(nn.Module):
     """Transformer encoder of detections.
 
@@ -33,8 +53,7 @@ class Encoder(nn.Module):
     branches : what reads each feature of the whole source, built from (d_model)
     d_model, n_layers, n_heads, d_ff, dropout : size of the transformer
     max_detections : longest sequence
-    pool : "positions" or "cls", see above
-    fusion : "add" or "token", see above
+    pool, fusion : see above
     position_embedding : whether tokens know their position in the sequence, besides their time
     """
 
@@ -53,10 +72,9 @@ class Encoder(nn.Module):
         position_embedding: bool = True,
     ):
         super().__init__()
-        if pool not in POOLS:
-            raise ValueError(f"encoder.pool is {pool!r}; it must be one of {', '.join(POOLS)}")
-        if fusion not in FUSIONS:
-            raise ValueError(f"encoder.fusion is {fusion!r}; it must be one of {', '.join(FUSIONS)}")
+        for name, value, choices in (("pool", pool, POOLS), ("fusion", fusion, FUSIONS)):
+            if value not in choices:
+                raise ValueError(f"encoder.{name} is {value!r}; it must be one of {', '.join(choices)}")
         self.d_model, self.fusion = d_model, fusion
         self.branches = nn.ModuleDict({name: build(d_model) for name, build in (branches or {}).items()})
         self.embed = nn.Linear(width, d_model)
@@ -85,7 +103,7 @@ class Encoder(nn.Module):
         pooled = tokens[:, 0]
         if self.pool is not None:
             weight = self.pool_weight[:length] * batch.mask[..., None]
-            # Divided by the root of the count: a sum of independent terms keeps its scale at any length.
+            # A sum of independent terms, over the root of their number, has one scale at any length.
             summed = (tokens[:, len(extra) :] * weight).sum(1) / batch.mask.sum(1, keepdim=True).sqrt()
             pooled = pooled + self.pool(summed)
         if self.fusion == "add":
@@ -93,10 +111,10 @@ class Encoder(nn.Module):
         return self.norm(pooled)
 
     def _branch(self, name: str, batch: Batch) -> Tensor:
-        """(B, d_model) of one modality, 0 where a source lacks it; only what is there is computed.
+        """(B, d_model) of one modality, 0 where a source lacks it.
 
-        In training also where no source has it: processes that share a batch wait for the gradients of one
-        another's parameters.
+        Training computes it even where no source has it: processes that share a batch wait for one another's
+        gradients.
         """
         present = batch.present[name]
         if not (present.any() or torch.is_grad_enabled()):

@@ -1,8 +1,6 @@
-"""Transformer blocks on padded sequences, written so that padding can never reach a real position.
+"""Transformer blocks (pre-norm, GELU) on padded sequences.
 
-Notable:
-- pre-norm, GELU, dropout on attention, residuals and hidden units
-- padding is masked in attention; everything else acts on each position alone
+Attention masks padding and everything else acts on each position alone, so padding never reaches a detection.
 """
 
 import torch
@@ -24,9 +22,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         batch, length, width = x.shape
         q, k, v = self.qkv(x).view(batch, length, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
-        )
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
         return self.out(attended.transpose(1, 2).reshape(batch, length, width))
 
 
@@ -65,12 +62,7 @@ class Transformer(nn.Module):
 
 
 class Time2Vec(nn.Module):
-    """Learned periodic embedding of time: one linear component, the others sines (Kazemi et al. 2019).
-
-    Parameters
-    ----------
-    d_model : number of components
-    """
+    """Learned periodic embedding of time: one linear component, the others sines (Kazemi et al. 2019)."""
 
     def __init__(self, d_model: int):
         super().__init__()

@@ -8,10 +8,9 @@ from torch.nn import functional as F
 
 
 class Mean(NamedTuple):
-    """A mean over a batch and what it is a mean of: so many detections, sources or labelled sources.
+    """A mean over a batch and its weight: so many detections, sources or labelled sources.
 
-    Batches hold sources of like length. The mean over a split is right only if each batch counts by this
-    weight.
+    A split's mean weights its batches by it, for batches hold sources of like length.
     """
 
     value: Tensor
@@ -21,8 +20,7 @@ class Mean(NamedTuple):
 #: How far a continuous channel is from the truth, elementwise; the names are the choices of `loss`.
 DISTANCES = {
     "mse": lambda x, y: (x - y) ** 2,
-    # Quadratic within 0.2 standard deviations, linear beyond: the optimum is the median, as is the figure of
-    # merit, and a few wild points do not steer the fit. Scaled so that far out it is 2|x - y|.
+    # Quadratic within 0.2 standard deviations, beyond it 2|x - y|: nearly the median, robust to wild points.
     "huber": lambda x, y: 2 * F.smooth_l1_loss(x, y, beta=0.2, reduction="none"),
 }
 
@@ -33,9 +31,8 @@ def classification_loss(logits: Tensor, label: Tensor, log_prior: Tensor | None 
     Parameters
     ----------
     logits, label : (B, C) and (B,), -1 unknown
-    log_prior : (C,) logarithm of the class shares, for logit adjustment (Menon et al. 2021,
-        arXiv:2007.07314): the shares are explained by the prior, and the logits learn what tells a class
-        from the others were all equally common
+    log_prior : (C,) log class shares for logit adjustment (Menon et al. 2021, arXiv:2007.07314): the prior
+        explains the shares, and the logits learn what tells classes apart were all equally common
     """
     known = label >= 0
     if not known.any():

@@ -4,26 +4,20 @@ import os
 from dataclasses import dataclass, fields
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from rtf.files import whole
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """softmax(((x - mean) / scale) @ weight.T + bias).
+    """softmax(((x - mean) / scale) @ weight.T + bias)."""
 
-    Attributes
-    ----------
-    mean, scale : (F,) float64, of the training fingerprints
-    weight, bias : (C, F) and (C,) float64
-    classes : (C,) int64, class index of each output, ascending
-    """
-
-    mean: np.ndarray
-    scale: np.ndarray
-    weight: np.ndarray
-    bias: np.ndarray
-    classes: np.ndarray
+    mean: np.ndarray  # (F,) float64, of the training fingerprints
+    scale: np.ndarray  # (F,)
+    weight: np.ndarray  # (C, F)
+    bias: np.ndarray  # (C,)
+    classes: np.ndarray  # (C,) int64, class index of each output, ascending
 
     def probabilities(self, fingerprints: np.ndarray) -> np.ndarray:
         """Class probabilities (N, C) float64 of fingerprints (N, F), columns `classes`."""
@@ -33,13 +27,9 @@ class LinearProbe:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the arrays as safetensors, whole or not at all."""
-        from safetensors.numpy import save_file
-
         with whole(path) as temporary:
             save_file({f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}, temporary)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "LinearProbe":
-        from safetensors.numpy import load_file
-
         return cls(**load_file(path))

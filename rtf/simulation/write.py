@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from rtf.files import whole, write_json
-from rtf.jobs import beside, finish_part, made_from, part_record, put_in_place, remove
+from rtf.jobs import beside, finish_part, made_from, part_record, put_in_place, refuse_old, remove
 from rtf.simulation.packets import containers, packets
 from rtf.simulation.survey import simulate_source
 from rtf.workers import in_processes
@@ -59,6 +59,7 @@ def write_survey(
     if form not in FORMATS:
         raise ValueError(f"format {form!r} is none of {', '.join(FORMATS)}")
     out = Path(os.path.abspath(out))
+    refuse_old(out)
     remove(out / _PARTS)  # of a run stopped in its last step
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out} exists: overwrite it, or choose another name")

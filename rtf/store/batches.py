@@ -1,12 +1,9 @@
 """Batches for training and encoding, cut from arrays that lie whole in memory.
 
 Notable:
-- a batch holds sources of like length, so padding is a few per cent of it
-- a batch is one gather from the concatenated features: nothing is read, decoded or copied source by source
-- showing a source at its first N detections is a matter of which rows are read, and of the snapshot of its
-  GP features and stamps that stood at N
-- a view that begins later than the source counts its days anew, as does a source of which detections are left
-  out: their two time columns are made for the batch
+- a batch holds sources of like length, so padding is a few per cent of it, and is one gather of features
+- a source at its first N detections is a choice of rows, and of the snapshot of GP features and stamps at N
+- where a view begins later than its source, or detections are left out, days and time columns count anew
 """
 
 from collections.abc import Mapping
@@ -23,50 +20,28 @@ from rtf.features.snapshots import Snapshots
 
 @dataclass
 class Target:
-    """Q detections of each source that a decoder is asked for, also those the encoder is not shown.
+    """Q detections of each of B sources that a decoder is asked for, shown to the encoder or not."""
 
-    Attributes
-    ----------
-    days : (B, Q) float32, days since the first detection that the encoder sees
-    band : (B, Q) int64
-    values : (B, Q, 4) float32, normalised continuous channels
-    mask : (B, Q) bool, True at detections
-    shown : (B, Q) bool, True at those that the encoder sees
-    """
-
-    days: Tensor
-    band: Tensor
-    values: Tensor
-    mask: Tensor
-    shown: Tensor
+    days: Tensor  # (B, Q) float32, days since the first detection that the encoder sees
+    band: Tensor  # (B, Q) int64
+    values: Tensor  # (B, Q, 4) float32, normalised continuous channels
+    mask: Tensor  # (B, Q) bool, True at detections
+    shown: Tensor  # (B, Q) bool, True at those that the encoder sees
 
 
 @dataclass
 class Batch:
-    """B sources padded to the longest of them, L detections.
+    """B sources padded to the longest of them, L detections."""
 
-    Attributes
-    ----------
-    features : (B, L, W) float32, normalised; 0 at padding
-    days : (B, L) float32, days since the first detection in view
-    band : (B, L) int64, index into `rtf.alerts.history.BANDS`
-    mask : (B, L) bool, True at detections
-    label : (B,) int64, fine class, -1 unknown
-    source : (B,) int64, row in the data set
-    side : {modality: (B, ...) float32}, features of whole sources: GP features, stamps
-    present : {modality: (B,) bool}, False where a source lacks it
-    target : what a decoder may be asked for beyond what the encoder is shown, or None
-    """
-
-    features: Tensor
-    days: Tensor
-    band: Tensor
-    mask: Tensor
-    label: Tensor
-    source: Tensor
-    side: dict[str, Tensor] = field(default_factory=dict)
-    present: dict[str, Tensor] = field(default_factory=dict)
-    target: Target | None = None
+    features: Tensor  # (B, L, W) float32, normalised; 0 at padding
+    days: Tensor  # (B, L) float32, days since the first detection in view
+    band: Tensor  # (B, L) int64, index into `rtf.alerts.history.BANDS`
+    mask: Tensor  # (B, L) bool, True at detections
+    label: Tensor  # (B,) int64, fine class, -1 unknown
+    source: Tensor  # (B,) int64, row in the data set
+    side: dict[str, Tensor] = field(default_factory=dict)  # (B, ...) float32, of whole sources
+    present: dict[str, Tensor] = field(default_factory=dict)  # (B,) bool, False where a source lacks it
+    target: Target | None = None  # what a decoder may be asked for beyond what the encoder is shown
 
     def to(self, device, non_blocking: bool = False) -> "Batch":
         return _moved(self, device, non_blocking)
@@ -94,10 +69,10 @@ class Sources:
     features : (D, W) float32 normalised feature columns
     label : (N,) fine class indices, or None when unknown
     snapshots : features of whole sources by modality, normalised
-    window : (D,) first row of what is in view, and (D,) end row of what is asked for, when the newest
-        detection shown is in row 0, 1, ..., D - 1 (`rtf/features/view.py`); None: all of each source
-    times : mean and deviation (2,) each that normalise the two time columns; needed where a view may begin
-        later than its source, or where detections are left out
+    window : (D,) first row in view and (D,) end row asked for when row 0, 1, ..., D - 1 is the newest shown
+        (`rtf/features/view.py`); None: all of each source
+    times : mean and deviation (2,) each that normalise the time columns; for windows and for `keep` of
+        `batch`
     """
 
     def __init__(
@@ -113,9 +88,9 @@ class Sources:
         if len(empty):
             raise ValueError(f"{len(empty)} sources have no detection, the first is number {empty[0]}")
         self.length, self.offset, self.mjd = detections.length, detections.offset, detections.mjd
-        self.begin = np.repeat(self.offset[:-1], self.length) if window is None else window[0]
-        self.end = np.repeat(self.offset[1:], self.length) if window is None else window[1]
-        self.slides = bool((self.begin != np.repeat(self.offset[:-1], self.length)).any())
+        whole = (np.repeat(self.offset[:-1], self.length), np.repeat(self.offset[1:], self.length))
+        self.begin, self.end = whole if window is None else window
+        self.slides = bool((self.begin != whole[0]).any())
         self.times = times
         self.features = torch.from_numpy(features)
         self.band = torch.from_numpy(detections.band.astype(np.int64))
@@ -207,14 +182,14 @@ def batches_by_length(
     jitter: float = 0.1,
     at_least: int = 1,
 ) -> list[np.ndarray]:
-    """Sources grouped so that each batch holds like lengths.
+    """Sources grouped into batches of like lengths.
 
     Parameters
     ----------
     length : (N,) detections of each source
     batch_size : sources in a batch; the last may be smaller
-    rng : shuffles ties, neighbours within a relative `jitter` of length, and the order of batches, so that
-        batches differ between epochs; None keeps the order by length
+    rng : shuffles ties, neighbours within a relative `jitter` of length, and the batches; None keeps the
+        order by length
     at_least : a last batch of fewer sources joins the one before
 
     Returns

@@ -1,11 +1,11 @@
 """Build a store from any reader: read units in parallel into parts, then merge the parts.
 
 Notable:
-- a reader has `units(path) -> list` and `read(unit, report) -> Iterator[SourceHistory]`; no format
-  is known here
-- parts lie in OUT.parts until the store is complete: the same command continues where it was stopped, and
-  gives the same bytes as a run that was not (`rtf/store/plan.py`)
-- so shards can share them: each reads units of its own, and the one that finds all parts there merges them
+- a reader has `units(path) -> list` and `read(unit, report) -> Iterator[SourceHistory]`; no format is known
+  here
+- parts lie in OUT.parts until the store is complete: the same command continues where it was stopped, with
+  the same bytes (`rtf/store/plan.py`). Each shard reads units of its own; the one that finds all parts there
+  merges them
 """
 
 import os
@@ -15,42 +15,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rtf import __version__
 from rtf.alerts.read import nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.alerts.tables import read_labels, read_splits
 from rtf.jobs import WHOLE, Shard, beside, describe, digest, locked, made_from, remove
+from rtf.store import parts, plan
 from rtf.store.merge import Merged, combine, piece_of_store
-from rtf.store.parts import (
-    LAYOUT,
-    Piece,
-    missing_units,
-    open_part,
-    part_path,
-    part_report,
-    pieces_of_part,
-    read_units,
-)
-from rtf.store.plan import (
-    claim,
-    clear,
-    finish,
-    forget_shards,
-    made_by,
-    mark_merged,
-    merged_settings,
-    plan_path,
-    store_to_extend,
-)
 from rtf.store.read import StoreError
 from rtf.store.splits import DEFAULT_FRACTIONS, check_fractions
 from rtf.store.write import write_group
@@ -61,7 +34,7 @@ _OPEN_PARTS = 256
 
 
 def preprocess(reader, path: str | os.PathLike, out: str | os.PathLike, **settings) -> ReadReport:
-    """Read an input into a store, in one go: `preprocess_shard`, whose settings these are, without shards."""
+    """Read an input into a store in one go; settings as of `preprocess_shard`."""
     return preprocess_shard(reader, path, out, **settings)[0]
 
 
@@ -88,11 +61,11 @@ def preprocess_shard(
     reader : object with `units(path)` and `read(unit, report)`; it and its units are pickled to the workers
     path : the input, in whatever form the reader takes it
     out : folder of the store
-    shard : reads the units k with k % shard.of == shard.index. One that has nothing left to do does nothing
-    workers : processes that read; None is one for each core. 0 reads in this process, which an input that
-        ends its process then ends
-    seed, fractions : of the stratified split, drawn when input and `splits` give no new object its split;
-        `fractions` None draws none
+    shard : reads the units k with k % shard.of == shard.index
+    workers : processes that read; None is one for each core. 0 reads in this process, which a bad input may
+        end
+    seed, fractions : of the stratified split, drawn when neither input nor `splits` gives a new object its
+        split; `fractions` None draws none
     labels : CSV of `object_id` and `type` or `label`; it replaces the labels of the input
     splits : CSV of `object_id` or `obj_id` and `split`, for objects whose input says none
     append : add to the store at `out` (made if absent); sources there keep their split
@@ -102,14 +75,13 @@ def preprocess_shard(
 
     Returns
     -------
-    The report of everything in the store, also at OUT/report.json, and no shard; or, as long as the store
-    has to wait for other shards, the report of this one's units and those shards
+    The report of everything in the store, also at OUT/report.json, and no shard; or, while the store waits
+    for other shards, the report of this one's units and those shards
 
     Raises
     ------
-    FileExistsError : `out` exists and neither `append` nor `overwrite` was asked for, or it is no store; not
-        if it is what these shards have made
-    NothingReadable : the whole input gave no source; what was wrong with it is in OUT.report.json
+    FileExistsError : `out` exists and neither `append` nor `overwrite` was asked for, or it is no store
+    NothingReadable : the whole input gave no source; OUT.report.json says why
     StoreError : shards with other settings are at work, or the store to append to is damaged
     ValueError : bad fractions, a table that cannot be understood or that names no object of the input
     """
@@ -133,64 +105,59 @@ def preprocess_shard(
         "versions": {"rtf": __version__} | {name: version(name) for name in ("zarr", "numpy", "pyarrow")},
         "provenance": provenance,
     }
-    units = _units(reader, path)
+    units = list(reader.units(path))
+    if not units:
+        raise NothingReadable(f"{path}: the reader finds nothing to read there")
     seen: dict = {}
-    names = [made_from(reader, unit, LAYOUT, known=seen) for unit in units]
+    names = [made_from(reader, unit, parts.LAYOUT, known=seen) for unit in units]
     settings = digest([run, tables, append, overwrite])
     run |= {"units": len(units), "content": digest([names, tables])}
     result = digest([settings, run["content"]])
     with _lock(out, shard):
         if _finished(out, result):
             return ReadReport.read(out / "report.json"), []
-        if shard.of > 1 and not plan_path(out).exists() and made_by(out, run):
+        if shard.of > 1 and not plan.plan_path(out).exists() and plan.made_by(out, run):
             return ReadReport.read(out / "report.json"), []
-        before = store_to_extend(out, append, overwrite)
-        work = claim(out, settings, shard.of > 1)
+        before = plan.store_to_extend(out, append, overwrite)
+        work = plan.claim(out, settings, shard.of > 1)
 
     mine = range(shard.index, len(units), shard.of)
     with _bars(progress) as bars:
         bar = bars.add_task(shard.label("reading"), total=len(mine))
-        read_units(reader, units, names, mine, work, workers, lambda: bars.advance(bar))
+        parts.read_units(reader, units, names, mine, work, workers, lambda: bars.advance(bar))
         with _lock(out, shard):
-            if not plan_path(out).exists():
+            if not plan.plan_path(out).exists():
                 return _made_by_another(path, out), []
             if not _finished(out, result):
-                missing = missing_units(names, work)
+                missing = parts.missing_units(names, work)
                 if missing:
                     return _report(work, names, mine), sorted({k % shard.of for k in missing})
                 try:
                     _merge(path, out, work, workers, tables, nameless, before, run, names, bars)
                 except Exception:
-                    forget_shards(out)  # the mistake may be mended without reading again
+                    plan.forget_shards(out)  # the mistake may be mended without reading again
                     raise
-                mark_merged(out, result)
-                finish(out)
+                plan.mark_merged(out, result)
+                plan.finish(out)
     return ReadReport.read(out / "report.json"), []
 
 
 def _lock(out: Path, shard: Shard):
     """What lets one shard at a time look at the state of the work, and change it."""
-    return nullcontext() if shard.of == 1 else locked(beside(out, ".lock"), plan_path(out).exists)
-
-
-def _units(reader, path) -> list:
-    units = list(reader.units(path))
-    if not units:
-        raise NothingReadable(f"{path}: the reader finds nothing to read there")
-    return units
+    return nullcontext() if shard.of == 1 else locked(beside(out, ".lock"), plan.plan_path(out).exists)
 
 
 def _finished(out: Path, result: str) -> bool:
     """Put the store in place, if OUT.new is complete and is what this command makes."""
-    former = merged_settings(out)
+    former = plan.merged_settings(out)
     if former is None:
         return False
     if former != result:
         raise StoreError(
             f"a run was stopped while it put {out} in place, and its settings or its input were others: run "
-            f"that command again first, or delete {plan_path(out)} to forget it"
+            f"that command again first, or delete {plan.plan_path(out)} to forget it"
         )
-    finish(out)
+    plan.finish(out)
     return True
 
 
@@ -204,7 +171,7 @@ def _made_by_another(path, out: Path) -> ReadReport:
 def _report(work: Path, names: list[str], units: range) -> ReadReport:
     report = ReadReport()
     for k in units:
-        report.add(part_report(work, k, names[k]) or ReadReport())
+        report.add(parts.part_report(work, k, names[k]) or ReadReport())
     return report
 
 
@@ -212,8 +179,8 @@ def _merge(path, out, work, workers, tables, nameless, before, run, names, bars:
     """Merge all parts, and leave the whole store at OUT.new."""
     units = range(len(names))
     report = _report(work, names, units)
-    opener = lru_cache(_OPEN_PARTS)(open_part)
-    pieces = [piece for k in units for piece in pieces_of_part(part_path(work, k), opener)]
+    opener = lru_cache(_OPEN_PARTS)(parts.open_part)
+    pieces = [piece for k in units for piece in parts.pieces_of_part(parts.part_path(work, k), opener)]
     # What is appended may be non-detections alone.
     if not any(len(p.richness) or (before is not None and len(p.limits)) for p in pieces):
         raise _nothing_readable(path, out, report)
@@ -240,8 +207,8 @@ def _merge(path, out, work, workers, tables, nameless, before, run, names, bars:
 
 
 def _bars(progress: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TaskProgressColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not progress)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=not progress)
 
 
 def _whole_report(former: ReadReport, new: ReadReport, merged: Merged) -> ReadReport:
@@ -258,14 +225,13 @@ def _whole_report(former: ReadReport, new: ReadReport, merged: Merged) -> ReadRe
 def _nothing_readable(path, out: Path, report: ReadReport) -> NothingReadable:
     where = beside(out, ".report.json")
     report.write(where)
-    clear(out)
+    plan.clear(out)
     return NothingReadable(f"{nothing_message(path, report)}\n  The full list: {where}")
 
 
-def _check_tables(pieces: list[Piece], tables: dict[str, dict | None]) -> None:
+def _check_tables(pieces: list[parts.Piece], tables: dict[str, dict | None]) -> None:
     names = {name for p in pieces for name in p.object_id}
     for what, table in tables.items():
         if table is not None and not (names & table.keys()):
-            raise ValueError(
-                f"the table of {what} names {len(table)} objects, none of the input's, e.g. {min(names)}"
-            )
+            strangers = f"{len(table)} objects, none of the input's, e.g. {min(names)}"
+            raise ValueError(f"the table of {what} names {strangers}")

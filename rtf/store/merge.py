@@ -17,38 +17,23 @@ from rtf.store.splits import NO_SPLIT, stratified
 
 @dataclass
 class Merged:
-    """N sources ordered by split and name, and their D detections ordered by source and time.
-
-    Attributes
-    ----------
-    object_id : N names
-    label, split : (N,) int8
-    position : (N, 2) float64, ra and dec [degree]
-    offset : (N + 1,) int64
-    numbers : the columns `NUMBERS`, (D,) each
-    limits : (K, 3) non-detections; source k owns rows limit_offset[k] to limit_offset[k + 1]
-    piece, row : (D,) where the metadata and stamps of a detection are
-    stamp_start, stamp_length : (D,), (D, 3) its bytes there
-    pieces : what `piece` counts
-    repeats : rows dropped because they repeat another
-    empty : names of the objects left out because they have no detection
-    """
+    """N sources ordered by split and name, and their D detections ordered by source and time."""
 
     object_id: list[str]
-    label: np.ndarray
-    split: np.ndarray
-    position: np.ndarray
-    offset: np.ndarray
-    numbers: dict[str, np.ndarray]
-    limits: np.ndarray
-    limit_offset: np.ndarray
-    piece: np.ndarray
-    row: np.ndarray
-    stamp_start: np.ndarray
-    stamp_length: np.ndarray
+    label: np.ndarray  # (N,) int8
+    split: np.ndarray  # (N,) int8
+    position: np.ndarray  # (N, 2) float64, ra and dec [degree]
+    offset: np.ndarray  # (N + 1,) int64
+    numbers: dict[str, np.ndarray]  # the columns `NUMBERS`, (D,) each
+    limits: np.ndarray  # (K, 3) non-detections
+    limit_offset: np.ndarray  # (N + 1,) source k owns rows limit_offset[k] to limit_offset[k + 1] of `limits`
+    piece: np.ndarray  # (D,) in which of `pieces` the metadata and stamps of a detection are
+    row: np.ndarray  # (D,) and in which row of it
+    stamp_start: np.ndarray  # (D,) first byte of its stamps there
+    stamp_length: np.ndarray  # (D, 3) bytes of each
     pieces: list[Piece]
-    repeats: int
-    empty: list[str]
+    repeats: int  # rows dropped because they repeat another
+    empty: list[str]  # names of objects left out because they have no detection
 
     @property
     def has_cutouts(self) -> bool:
@@ -64,17 +49,16 @@ def combine(
     seed: int = 0,
     fractions=None,
 ) -> Merged:
-    """Merge pieces.
+    """Merge pieces, in any order.
 
     Parameters
     ----------
-    pieces : in any order
     labels : fine class by object; it replaces what the input says
     splits : split index by object, for objects whose input says none
     kept : split index by object, for those already in the store: nothing changes it
     seed, fractions : of the stratified draw, made when neither input nor `splits` gives any new object its
-        split; no draw when `fractions` is None. Where some are given, the others get none: a draw would
-        mix with a published split.
+        split, unless `fractions` is None. Where some are given, the others get none: a draw would mix with a
+        published split
     """
     names = sorted({name for p in pieces for name in p.object_id})
     code = {name: k for k, name in enumerate(names)}
@@ -105,9 +89,7 @@ def combine(
     rows = [len(p.richness) for p in pieces]
     piece = np.repeat(np.arange(len(pieces), dtype=np.int32), rows)
     row = np.concatenate([np.arange(n, dtype=np.int64) for n in rows])
-    start, stamp_length = (
-        np.concatenate([getattr(p, x) for p in pieces]) for x in ("stamp_start", "stamp_length")
-    )
+    start, stamp_length = column("stamp_start"), column("stamp_length")
     key = rank[source]
     order = merged_rows(
         key, numbers, column("richness"), column("content"),

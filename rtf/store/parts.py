@@ -3,8 +3,7 @@
 Notable:
 - one Arrow IPC file a unit, memory-mappable, one row a history; its lists run over detections
 - a part is finished when its report exists: the report is written last
-- a `Piece` holds in memory only what merging compares (about 50 bytes a detection); metadata and stamps
-  stay on disk until they are copied to their place
+- a `Piece` holds in memory what merging compares (50 bytes a detection); metadata and stamps stay on disk
 """
 
 import signal
@@ -20,14 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rtf.alerts.history import (
-    LIMIT_FIELDS,
-    METADATA_FIELDS,
-    NO_CUTOUTS,
-    NUMBERS,
-    SPLITS,
-    SourceHistory,
-)
+from rtf.alerts.history import LIMIT_FIELDS, METADATA_FIELDS, NO_CUTOUTS, NUMBERS, SPLITS, SourceHistory
 from rtf.alerts.limits import SILENCE
 from rtf.alerts.merge import content, richness
 from rtf.alerts.report import ReadReport
@@ -61,9 +53,13 @@ def read_unit(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
     """Read one unit, given with the name of its content, into its part and its report."""
     unit, made_from = named
     report = ReadReport()
-    with _part(part_path(folder, index), made_from, report) as writer:
-        for histories in _groups(_timed(reader.read(unit, report))):
-            writer.write_batch(_batch(histories))
+    try:
+        with _part(part_path(folder, index), made_from, report) as writer:
+            for histories in _groups(_timed(reader.read(unit, report))):
+                writer.write_batch(_batch(histories))
+    except Exception as error:
+        error.add_note(f"while reading {unit}")
+        raise
 
 
 @contextmanager
@@ -115,16 +111,8 @@ def read_units(
     for _ in range(len(mine) - len(todo)):
         done()
     jobs = [(reader, (units[k], names[k]), folder, k) for k in todo]
-    for _ in in_processes(_read_unit, jobs, workers, died=_read_apart):
+    for _ in in_processes(read_unit, jobs, workers, died=_read_apart):
         done()
-
-
-def _read_unit(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
-    try:
-        read_unit(reader, named, folder, index)
-    except Exception as error:
-        error.add_note(f"while reading {named[0]}")
-        raise
 
 
 def _read_apart(reader, named: tuple[Any, str], folder: Path, index: int) -> None:
@@ -170,9 +158,8 @@ def _check(history: SourceHistory) -> None:
     columns = [getattr(history, name) for name in NUMBERS] + [history.metadata]
     if history.cutouts is not None:
         columns.append(history.cutouts)
-    if any(len(column) != length for column in columns) or history.metadata.shape[1:] != (
-        len(METADATA_FIELDS),
-    ):
+    same = all(len(column) == length for column in columns)
+    if not same or history.metadata.shape[1:] != (len(METADATA_FIELDS),):
         raise ValueError(f"{history.object_id}: the columns of its history differ in length")
     if history.split not in ("", *SPLITS):
         raise ValueError(f"{history.object_id}: split {history.split!r} is none of {SPLITS} or ''")
@@ -188,19 +175,13 @@ def _batch(histories: list[SourceHistory]) -> pa.RecordBatch:
     metadata = np.concatenate([np.asarray(h.metadata, np.float32) for h in histories])
     limits = np.concatenate([h.limits for h in histories])
     limit_offset = np.concatenate([[0], np.cumsum([len(h.limits) for h in histories])])
-    columns = {
-        "object_id": [h.object_id for h in histories],
-        "label": [int(h.label) for h in histories],
-        "split": [h.split for h in histories],
-        "ra": [float(h.ra) for h in histories],
-        "dec": [float(h.dec) for h in histories],
+    kinds = {"object_id": str, "label": int, "split": str, "ra": float, "dec": float}
+    columns = {name: [kind(getattr(h, name)) for h in histories] for name, kind in kinds.items()}
+    for name, kind in NUMBERS.items():
+        values = np.concatenate([np.asarray(getattr(h, name), kind) for h in histories])
+        columns[name] = _lists(offset, pa.array(values))
+    columns |= {
         "has_cutouts": [h.cutouts is not None for h in histories],
-        **{
-            name: _lists(
-                offset, pa.array(np.concatenate([np.asarray(getattr(h, name), t) for h in histories]))
-            )
-            for name, t in NUMBERS.items()
-        },
         "metadata": _lists(offset, pa.FixedSizeListArray.from_arrays(metadata.ravel(), type=_ROW)),
         "cutouts": _lists(3 * offset, pa.array(stamps, pa.large_binary())),
         "limits": _lists(limit_offset, pa.FixedSizeListArray.from_arrays(limits.ravel(), type=_LIMIT)),
@@ -214,36 +195,23 @@ def _lists(offset: np.ndarray, values: pa.Array) -> pa.ListArray:
 
 @dataclass
 class Piece:
-    """Histories of H objects with R detections in all, in one place on disk.
-
-    Attributes
-    ----------
-    object_id, split : H strings
-    label, ra, dec, length : (H,) as in `SourceHistory`; length is the number of detections
-    numbers : the columns `NUMBERS`, (R,) each
-    richness, content : (R,) what the merge ranks copies by (`rtf/alerts/merge.py`)
-    stamp_start : (R,) first byte of a detection's stamps, which follow one another
-    stamp_length : (R, 3) bytes of each stamp, 0 where none was sent
-    has_cutouts : whether the input had cutouts
-    limits, limit_length : (K, 3) non-detections, and (H,) how many each history has
-    open : gives the metadata (R, 30) and the stamps' bytes; both are read by slices only
-    """
+    """Histories of H objects with R detections in all, in one place on disk."""
 
     object_id: list[str]
-    label: np.ndarray
+    label: np.ndarray  # (H,), as are ra, dec and the number of detections, length
     split: list[str]
     ra: np.ndarray
     dec: np.ndarray
     length: np.ndarray
-    numbers: dict[str, np.ndarray]
-    richness: np.ndarray
+    numbers: dict[str, np.ndarray]  # the columns `NUMBERS`, (R,) each
+    richness: np.ndarray  # (R,), as is content: what the merge ranks copies by (`rtf/alerts/merge.py`)
     content: np.ndarray
-    stamp_start: np.ndarray
-    stamp_length: np.ndarray
-    has_cutouts: bool
-    limits: np.ndarray
-    limit_length: np.ndarray
-    open: Callable[[], tuple[Any, Any]]
+    stamp_start: np.ndarray  # (R,) first byte of a detection's stamps, which follow one another
+    stamp_length: np.ndarray  # (R, 3) bytes of each stamp, 0 where none was sent
+    has_cutouts: bool  # whether the input had cutouts
+    limits: np.ndarray  # (K, 3) non-detections
+    limit_length: np.ndarray  # (H,) how many each history has
+    open: Callable[[], tuple[Any, Any]]  # metadata (R, 30) and the stamps' bytes, both read by slices only
 
 
 def ranks(metadata, stamp_length: np.ndarray, step: int = 1 << 16) -> tuple[np.ndarray, np.ndarray]:

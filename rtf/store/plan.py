@@ -1,9 +1,8 @@
 """From parts to a store under its name, so that a run killed at any moment is finished by the same command.
 
-Notable:
-- OUT.plan.json is the only state. It is there from before the first part until all else is done, and says
-  whether OUT.new is complete (`merged`)
-- shards share the plan and the parts: each function here is called by one of them at a time (OUT.lock)
+OUT.plan.json is the only state. It is there from before the first part until all else is done, and says
+whether OUT.new is complete (`merged`). Shards share the plan and the parts, and call these functions one at a
+time (OUT.lock).
 """
 
 import glob
@@ -11,7 +10,7 @@ import json
 from pathlib import Path
 
 from rtf.files import write_json
-from rtf.jobs import beside, digest, put_in_place, remove
+from rtf.jobs import beside, digest, put_in_place, refuse_old, remove
 from rtf.store.read import FORMAT, Store, StoreError, open_store
 
 
@@ -20,15 +19,15 @@ def store_to_extend(out: Path, append: bool, overwrite: bool) -> Store | None:
 
     Raises
     ------
-    FileExistsError : `out` is there and must not be touched
+    FileExistsError : `out` is there and must not be touched, or a foreign OUT.old is in the way
     StoreError : `out` is to be appended to and damaged, or a stopped run left it under another name
     """
     if not out.exists():
         if beside(out, ".old").exists():
-            raise StoreError(
-                f"a stopped run left {out} as {beside(out, '.old')}: rename it back, or remove it"
-            )
+            old = beside(out, ".old")
+            raise StoreError(f"a stopped run left {out} as {old}: rename it back, or remove it")
         return None
+    refuse_old(out)
     if append:
         return open_store(out)
     if not overwrite:
@@ -44,16 +43,10 @@ def plan_path(out: Path) -> Path:
 
 
 def claim(out: Path, settings: str, shared: bool) -> Path:
-    """Make the folder of parts. What is in it already is used where it was made from the same.
+    """Make the folder of parts; former parts stay where they were made from the same.
 
-    Parameters
-    ----------
-    settings : digest of all settings, which shards that work at the same time have in common
-    shared : whether this is one of several shards
-
-    Raises
-    ------
-    StoreError : shards with other settings are at work
+    `settings` is the digest of all settings, which shards at work together have in common; `shared` says
+    whether this is one of several shards. StoreError where shards with other settings are at work.
     """
     work = beside(out, ".parts")
     plan = read_plan(out)
@@ -71,7 +64,7 @@ def claim(out: Path, settings: str, shared: bool) -> Path:
 
 
 def forget_shards(out: Path) -> None:
-    """Let the parts be merged with other settings, after they could not be with these."""
+    """Allow a retry with other settings after a failed merge."""
     plan = read_plan(out)
     if plan is not None and plan.pop("shards", None):
         write_json(plan_path(out), plan)

@@ -16,16 +16,8 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from rtf.alerts.history import (
-    METADATA_FIELDS,
-    NO_LIMITS,
-    NUMBERS,
-    SPLITS,
-    Cutouts,
-    Detections,
-    SourceHistory,
-    latest_limits,
-)
+from rtf.alerts import history
+from rtf.alerts.history import METADATA_FIELDS, NUMBERS, SPLITS, Detections, SourceHistory
 from rtf.classes import FINE, OTHERS, RARE
 
 FORMAT, VERSION = "rtf-store", 1
@@ -42,29 +34,17 @@ class StoreError(Exception):
 
 @dataclass
 class Store:
-    """N sources with D detections.
+    """N sources with D detections."""
 
-    Attributes
-    ----------
-    path : the folder
-    attributes : counts, names of columns and classes, and one entry of provenance in `runs` for each build
-    object_id : (N,) str, as objects
-    label, coarse : (N,) int8, class index, -1 unknown
-    split : (N,) int8, 0 train, 1 val, 2 test, -1 none
-    position : (N, 2) float64, ra and dec [degree], NaN unknown
-    offset : (N + 1,) int64; source k owns detections offset[k] to offset[k + 1]
-    arrays : the Zarr arrays by name, unread
-    """
-
-    path: Path
-    attributes: dict
-    arrays: dict[str, zarr.Array]
-    object_id: np.ndarray
-    label: np.ndarray
-    coarse: np.ndarray
-    split: np.ndarray
-    position: np.ndarray
-    offset: np.ndarray
+    path: Path  # the folder
+    attributes: dict  # counts, names of columns and classes, and in `runs` the provenance of each build
+    arrays: dict[str, zarr.Array]  # by name, unread
+    object_id: np.ndarray  # (N,) str, as objects
+    label: np.ndarray  # (N,) int8, fine class index, -1 unknown
+    coarse: np.ndarray  # (N,) int8, coarse class index, -1 unknown
+    split: np.ndarray  # (N,) int8, 0 train, 1 val, 2 test, -1 none
+    position: np.ndarray  # (N, 2) float64, ra and dec [degree], NaN unknown
+    offset: np.ndarray  # (N + 1,) int64; source k owns detections offset[k] to offset[k + 1]
 
     @property
     def n(self) -> int:
@@ -80,16 +60,12 @@ class Store:
         """Whether the store has non-detections; former versions wrote none."""
         return self.attributes.get("limits", False)
 
-    @property
-    def provenance(self) -> dict:
-        return {"format": FORMAT, "version": VERSION, "runs": self.attributes["runs"]}
-
     @cached_property
     def digest(self) -> str:
         """SHA-256, in hex, of the sources and their detections; of stamps, their sizes and places.
 
-        Two stores of the same content have the same digest, wherever they are and whenever they were built.
-        It is kept in the store, beside the checksums of all chunks, and computed anew where those changed.
+        Stores of the same content share it, wherever and whenever they were built. The store keeps it beside
+        the checksums of all chunks, and it is computed anew where those changed.
         """
         kept = self.attributes.get("digest")
         if kept and kept["checksums"] == self.checksums():
@@ -132,9 +108,7 @@ class Store:
         if split is None:
             return slice(0, self.n)
         if split not in (*SPLITS, "none"):
-            raise ValueError(
-                f"split must be one of {', '.join(SPLITS)}, none, or None for all, not {split!r}"
-            )
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, none, or None, not {split!r}")
         where = np.flatnonzero(self.split == (SPLITS.index(split) if split in SPLITS else -1))
         return slice(int(where[0]), int(where[-1]) + 1) if len(where) else slice(0, 0)
 
@@ -151,9 +125,8 @@ class Store:
         start, stop = int(offset[0]), int(offset[-1])
         detections = self._block(start, stop, offset - start, metadata)
         bounds = self.limit_offset[chosen.start : chosen.stop + 1]
-        detections.limits = latest_limits(
-            detections, bounds - bounds[0], self.limits(int(bounds[0]), int(bounds[-1]))
-        )
+        limits = self.limits(int(bounds[0]), int(bounds[-1]))
+        detections.limits = history.latest_limits(detections, bounds - bounds[0], limits)
         if cutouts and self.has_cutouts:
             size = np.diff(self.cutout_offset[3 * start : 3 * stop + 1]).reshape(-1, 3)
             detections.stamp = np.where((size > 0).all(1), np.arange(start, stop), -1)
@@ -162,10 +135,8 @@ class Store:
 
     def _block(self, start: int, stop: int, offset: np.ndarray, metadata: bool = True) -> Detections:
         columns = {name: self.read(name, start, stop) for name in NUMBERS}
-        columns["metadata"] = (
-            self.read("metadata", start, stop) if metadata else np.empty((stop - start, 0), np.float32)
-        )
-        return Detections(offset, **columns)
+        found = self.read("metadata", start, stop) if metadata else np.empty((stop - start, 0), np.float32)
+        return Detections(offset, **columns, metadata=found)
 
     @cached_property
     def limit_offset(self) -> np.ndarray:
@@ -174,20 +145,20 @@ class Store:
 
     def limits(self, start: int = 0, stop: int | None = None) -> np.ndarray:
         """(K, 3) non-detections `start` to `stop`, as in `SourceHistory`."""
-        return self.read("limits", start, stop) if self.has_limits else NO_LIMITS
+        return self.read("limits", start, stop) if self.has_limits else history.NO_LIMITS
 
     @cached_property
     def cutout_offset(self) -> np.ndarray:
         """(3 D + 1,) int64: science, template and difference stamp of each detection in the stamps' bytes."""
-        self._need_cutouts()
+        if not self.has_cutouts:
+            raise StoreError(f"{self.path} has no cutouts: its input had none")
         return self.read("cutout_offset")
 
-    def cutouts(self, detection: int) -> Cutouts:
+    def cutouts(self, detection: int) -> history.Cutouts:
         """Gzipped FITS of the three stamps of detection `detection` (0 to D - 1), None where not sent."""
         return self._stamps(detection, detection + 1)[0]
 
-    def _stamps(self, start: int, stop: int) -> list[Cutouts]:
-        self._need_cutouts()
+    def _stamps(self, start: int, stop: int) -> list[history.Cutouts]:
         if not 0 <= start <= stop <= self.attributes["detections"]:
             raise IndexError(f"detections {start} to {stop}: the store has {self.attributes['detections']}")
         offset = self.cutout_offset[3 * start : 3 * stop + 1]
@@ -196,36 +167,28 @@ class Store:
         stamps = [data[a:b] or None for a, b in pairwise(cuts)]
         return [tuple(stamps[k : k + 3]) for k in range(0, len(stamps), 3)]
 
-    def _need_cutouts(self) -> None:
-        if not self.has_cutouts:
-            raise StoreError(f"{self.path} has no cutouts: its input had none")
-
     def _bytes(self, start: int, stop: int) -> bytes:
-        """Bytes of the stamps, straight from the chunk files.
+        """Bytes of the stamps, straight from the chunk files, which hold them as they are.
 
-        They are stored as they are, so this reads 60 kB for a detection where Zarr would read and check a
-        chunk of 16 MB. gzip has a checksum of its own, and the size of each file was checked on opening.
+        This reads 60 kB for a detection where Zarr would read a chunk of 16 MB. gzip has a checksum of its
+        own, and opening checked the size of each file.
         """
-        pieces = []
+        pieces, size = [], self.arrays["cutout_bytes"].chunks[0]
         while start < stop:
-            chunk, at = divmod(start, self._stamp_chunk)
-            take = min(stop - start, self._stamp_chunk - at)
+            chunk, at = divmod(start, size)
+            take = min(stop - start, size - at)
             with (self.path / "cutout_bytes" / "c" / str(chunk)).open("rb") as file:
                 pieces.append(os.pread(file.fileno(), take, at))
             start += take
         return b"".join(pieces)
-
-    @cached_property
-    def _stamp_chunk(self) -> int:
-        return self.arrays["cutout_bytes"].chunks[0]
 
     def histories(
         self, sources: slice | np.ndarray | None = None, *, cutouts: bool = True
     ) -> Iterator[SourceHistory]:
         """The sources as readers yield them, in the order asked for.
 
-        `cutouts` False leaves the stamps unread. Without any cutouts in the store, `cutouts` is None; in a
-        store that has some, a source without has a list of three Nones for each detection.
+        `cutouts` False leaves the stamps unread. A source without any in a store that has some has a list of
+        three Nones for each detection.
         """
         index = np.arange(self.n)[slice(None) if sources is None else sources]
         for block in self._blocks(np.atleast_1d(index)):
@@ -278,33 +241,24 @@ def open_store(path: str | os.PathLike) -> Store:
     if not (path / "zarr.json").exists():
         # a run killed between the two renames that replace a store
         left = [str(p) for p in (path.with_name(path.name + s) for s in (".new", ".old")) if p.exists()]
-        hint = (
-            f"; a run was stopped while replacing it (see {' and '.join(left)}): run its command again"
-            if left
-            else ""
-        )
-        raise StoreError(f"{path} is not a store: it has no zarr.json{hint}")
+        hint = f"; a run was stopped while replacing it (see {' and '.join(left)}): run its command again"
+        raise StoreError(f"{path} is not a store: it has no zarr.json{hint if left else ''}")
     group = zarr.open_group(path, mode="r")
     attributes = dict(group.attrs)
     if attributes.get("format") != FORMAT:
         raise StoreError(f"{path} is a Zarr group but not an RTF store")
     if attributes.get("version") != VERSION:
-        raise StoreError(
-            f"{path} has format version {attributes.get('version')}; this library reads {VERSION}"
-        )
+        version = attributes.get("version")
+        raise StoreError(f"{path} has format version {version}; this library reads {VERSION}")
     if not attributes.get("complete"):
         raise StoreError(f"{path} is not complete: run the command that writes it again")
     # Classes were added at the end; what a label means never changed.
     classes = attributes["classes"]
     if attributes["metadata_fields"] != list(METADATA_FIELDS) or classes != list(FINE[: len(classes)]):
         raise StoreError(f"{path} has other metadata columns or classes than this library")
-    names = [
-        *_SOURCE,
-        *NUMBERS,
-        "metadata",
-        *(("cutout_offset", "cutout_bytes") if attributes["cutouts"] else ()),
-        *(("limit_offset", "limits") if attributes.get("limits") else ()),
-    ]
+    names = [*_SOURCE, *NUMBERS, "metadata"]
+    names += ["cutout_offset", "cutout_bytes"] if attributes["cutouts"] else []
+    names += ["limit_offset", "limits"] if attributes.get("limits") else []
     arrays = {name: _open_array(path, name) for name in names}
     values = {name: _read(arrays[name], slice(None)) for name in _SOURCE}
     # Objects, not an array of one width: one long name would cost as much for every source.
@@ -325,10 +279,8 @@ def _open_array(path: Path, name: str) -> zarr.Array:
         file = folder / f"c/{k}{tail}"
         if not file.exists():
             raise StoreError(f"{path}: array {name} has lost its chunk {file}")
-        if size is not None and file.stat().st_size != size:
-            raise StoreError(
-                f"{path}: array {name}: {file} has {file.stat().st_size} bytes instead of {size}"
-            )
+        if size is not None and (there := file.stat().st_size) != size:
+            raise StoreError(f"{path}: array {name}: {file} has {there} bytes instead of {size}")
     return array
 
 

@@ -13,10 +13,9 @@ DEFAULT_FRACTIONS = (0.7, 0.15, 0.15)
 def stratified(object_id: list[str], label: np.ndarray, seed: int, fractions=DEFAULT_FRACTIONS) -> np.ndarray:
     """Draw a split for every source, class by class; unlabelled sources are a class of their own.
 
-    Within a class the sources are ranked by a hash of seed and name and dealt out systematically from a
-    random start, so that a class of n sources has less than one source more or less than n * fraction in
-    each split, and no split is favoured over the classes too small to divide. The result does not depend
-    on the order of the sources.
+    Within a class sources are ranked by a hash of seed and name and dealt out systematically from a random
+    start: a class of n sources has n * fraction in each split, to less than one, and no split is favoured
+    over small classes. The order of the sources does not matter.
 
     Parameters
     ----------

@@ -29,17 +29,11 @@ def write_group(
 ) -> None:
     """Write the arrays, then mark the group complete; `step` is told the chunks written, and of how many."""
     group = zarr.create_group(folder, attributes={"format": FORMAT, "version": VERSION, "complete": False})
-    arrays = {
-        "object_id": np.array(merged.object_id, np.dtypes.StringDType()),
-        "label": merged.label,
-        "coarse": coarse_label(merged.label),
-        "split": merged.split,
-        "position": merged.position,
-        "offset": merged.offset,
-        **merged.numbers,
-    }
+    arrays = {"object_id": np.array(merged.object_id, np.dtypes.StringDType())}
+    arrays |= {name: getattr(merged, name) for name in ("label", "split", "position", "offset")}
+    arrays |= {"coarse": coarse_label(merged.label), **merged.numbers}
     if merged.has_cutouts:
-        arrays["cutout_offset"] = _offsets(merged.stamp_length)
+        arrays["cutout_offset"] = np.append(0, np.cumsum(merged.stamp_length, dtype=np.int64))
     if has_limits := len(merged.limits) > 0:
         arrays |= {"limit_offset": merged.limit_offset, "limits": merged.limits}
     for name, values in arrays.items():
@@ -57,19 +51,10 @@ def write_group(
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for k, _ in enumerate(pool.map(lambda task: task(), tasks), 1):
             step(k, len(tasks))
-    group.update_attributes(
-        {
-            "complete": True,
-            "sources": len(merged.object_id),
-            "detections": number,
-            "cutouts": merged.has_cutouts,
-            "limits": has_limits,
-            "bands": list(BANDS),
-            "metadata_fields": list(METADATA_FIELDS),
-            "classes": list(FINE),
-            "runs": runs,
-        }
-    )
+    names = {"bands": list(BANDS), "metadata_fields": list(METADATA_FIELDS), "classes": list(FINE)}
+    counts = {"sources": len(merged.object_id), "detections": number}
+    held = {"cutouts": merged.has_cutouts, "limits": has_limits}
+    group.update_attributes({"complete": True, **counts, **held, **names, "runs": runs})
     open_store(folder).keep_digest()
 
 
@@ -91,12 +76,6 @@ def _tasks(array: zarr.Array, gather: Callable[[int, int], np.ndarray]) -> list[
 
     rows, number = array.chunks[0], array.shape[0]
     return [lambda a=a: task(a, min(a + rows, number)) for a in range(0, number, rows)]
-
-
-def _offsets(stamp_length: np.ndarray) -> np.ndarray:
-    offset = np.zeros(stamp_length.size + 1, np.int64)
-    np.cumsum(stamp_length.ravel(), out=offset[1:])
-    return offset
 
 
 def gather_metadata(merged: Merged, a: int, b: int) -> np.ndarray:

@@ -14,26 +14,21 @@ from rtf.store.batches import Batch
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training sources are changed.
+    """How training sources are changed."""
 
-    Attributes
-    ----------
-    thin : detections are left out of a source at a rate drawn uniformly up to this, its first one never; the
-        decoder is still asked for them
-    shift : standard deviation [mag] of a shift of the whole light curve
-    noise : noise is added to what the encoder sees, in units of the errors drawn uniformly up to this for
-        each source; the errors grow likewise
-    """
-
+    #: Detections are left out of a source at a rate drawn uniformly up to this, its first one never. The
+    #: decoder is still asked for them.
     thin: float = 0.0
+    #: Standard deviation [mag] of a shift of the whole light curve.
     shift: float = 0.0
+    #: Noise is added to what the encoder sees, in units of the errors drawn uniformly up to this for each
+    #: source. The errors grow likewise.
     noise: float = 0.0
 
     def __post_init__(self):
         if not (0 <= self.thin < 1 and 0 <= self.shift < np.inf and 0 <= self.noise < np.inf):
-            raise ValueError(
-                f"augment: thin must be from 0 to below 1, shift and noise 0 or more, not {vars(self)}"
-            )
+            bounds = "thin must be from 0 to below 1, shift and noise 0 or more"
+            raise ValueError(f"augment: {bounds}, not {vars(self)}")
 
     def draw(self, rng: np.random.Generator, size: int, longest: int, part: slice) -> "Changes":
         """Changes of the sources `part` of a batch of `size` with at most `longest` detections."""
@@ -48,20 +43,13 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Changes:
-    """What was drawn for B sources, each None where nothing is changed.
+    """What was drawn for B sources, each None where nothing is changed."""
 
-    Attributes
-    ----------
-    rate, chance : (B,) share of detections to leave out, (B, L) chance of each
-    shift : (B,) [mag]
-    factor, normal : (B,) noise in units of the errors, (B, L) standard normal
-    """
-
-    rate: np.ndarray | None
-    chance: np.ndarray | None
-    shift: np.ndarray | None
-    factor: np.ndarray | None
-    normal: np.ndarray | None
+    rate: np.ndarray | None  # (B,) share of detections to leave out
+    chance: np.ndarray | None  # (B, L) chance of each
+    shift: np.ndarray | None  # (B,) [mag]
+    factor: np.ndarray | None  # (B,) noise in units of the errors
+    normal: np.ndarray | None  # (B, L) standard normal
 
     @property
     def kept(self) -> np.ndarray | None:

@@ -1,9 +1,7 @@
 """Checkpoints of a run: the last epoch and the best, each whole or not there at all.
 
-Notable:
-- a checkpoint is written beside the one it replaces, on the same file system: a full disk or a kill leaves
-  the former
-- a run folder may be moved: which epoch was the best is remembered by file name
+A full disk or a kill leaves the former checkpoint. A run folder may be moved: the best epoch is remembered by
+file name.
 """
 
 import logging

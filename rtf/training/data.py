@@ -1,13 +1,10 @@
 """Training and validation batches of one or more stores.
 
 Notable:
-- statistics come from the training split alone, after the same cut that the model's view applies
-- the order of batches, the random truncation and the modalities left out in epoch k depend on (seed, k)
-  alone, so a resumed run sees what an uninterrupted one would have
-- GP features and stamps are snapshots at several numbers of detections (`rtf/features/snapshots.py`)
-- in distributed training each process takes its part of every batch, so that the number of processes changes
-  neither the steps nor what is in them
-- augmented copies are drawn anew in each epoch, so that no light curve is seen twice alike
+- statistics come from the training split alone, after the cut that the model's view applies
+- batches, truncation, augmentation and the modalities left out in epoch k depend on (seed, k) alone, so a
+  resumed run sees what an uninterrupted one would have
+- each of several processes takes its part of every batch: their number changes neither steps nor content
 - stores can be mixed: a store of weight 0.5 has a new random half of its sources in each epoch, one of weight
   3 has each source three times
 """
@@ -35,17 +32,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class TrainingData:
-    """What a run trains and validates on, and the statistics it was normalised with.
-
-    `parts` are the sizes and weights of the stores that `train` is made of, one after another; `seen` the
-    names of all sources that a run trains or validates on.
-    """
+    """What a run trains and validates on, and the statistics it was normalised with."""
 
     train: Sources
     val: Sources
     statistics: Statistics
-    parts: list[tuple[int, float]]
-    seen: frozenset[str]
+    parts: list[tuple[int, float]]  # sizes and weights of the stores of `train`, in its order
+    seen: frozenset[str]  # names of all sources that a run trains or validates on
 
     @property
     def weight(self) -> np.ndarray:
@@ -71,10 +64,9 @@ def load_training_data(
     ----------
     store : store whose train and val splits are used
     modalities : feature modalities by name
-    also_train : further stores whose training splits are added to training (simulated sources, say), each a
-        path or {"store": path, "weight": how often an epoch has each of its sources}; the normalisation is
-        fitted on `store` alone, the survey the model is for. Sources of them that `store` validates or tests
-        on are left out, with a warning
+    also_train : further stores whose training splits are added to training, each a path or {"store": path,
+        "weight": how often an epoch has each of its sources}. The normalisation is fitted on `store` alone.
+        Sources that `store` validates or tests on are left out, with a warning
     leave_out : fine classes that are kept out of training and validation
     kind, max_detections, max_days, min_detections : the model's view
     progress : context manager of a bar, given what is done and of how many sources
@@ -83,8 +75,7 @@ def load_training_data(
     own = open_store(store)
     kept_out = [_class_number(name) for name in leave_out]
     limits = {"max_detections": max_detections, "max_days": max_days, "min_detections": min_detections}
-    limits["kind"] = kind
-    cut = partial(view, **limits)
+    cut = partial(view, kind=kind, **limits)
     held_back = {str(name) for part in ("val", "test") for name in own.object_id[own.sources(part)]}
     seen: set[str] = set()
 
@@ -135,7 +126,7 @@ def load_training_data(
 
     def sources(detections: Detections, label: np.ndarray, part: str) -> Sources:
         columns = feature_columns(modalities, detections, statistics)
-        window = window_starts(detections, **limits), window_ends(detections, kind)
+        window = window_starts(detections, kind, **limits), window_ends(detections, kind)
         return Sources(detections, columns, label, snapshots[part], window, times)
 
     train, val = sources(train, label, "train"), sources(val, val_label, "val")
@@ -155,9 +146,8 @@ def _mixed(entry: str | Path | Mapping) -> tuple[str | Path, float]:
     strangers = set(entry) - {"store", "weight"}
     weight = entry.get("weight", 1.0)
     if strangers or "store" not in entry or not 0 < weight < np.inf:
-        raise ValueError(
-            f"data.also_train: {dict(entry)} must be a path, or {{store: path, weight: number above 0}}"
-        )
+        form = "a path, or {store: path, weight: number above 0}"
+        raise ValueError(f"data.also_train: {dict(entry)} must be {form}")
     return entry["store"], float(weight)
 
 
@@ -174,10 +164,9 @@ def drop_modalities(
 ) -> None:
     """Leave each modality but the photometry out of a share `rate` of the sources, in place.
 
-    They then look as sources do that lack it, so that one model serves both. `columns` are those of each
-    modality whose second half masks the first (`rtf.features.normalisation.masked_columns`). `batch` is the
-    sources `part` of a batch of `size`, shared among processes; what is left out does not depend on how it
-    is shared.
+    `columns` are those of each modality whose second half masks the first
+    (`rtf.features.normalisation.masked_columns`). `batch` is the sources `part` of a batch of `size`, shared
+    among processes; what is left out does not depend on how it is shared.
     """
     if rate <= 0:
         return
@@ -198,8 +187,8 @@ class TrainingBatches:
     sources : training split
     batch_size : sources in a batch, of all processes together
     seed : with the epoch, decides order and lengths
-    truncate_min : a source of L detections is cut to a length drawn uniformly from [truncate_min, L]; None
-        trains on whole histories
+    truncate_min : a source of L detections is cut to a length drawn uniformly from [truncate_min, L]; None:
+        not cut
     epoch : callable that gives the current epoch
     parts : sizes and weights of the stores that `sources` is made of; None is one of weight 1
     columns, modality_dropout : see `drop_modalities`

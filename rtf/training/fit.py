@@ -6,6 +6,7 @@ the same metrics as a run that was not stopped, because whatever is random in ep
 """
 
 import atexit
+import json
 import logging
 import time
 import warnings
@@ -17,38 +18,26 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import distributed
 
 from rtf import __version__
 from rtf.classes import FINE
+from rtf.encoding import load
 from rtf.encoding.fingerprinter import Fingerprinter, RunError
-from rtf.encoding.load import (
-    SOURCES,
-    STATISTICS,
-    STRANGENESS,
-    build_modalities,
-    build_model,
-    save_weights,
-    usable_device,
-)
 from rtf.encoding.strangeness import fit_strangeness
 from rtf.features.normalisation import masked_columns, save_statistics
+from rtf.features.view import view_settings
 from rtf.files import whole, write_json
 from rtf.models.autoencoder import Autoencoder
-from rtf.models.branches import ImageBranch
 from rtf.models.calibration import fit_temperature
+from rtf.models.encoder import ImageBranch
 from rtf.models.losses import class_log_prior, survey_log_prior
 from rtf.store.batches import Sources
 from rtf.store.read import open_store
 from rtf.training.augment import Augmentation
 from rtf.training.checkpoints import Checkpoints, WholeCheckpoints, newest_checkpoint
-from rtf.training.data import (
-    TrainingBatches,
-    TrainingData,
-    ValidationBatches,
-    load_training_data,
-)
+from rtf.training.data import TrainingBatches, TrainingData, ValidationBatches, load_training_data
 from rtf.training.runs import METRICS, begin, environment, hold_together, identity, is_main, refuse_other
 from rtf.training.task import ReconstructionTask
 
@@ -92,14 +81,9 @@ class History(Callback):
             return
         write_json(self.run / "history.json", [{"epoch": e, **m} for e, m in sorted(self.epochs.items())])
         if epoch % self.every == 0 or epoch + 1 == trainer.max_epochs:
-            log.info(
-                "epoch %d/%d: train %.4f, val %.4f, %.0f sources/s",
-                epoch + 1,
-                trainer.max_epochs,
-                metrics["train/loss"],
-                metrics["val/loss"],
-                metrics["train/sources_per_second"],
-            )
+            shown = [metrics[name] for name in ("train/loss", "val/loss", "train/sources_per_second")]
+            message = "epoch %d/%d: train %.4f, val %.4f, %.0f sources/s"
+            log.info(message, epoch + 1, trainer.max_epochs, *shown)
 
 
 def fit(
@@ -117,7 +101,7 @@ def fit(
     run : run folder, made if absent
     config : the resolved configuration (`conf/train.yaml` composed)
     optimizer : builds the optimiser from parameters
-    callbacks : more Lightning callbacks (the tracker's, say), called after an epoch is in history.json
+    callbacks : more Lightning callbacks, called after an epoch is in history.json
     progress : context manager of a bar, given what is done and of how many, while features are computed
 
     Returns
@@ -134,7 +118,7 @@ def fit(
     with hold_together(run):
         if (run / METRICS).exists():
             log.info("%s is finished: nothing to do", run)
-            return _read_metrics(run)
+            return json.loads((run / METRICS).read_text())
         if is_main():
             begin(run, config, run_id)
         return _train(run, config, optimizer, callbacks, progress)
@@ -148,11 +132,11 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
     if config.devices != "auto" and not (type(config.devices) is int and config.devices > 0):
         raise ValueError(f"devices is {config.devices!r}; it must be auto, or a number from 1 up")
     if config.accelerator != "auto":
-        usable_device(config.accelerator, "accelerator")
+        load.usable_device(config.accelerator, "accelerator")
     _quiet()
-    modalities = build_modalities(config)
+    modalities = load.build_modalities(config)
     torch.manual_seed(config.seed)
-    model = build_model(config, modalities)
+    model = load.build_model(config, modalities)
     former = newest_checkpoint(run)
     if former:  # holds the weights of a pretrained backbone too: no hub is needed to continue
         _load_checkpoint(model, former)
@@ -160,23 +144,16 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         for branch in _image_branches(model).values():
             branch.backbone.load_pretrained()
     data = load_training_data(
-        config.data.store,
-        modalities,
-        also_train=config.data.also_train,
-        leave_out=list(config.data.leave_out),
-        kind=config.data.view,
-        max_detections=config.data.max_detections,
-        max_days=config.data.max_days,
-        min_detections=config.data.min_detections,
-        progress=progress,
-    )
+        config.data.store, modalities, also_train=config.data.also_train,
+        leave_out=list(config.data.leave_out), progress=progress, **view_settings(config.data),
+    )  # fmt: skip
     if model.head is not None and not (data.train.label >= 0).any():
         raise RunError(
             f"cls_weight={config.cls_weight} trains a classification head, but none of the {len(data.train)} "
             "training sources has a label: give labels to rtf.preprocess, or take cls_weight=0"
         )
-    save_statistics(run / STATISTICS, data.statistics)
-    with whole(run / SOURCES) as temporary:
+    save_statistics(run / load.STATISTICS, data.statistics)
+    with whole(run / load.SOURCES) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in sorted(data.seen)))
     if hasattr(model.decoder, "set_statistics"):
         model.decoder.set_statistics(**data.statistics["photometry"])
@@ -202,50 +179,28 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
     )  # fmt: skip
     bar = [RichProgressBar(leave=False)] if config.progress else []
     trainer = lightning.Trainer(
-        max_epochs=config.epochs,
-        accelerator=config.accelerator,
-        devices=config.devices,
-        num_nodes=config.num_nodes,
-        precision=config.precision,
-        gradient_clip_val=config.gradient_clip,
-        logger=False,
-        callbacks=[history, checkpoint, *callbacks, *bar],
-        enable_progress_bar=config.progress,
-        enable_model_summary=False,
-        log_every_n_steps=1,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
+        max_epochs=config.epochs, gradient_clip_val=config.gradient_clip, precision=config.precision,
+        accelerator=config.accelerator, devices=config.devices, num_nodes=config.num_nodes,
+        use_distributed_sampler=False, plugins=[WholeCheckpoints(), *environment()],
+        callbacks=[history, checkpoint, *callbacks, *bar], enable_progress_bar=config.progress,
+        enable_model_summary=False, logger=False, log_every_n_steps=1, num_sanity_val_steps=0,
         default_root_dir=run,
-        plugins=[WholeCheckpoints(), *environment()],
-    )
+    )  # fmt: skip
     if former:
         log.info("continuing from %s", former)
     if trainer.world_size > 1:
         atexit.register(_leave_group)
     batch, targets = config.batch_size, model.decoder.needs_targets
     ranks = {"rank": trainer.global_rank, "world_size": trainer.world_size}
+    training = TrainingBatches(
+        data.train, batch, config.seed, config.truncate_min, lambda: trainer.current_epoch,
+        parts=data.parts, columns=masked_columns(modalities), modality_dropout=config.modality_dropout,
+        balanced=config.imbalance == "sampling", targets=targets, statistics=data.statistics,
+        augmentation=Augmentation(**config.augment), **ranks,
+    )  # fmt: skip
+    validation = ValidationBatches(data.val, batch, targets, **ranks)
     try:
-        trainer.fit(
-            task,
-            TrainingBatches(
-                data.train,
-                batch,
-                config.seed,
-                config.truncate_min,
-                lambda: trainer.current_epoch,
-                parts=data.parts,
-                columns=masked_columns(modalities),
-                modality_dropout=config.modality_dropout,
-                balanced=config.imbalance == "sampling",
-                targets=targets,
-                augmentation=Augmentation(**config.augment),
-                statistics=data.statistics,
-                **ranks,
-            ),
-            ValidationBatches(data.val, batch, targets, **ranks),
-            ckpt_path=former,
-            weights_only=True,
-        )
+        trainer.fit(task, training, validation, ckpt_path=former, weights_only=True)
     except SystemExit:  # how Lightning ends on Ctrl-C
         log.warning("interrupted: the same command continues %s", run)
         raise
@@ -255,7 +210,7 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         if model.head is not None:
             model.temperature.fill_(_temperature(model, data.val, batch))
             metrics["temperature"] = float(model.temperature)
-        save_weights(run, model)
+        load.save_weights(run, model)
         _save_strangeness(run, task.fingerprinter(), config)
         metrics |= {"parameters": parameters, "fingerprint_bytes": model.bottleneck.bytes}
         # All epochs, also those before an interruption.
@@ -272,8 +227,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
 def _leave_group() -> None:
     """Close the connections to the other processes before the interpreter takes them down.
 
-    Left to that, one ending of gloo in some hundred is an abort. Lightning does this for NCCL alone; and not
-    before the process ends, for a sweep's next run uses them again.
+    Left to that, gloo sometimes aborts. Lightning does this for NCCL alone, and a sweep's next run uses them
+    again.
     """
     if distributed.is_initialized():
         distributed.destroy_process_group()
@@ -327,7 +282,7 @@ def _save_strangeness(run: Path, fingerprinter: Fingerprinter, config: DictConfi
         detections = store.detections(name, cutouts=fingerprinter.needs_cutouts)
         usual = ~np.isin(store.label[store.sources(name)], odd)
         kept.append(detections.take(np.flatnonzero(usual)))
-    fit_strangeness(fingerprinter, *kept, seed=config.seed).save(run / STRANGENESS)
+    fit_strangeness(fingerprinter, *kept, seed=config.seed).save(run / load.STRANGENESS)
 
 
 @torch.inference_mode()
@@ -342,10 +297,6 @@ def _best(epochs: dict[int, dict]) -> dict:
     """Validation metrics of the epoch with the lowest loss without the bottleneck's own."""
     best = min(epochs, key=lambda e: epochs[e]["val/score"])
     return {"best_epoch": best + 1} | {k: v for k, v in epochs[best].items() if k.startswith("val/")}
-
-
-def _read_metrics(run: Path) -> dict:
-    return OmegaConf.to_container(OmegaConf.load(run / METRICS))
 
 
 def _quiet() -> None:

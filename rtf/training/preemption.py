@@ -3,13 +3,13 @@
 Notable:
 - nothing is saved at a signal: the run folder has the end of the last epoch, and an epoch begun again is the
   same
-- in a step of a SLURM job (srun, and so submitit) SIGTERM, SIGUSR1 and SIGUSR2 announce its end: preemption,
-  the time limit, `scancel --signal`. The first of the processes has the job requeued; SLURM ends the others
-- submitit requeues at SIGUSR2 and lets SIGTERM pass. Its handler does it for all three signals here, because
-  it counts how often a job ran out of time; a script of one's own is requeued with scontrol
-- a job that is no longer running when the signal comes is left alone: it was cancelled and stays so, or SLURM
-  requeues it itself, and it would start twice
+- in a step of a SLURM job SIGTERM, SIGUSR1 and SIGUSR2 announce its end: preemption, the time limit, `scancel
+  --signal`. The first of the processes has the job requeued; SLURM ends the others
+- submitit requeues at SIGUSR2 alone. Its handler does it here for all three signals, because it counts how
+  often a job ran out of time; a script of one's own is requeued with scontrol
+- a job that is no longer running at the signal was cancelled, or SLURM requeues it itself: it is left alone
 - the process then ends with SystemExit, which is no failure: submitit keeps no result, the run no failed.json
+- a signal that comes while processes wait for one another is handled when that wait ends
 """
 
 import logging
@@ -87,8 +87,6 @@ class Preemption(Callback):
 def _scontrol(*arguments: str) -> str:
     done = subprocess.run(["scontrol", *arguments], capture_output=True, text=True, timeout=60)
     if done.returncode:
-        what = " ".join(arguments)
-        raise RuntimeError(
-            f"scontrol {what} failed: {done.stderr.strip()}. The same command continues the run"
-        )
+        failed = f"scontrol {' '.join(arguments)} failed: {done.stderr.strip()}"
+        raise RuntimeError(f"{failed}. The same command continues the run")
     return done.stdout

@@ -1,13 +1,11 @@
 """Run folders: which one a configuration has, who may train in it, and how far it is.
 
 Notable:
-- a run is what its configuration and its data make it: the same command, from anywhere, at any time, finds
-  the same folder, RUNS/SWEEP/NAME-ID. Settings that only say how it is carried out (`FREE`) do not count
-- data count by their content, not by their path: a store moved is the same store, one rebuilt differently is
-  another
-- the lock is the kernel's (flock): it ends with the process that holds it, however that ends. NFS (Linux
-  2.6.12 and later) carries it between machines, Lustre does if mounted with `flock`
-- of the processes that train one model together the first holds the lock, and the others do as it does
+- the same settings and data have the same folder, RUNS/SWEEP/NAME-ID. Settings that only say how a run is
+  carried out (`FREE`) do not count, and data count by their content, not by their path
+- the lock is the kernel's (flock): it ends with the process that holds it. NFS (Linux 2.6.12 and later)
+  carries it between machines, Lustre does if mounted with `flock`
+- of the processes that train one model together the first holds the lock, and the others follow
 """
 
 import fcntl
@@ -90,16 +88,13 @@ def run_name(config: DictConfig) -> str:
     part = {group: config[group]["_target_"].split(".")[-2] for group in ("bottleneck", "decoder")}
     words = [part["bottleneck"], str(config.latent_dim), "+".join(config.modalities)]
     if "stamps" in config.modalities:
-        words.append(_backbone_name(config.image_backbone))
+        backbone = config.image_backbone
+        kinds = {"greyscale": backbone.get("greyscale"), "finetuned": backbone.get("frozen") is False}
+        kinds = [kind for kind, is_so in kinds.items() if is_so]
+        words.append("-".join([backbone["_target_"].split(".")[-2], *kinds]))
     if part["decoder"] != "query":
         words.append(part["decoder"])
     return "_".join([*words, f"s{config.seed}"])
-
-
-def _backbone_name(backbone: DictConfig) -> str:
-    """zoobot, zoobot-greyscale, zoobot-finetuned, ..."""
-    kinds = {"greyscale": backbone.get("greyscale"), "finetuned": backbone.get("frozen") is False}
-    return "-".join([backbone["_target_"].split(".")[-2], *(kind for kind, is_so in kinds.items() if is_so)])
 
 
 def run_folder(config: DictConfig) -> Path:
@@ -142,12 +137,7 @@ def is_main() -> bool:
 
 @contextmanager
 def hold_together(run: Path) -> Iterator[None]:
-    """`hold`, for all the processes that train one model together.
-
-    Raises
-    ------
-    RunBusy, RunError : as `hold` does, in every one of the processes
-    """
+    """`hold`, for all the processes that train one model together; it raises in every one of them."""
     if distributed.is_initialized():  # a sweep whose earlier runs they trained together
         refused = [None]
         with ExitStack() as stack:
@@ -173,14 +163,10 @@ def hold_together(run: Path) -> Iterator[None]:
 
 
 def follow(run: Path, patience: float = 600.0) -> None:
-    """Wait until the first of the processes that train one model together has taken the run up.
+    """Wait until the first of the processes that train one model together has taken the run up, else RunBusy.
 
-    Under SLURM all processes of a job begin by themselves, and are waited for at most `patience` [s]. Where
-    Lightning began this one, the first had taken a run up before. Elsewhere (torchrun) nothing is known.
-
-    Raises
-    ------
-    RunBusy : it has not
+    Under SLURM all processes of a job begin by themselves, and wait at most `patience` [s]. Where Lightning
+    began this one, the first had taken a run up before. Elsewhere (torchrun) nothing is known.
     """
     if started_for := os.environ.get(TOGETHER):
         if str(run.resolve()) != started_for:
@@ -209,9 +195,8 @@ def hold(run: Path) -> Iterator[None]:
         except BlockingIOError:
             raise RunBusy(f"{run} is being trained by {_holder(run)}") from None
         except OSError as error:
-            raise RunError(
-                f"{run} cannot be locked ({error}): put runs= on a file system with flock"
-            ) from None
+            message = f"{run} cannot be locked ({error}): put runs= on a file system with flock"
+            raise RunError(message) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}{_in_job()}\n")
         file.flush()
@@ -282,24 +267,18 @@ def begin(run: Path, config: DictConfig, run_id: str) -> None:
         with whole(run / CONFIG) as temporary:
             OmegaConf.save(kept, temporary)
     record = read_record(run)
-    attempt = {
-        "started": _now(),
-        "host": socket.gethostname(),
-        "job": slurm_job(),
-        "from_epoch": _epochs_done(run),
+    attempt = {"started": _now(), "host": socket.gethostname(), "job": slurm_job()}
+    attempt["from_epoch"] = _epochs_done(run)
+    record = {
+        "id": run_id,
+        "name": run_name(config),
+        "sweep": config.sweep,
+        "tags": list(config.tags),
+        "command": _command(run),
+        "data": {"store": data[0], "also_train": data[1:]},
+        "attempts": [*record.get("attempts", []), attempt],
     }
-    write_json(
-        run / RECORD,
-        {
-            "id": run_id,
-            "name": run_name(config),
-            "sweep": config.sweep,
-            "tags": list(config.tags),
-            "command": _command(run),
-            "data": {"store": data[0], "also_train": data[1:]},
-            "attempts": [*record.get("attempts", []), attempt],
-        },
-    )
+    write_json(run / RECORD, record)
 
 
 def in_slurm_step() -> bool:
@@ -335,13 +314,8 @@ def record_failure(run: Path) -> Iterator[None]:
     except RunRefused:
         raise
     except Exception as error:
-        failure = {
-            "error": f"{type(error).__name__}: {error}",
-            "traceback": traceback.format_exc(),
-            "when": _now(),
-            "host": socket.gethostname(),
-        }
-        write_json(run / FAILURE, failure)
+        failure = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+        write_json(run / FAILURE, failure | {"when": _now(), "host": socket.gethostname()})
         raise
     (run / FAILURE).unlink(missing_ok=True)
 

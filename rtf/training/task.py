@@ -43,7 +43,6 @@ class ReconstructionTask(lightning.LightningModule):
         self.model, self.build_optimizer = model, optimizer
         self.distance, self.cls_weight, self.warmup, self.seed = loss, cls_weight, warmup, seed
         self.register_buffer("log_prior", log_prior, persistent=False)
-
         self.sums: dict[str, dict[str, Tensor]] = {"train": {}, "val": {}}
 
     def losses(self, batch: Batch) -> dict[str, Mean]:
@@ -93,8 +92,7 @@ class ReconstructionTask(lightning.LightningModule):
             loss = self.total(means)
             logged = {"loss": loss, **means}
             if stage == "val":
-                # What the best epoch is chosen by. The bottleneck's own loss is a price, not a purpose: that
-                # of a VQ-VAE grows while its light curves still get better.
+                # It chooses the best epoch. A VQ-VAE's own loss grows while its light curves still improve.
                 logged["score"] = loss - means["bottleneck"]
             self.log_dict({f"{stage}/{name}": value.float() for name, value in logged.items()})
 

@@ -1,13 +1,12 @@
 """A run in Weights & Biases: the mirror of its run folder, which stays the truth.
 
 Notable:
-- one run folder is one W&B run. Its id follows from the run's identity, and W&B is told to resume it: an
-  interrupted training, a repeated command and an evaluation by hand go on in the same W&B run
-- W&B's step is the epoch. What W&B has is noted in tracking.json, so that an epoch repeated after an
-  interruption is not logged twice, and none is missing; results of evaluations follow after the last epoch
-- offline, the default, needs no account and no network: each attempt is a folder RUN/wandb/offline-run-*,
-  and `wandb sync` sends them in the order of their times
-- wandb takes a second to import and is only imported where a run is tracked
+- one run folder is one W&B run, whose id follows from the run's identity: an interrupted training, a repeated
+  command and an evaluation by hand go on in it
+- W&B's step is the epoch. tracking.json notes what W&B has, so that no epoch is logged twice or missing;
+  results of evaluations follow after the last epoch
+- offline, the default, needs no account and no network: each attempt is a folder RUN/wandb/offline-run-*, and
+  `wandb sync` sends them in the order of their times
 """
 
 import hashlib
@@ -36,9 +35,7 @@ _HISTORY, _FINGERPRINTS = "history.json", "fingerprints.parquet"
 
 
 class Tracker(Callback):
-    """Writes one run to W&B; a Lightning callback, which logs each epoch.
-
-    Nothing is opened before there is something to log: a run that is finished leaves W&B as it is.
+    """Writes one run to W&B, opened when there is something to log; a callback that logs each epoch.
 
     Parameters
     ----------
@@ -98,14 +95,14 @@ class Tracker(Callback):
         self.open()
         made = {}
         for table in tables:
-            made[f"{task}/{_key(table.title)}"] = wandb.Table(
-                list(table.columns), [list(r) for r in table.rows]
-            )
+            rows = [list(row) for row in table.rows]
+            made[f"{task}/{_key(table.title)}"] = wandb.Table(list(table.columns), rows)
         for figure in map(Path, figures):
-            page = figure.suffix == ".html"
-            made[f"{task}/{_key(figure.stem)}{'_page' if page else ''}"] = (
-                wandb.Html(str(figure), inject=False) if page else wandb.Image(str(figure))
-            )
+            name = f"{task}/{_key(figure.stem)}"
+            if figure.suffix == ".html":
+                made[f"{name}_page"] = wandb.Html(str(figure), inject=False)
+            else:
+                made[name] = wandb.Image(str(figure))
         self._log(made, max(self.where["step"], read_config(self.run).epochs))
         self._mirror()
 
@@ -195,7 +192,7 @@ def result_files(run: Path) -> list[Path]:
 def numbers(evaluation: dict) -> dict[str, float]:
     """The records of an evaluation by name, such as probe/fine/accuracy or early/coarse/head/first 3/ROC-AUC.
 
-    The ends of an interval have /low and /high behind it. On a store that is not the run's own, the task is
+    Ends of intervals are NAME/low and NAME/high. On a store that is not the run's own, the task is
     TASK@STORE.
     """
     task = evaluation["task"]

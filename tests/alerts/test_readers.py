@@ -146,10 +146,10 @@ def test_a_damaged_avro_file_never_stops_the_reading(alerts):
 
 
 def _read_bytes(reader, content, report):
-    from rtf.alerts.readers.ztf_avro import _packets
+    from rtf.alerts.limits import guarded
     from rtf.alerts.ztf import packet_history
 
-    for packet in _packets("changed", content, report):
+    for packet in guarded(records(content), report, "changed"):
         yield packet_history(packet, report, "changed")
 
 

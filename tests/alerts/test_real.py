@@ -10,13 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from rtf.alerts.history import METADATA_FIELDS
-from rtf.alerts.merge import merge, merge_objects
+from rtf.alerts.merge import merge_objects
 from rtf.alerts.read import read_histories
 from rtf.alerts.readers.fink_parquet import FinkParquet
 from rtf.alerts.readers.ztf_avro import ZtfAvro
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.classes import FINE
 from tests.packets import write_applecider
+from tests.sources import merge
 
 FINK = (
     "cataclysmic", "dwarf_agn", "mixed_a", "mixed_b", "repeat_objects", "slsn_candidates", "sn_candidates",

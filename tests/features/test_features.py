@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtf.alerts.history import METADATA_FIELDS, concatenate, from_columns
-from rtf.features.limits import limits
+from rtf.features.limits import Limits
 from rtf.features.metadata import Metadata
 from rtf.features.normalisation import feature_columns, fit_statistics, load_statistics, save_statistics
 from rtf.features.photometry import Photometry, photometry, physical
@@ -89,7 +89,7 @@ def test_limits_of_a_detection_by_hand():
     source.limits = np.array(
         [[58960, 0, 20.5], [58998, 0, 20.0], [59000, 1, 19.5], [59009, 1, 19.8], [59019.5, 0, 20.2]]
     )
-    days, depth = np.split(limits(concatenate([source])), 2, axis=1)
+    days, depth = np.split(Limits().values(concatenate([source])), 2, axis=1)
     nan = np.nan
     expected = [[2, nan, nan], [12, 1, nan], [0.5, 11, nan]]
     np.testing.assert_allclose(np.expm1(days), expected, rtol=1e-5)

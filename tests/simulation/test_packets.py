@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from rtf.alerts.history import METADATA_FIELDS, SourceHistory
-from rtf.alerts.merge import merge
 from rtf.alerts.readers.ztf_avro import records
 from rtf.alerts.report import ReadReport
 from rtf.alerts.ztf import CUTOUT_FIELDS, HISTORY_METADATA, MJD_ZERO, packet_history
@@ -17,6 +16,7 @@ from rtf.simulation.detections import Detections
 from rtf.simulation.packets import CANDIDATE_TYPES, PAST_TYPES, containers, packets, schema
 from rtf.simulation.survey import SimulatedSource
 from tests.packets import stamp
+from tests.sources import merge
 
 _COLUMN = {name: k for k, name in enumerate(METADATA_FIELDS)}
 

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtf.alerts.history import METADATA_FIELDS, from_columns
-from rtf.alerts.merge import merge, merge_objects
+from rtf.alerts.merge import merge_objects
 from rtf.alerts.report import ReadReport
 from rtf.store.build import preprocess
 from rtf.store.read import open_store
+from tests.sources import merge
 
 #: Few values of each, so that copies of a detection agree in some columns and differ in others.
 ROW = st.tuples(

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from rtf.alerts.history import NO_CUTOUTS
-from rtf.alerts.merge import merge
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.store import build, parts, write
 from rtf.store.build import preprocess
 from rtf.store.parts import SPLITS
 from rtf.store.read import StoreError, open_store
+from tests.sources import merge
 from tests.store.store_fakes import FakeReader, unit_histories
 
 QUIET = {"workers": 0, "progress": False}
@@ -145,7 +145,7 @@ def test_appending_is_building_at_once(tmp_path, cutouts):
     split = dict(zip(store.object_id, store.split))
     assert all(split[name] == s for name, s in zip(before.object_id, before.split))
     assert {split[name] for name in set(store.object_id) - set(before.object_id)} <= {0, 1, 2}
-    assert [run["input"] for run in store.provenance["runs"]] == ["a", "b"]
+    assert [run["input"] for run in store.attributes["runs"]] == ["a", "b"]
 
 
 def test_nothing_readable_says_why(tmp_path):

@@ -1,10 +1,10 @@
 """AppleCiDEr's raw alerts: `DIR/{object_id}/alerts.npy`, each a pickled array of ZTF alerts.
 
 Notable:
-- a pickle can run any code when it is loaded. These are loaded by an unpickler that knows NumPy arrays and
-  plain containers and refuses everything else by name; nothing is imported on a file's word
+- a pickle can run any code when it is loaded. This unpickler knows NumPy arrays and plain containers and
+  refuses everything else by name; nothing is imported on a file's word
 - a pickle can also crash or fill the process by itself. Its instructions are looked at before any is obeyed,
-  and NumPy's types are made by functions of this module that check what they are told
+  and functions of this module that check what they are told make NumPy's types
 - splits come from a table, labels from files of their own
 """
 
@@ -25,7 +25,7 @@ from rtf.alerts.limits import PACKET, guarded
 from rtf.alerts.readers.photometry_events import fine_index, read_npy_header, read_npz
 from rtf.alerts.report import BadItem, ReadReport
 from rtf.alerts.tables import read_splits
-from rtf.alerts.ztf import packet_history
+from rtf.alerts.ztf import packet_histories
 from rtf.classes import UNKNOWN
 
 FOLDERS_PER_UNIT = 64
@@ -196,19 +196,13 @@ def recognises(path: Path) -> bool:
 class AppleCider:
     """One folder an object, with all alerts of it.
 
-    Attributes
-    ----------
-    negative : keep negative subtractions
-    cutouts : keep the cutouts
-    splits : table with columns obj_id, split; by default splits.csv in the folder or beside it, if there
-    labels : folder with {split}/{object_id}.npz, key `label`; by default `labels` in the folder or beside it,
-        if there
+    `splits` and `labels` default to splits.csv and labels/ in the folder or beside it, if there.
     """
 
-    negative: bool = False
-    cutouts: bool = True
-    splits: str | None = None
-    labels: str | None = None
+    negative: bool = False  # keep negative subtractions
+    cutouts: bool = True  # keep the cutouts
+    splits: str | None = None  # table with columns obj_id, split
+    labels: str | None = None  # folder with {split}/{object_id}.npz, key `label`
 
     def units(self, path: Path) -> list[Unit]:
         """64 object folders at a time.
@@ -242,21 +236,14 @@ class AppleCider:
         name = item.path.name
         alerts = load_alerts(file)
         label = _label(item.labels, item.split, name, report)
-        for alert in alerts:
-            history = packet_history(
-                alert, report, file, negative=self.negative, cutouts=self.cutouts, object_id=name
-            )
-            if history is not None:
-                history.label, history.split = label, item.split
-                yield history
+        settings = {"negative": self.negative, "cutouts": self.cutouts, "object_id": name}
+        for history in packet_histories(alerts, report, file, **settings):
+            history.label, history.split = label, item.split
+            yield history
 
 
 def load_alerts(path: Path) -> np.ndarray:
-    """The alerts in an `alerts.npy`.
-
-    Returns
-    -------
-    (A,) object array of dict
+    """The alerts in an `alerts.npy`, (A,) object array of dict.
 
     Raises
     ------
@@ -288,7 +275,7 @@ def _beside(path: Path, name: str, given: str | None) -> Path | None:
 def _label(labels: Path | None, split: str, object_id: str, report: ReadReport) -> int:
     if labels is None:
         return UNKNOWN
-    places = [labels / name / f"{object_id}.npz" for name in ((split,) if split else SPLITS)]
+    places = (labels / name / f"{object_id}.npz" for name in ((split,) if split else SPLITS))
     file = next((place for place in places if place.exists()), None)
     if file is None:
         report.count("unlabelled")

@@ -20,7 +20,7 @@ from rtf.alerts.history import SourceHistory
 from rtf.alerts.limits import guarded
 from rtf.alerts.parquet import SUFFIXES, RowGroup, batches, row_groups, schema
 from rtf.alerts.report import BadItem, ReadReport
-from rtf.alerts.ztf import CANDIDATE_FIELDS, CUTOUT_FIELDS, HISTORY_FIELDS, packet_history
+from rtf.alerts.ztf import CANDIDATE_FIELDS, CUTOUT_FIELDS, HISTORY_FIELDS, packet_histories
 
 _ROWS = 128  # unpacked together
 _REQUIRED = ("candidate", "objectId")
@@ -32,16 +32,10 @@ def recognises(path: Path) -> bool:
 
 @dataclass
 class FinkParquet:
-    """Alerts of one parquet file or of all in a folder and the folders in it.
+    """Alerts of one parquet file or of all in a folder and the folders in it."""
 
-    Attributes
-    ----------
-    negative : keep negative subtractions
-    cutouts : keep the cutouts
-    """
-
-    negative: bool = False
-    cutouts: bool = True
+    negative: bool = False  # keep negative subtractions
+    cutouts: bool = True  # keep the cutouts
 
     def units(self, path: Path) -> list[RowGroup]:
         """One row group at a time."""
@@ -53,12 +47,7 @@ class FinkParquet:
 
     def _alerts(self, group: RowGroup, report: ReadReport) -> Iterator[SourceHistory]:
         for batch in batches(group, lambda file: _leaves(file.schema, self.cutouts), _ROWS):
-            for packet in _packets(batch):
-                history = packet_history(
-                    packet, report, group.path, negative=self.negative, cutouts=self.cutouts
-                )
-                if history is not None:
-                    yield history
+            yield from packet_histories(_packets(batch), report, group.path, **vars(self))
 
 
 def _leaves(schema: pq.ParquetSchema, cutouts: bool) -> list[str]:
@@ -86,11 +75,9 @@ def _values(array: pa.Array) -> list:
     if pa.types.is_struct(kind):
         names = [field.name for field in kind]
         rows = [dict(zip(names, row)) for row in zip(*(_values(leaf) for leaf in array.flatten()))]
-        return (
-            rows
-            if array.null_count == 0
-            else [r if ok.as_py() else None for r, ok in zip(rows, array.is_valid())]
-        )
+        if array.null_count:
+            rows = [row if ok else None for row, ok in zip(rows, array.is_valid().to_pylist())]
+        return rows
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         entries = _values(array.flatten())
         lengths = pc.list_value_length(array).to_pylist()

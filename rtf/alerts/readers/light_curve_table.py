@@ -2,8 +2,7 @@
 
 Notable:
 - everything is done on whole columns; one source costs a few slices
-- rows are named by their number in the file, counted from 0
-- rows of one object may lie anywhere in a file and in several files
+- rows are named by their number in the file, counted from 0; those of one object may lie anywhere
 - a row without a magnitude but with `limmag` is a non-detection; a file may hold nothing else
 """
 
@@ -20,29 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from rtf.alerts import ztf
 from rtf.alerts.folders import Unit, files, units
-from rtf.alerts.history import (
-    BANDS,
-    METADATA_FIELDS,
-    NO_CANDID,
-    NO_LIMITS,
-    SPLITS,
-    SourceHistory,
-    from_columns,
-)
+from rtf.alerts.history import BANDS, METADATA_FIELDS, NO_CANDID, SPLITS, SourceHistory, from_columns
 from rtf.alerts.limits import HEADER, RATIO, TABLE, guarded
 from rtf.alerts.parquet import SUFFIXES, RowGroup, batches, row_groups, schema
 from rtf.alerts.report import BadItem, ReadReport, printable
-from rtf.alerts.ztf import (
-    BRIGHTEST,
-    FAINTEST,
-    FAULTS,
-    exact_candid,
-    faults,
-    object_name,
-    positive,
-    sound_limits,
-)
 from rtf.classes import UNKNOWN, fine_label
 
 REQUIRED = ("object_id", "mjd", "band", "mag", "magerr")
@@ -56,8 +38,8 @@ _ROWS = 1 << 17  # of a parquet file, decoded together
 _LOOKED_AT = 4096  # files of a folder, before deciding that it holds no tables
 _BLOCK = 4 << 20  # bytes of a CSV file, decoded together
 _FAULTS = [
-    *(({"time": "mjd"}.get(field, field), reason) for field, reason in FAULTS),
-    ("limmag", f"missing or outside {BRIGHTEST:g} to {FAINTEST:g}"),
+    *(({"time": "mjd"}.get(field, field), reason) for field, reason in ztf.FAULTS),
+    ("limmag", f"missing or outside {ztf.BRIGHTEST:g} to {ztf.FAINTEST:g}"),
     ("split", f"none of {', '.join(SPLITS)}"),
 ]
 _MAG_FAULTS = [k for k, (field, _) in enumerate(_FAULTS) if field == "mag"]
@@ -105,18 +87,13 @@ class LightCurveTable:
     Non-detections are rows without `mag` that have `limmag`, the limiting magnitude, in the same files or in
     files of their own (object_id, mjd, band, limmag).
 
-    `type` is a class name (`rtf.classes.fine_label`); rows of other types have no label, are counted as
-    `unknown_type` and named. `isdiffpos` is t, true, 1 or f, false, 0, -1. A CSV file may be compressed
-    (.csv.gz), separated by commas, semicolons or tabs, and have comment lines that begin with #.
-
-    Attributes
-    ----------
-    negative : keep negative subtractions
-    cutouts : without effect here, a table has none
+    `type` is a class name (`rtf.classes.fine_label`); rows of other types have no label and are counted as
+    `unknown_type`. `isdiffpos` is t, true, 1 or f, false, 0, -1. A CSV file may be compressed (.csv.gz),
+    separated by commas, semicolons or tabs, and have comment lines that begin with #.
     """
 
-    negative: bool = False
-    cutouts: bool = True
+    negative: bool = False  # keep negative subtractions
+    cutouts: bool = True  # without effect here, a table has none
 
     def units(self, path: Path) -> list[RowGroup | Unit]:
         """One row group of a parquet file, or one CSV file, at a time."""
@@ -129,9 +106,7 @@ class LightCurveTable:
         for histories in guarded(self._batches(group, path, report), report, path, part):
             yield from histories
 
-    def _batches(
-        self, group: RowGroup | None, path: Path, report: ReadReport
-    ) -> Iterator[list[SourceHistory]]:
+    def _batches(self, group: RowGroup | None, path: Path, report) -> Iterator[list[SourceHistory]]:
         row, tables = 0, _csv_batches(path, report)
         if group:
             row, tables = group.first_row, batches(group, lambda file: _columns(file.schema_arrow), _ROWS)
@@ -145,12 +120,7 @@ class LightCurveTable:
 
 
 def _columns(columns: pa.Schema) -> list[str]:
-    """The columns to read.
-
-    Raises
-    ------
-    BadItem : one that is needed is missing, or there twice
-    """
+    """The columns to read; BadItem where one that is needed is missing, or one is there twice."""
     _check_names(_leaves(columns))
     return [field.name for field in columns if set(_leaves(pa.schema([field]))) & set(WANTED)]
 
@@ -207,17 +177,13 @@ def _csv_batches(path: Path, report: ReadReport) -> Iterator[pa.RecordBatch]:
     # unique stand-ins for columns that nobody asks for
     names = [name if name in wanted else f"{k} {name}" for k, name in enumerate(names)]
     with _open(path) as stream:
+        form = {"column_names": names, "encoding": encoding, "skip_rows": skip}
+        types = {"column_types": dict.fromkeys(wanted, pa.binary()), "include_columns": wanted}
         yield from pa.csv.open_csv(
             stream,
-            pa.csv.ReadOptions(
-                use_threads=False, block_size=_BLOCK, skip_rows=skip, column_names=names, encoding=encoding
-            ),
+            pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK, **form),
             pa.csv.ParseOptions(delimiter=mark, invalid_row_handler=bad_row),
-            pa.csv.ConvertOptions(
-                column_types=dict.fromkeys(wanted, pa.binary()),
-                include_columns=wanted,
-                strings_can_be_null=True,
-            ),
+            pa.csv.ConvertOptions(strings_can_be_null=True, **types),
         )
 
 
@@ -233,9 +199,8 @@ def _flat(batch: pa.RecordBatch, first: int, path, report) -> tuple[dict[str, pa
     if lists:
         lengths = [pc.fill_null(pc.list_value_length(columns[n]), 0).to_numpy() for n in lists]
         same = np.all([length == lengths[0] for length in lengths], axis=0)
-        report.skip_rows(
-            path, [("", ""), ("", "lists of different lengths")], 1 - same, lambda k: f"row {rows[k]}"
-        )
+        faults = [("", ""), ("", "lists of different lengths")]
+        report.skip_rows(path, faults, 1 - same, lambda k: f"row {rows[k]}")
         index = np.repeat(np.flatnonzero(same), lengths[0][same])
         rows = rows[index]
         for name, column in columns.items():
@@ -261,18 +226,19 @@ def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterato
     band = _look_up(columns, "band", lambda name: BANDS.index(name) if name in BANDS else -1)
     sign, split = np.ones(len(rows), int), np.zeros(len(rows), int)
     if "isdiffpos" in columns:
-        sign = _look_up(columns, "isdiffpos", lambda value: {True: 1, False: 0, None: -1}[positive(value)])
+        sign = _look_up(columns, "isdiffpos", lambda v: {True: 1, False: 0, None: -1}[ztf.positive(v)])
     if "split" in columns:
-        split = _look_up(columns, "split", _split_index, 0)
+        numbers = {name: k for k, name in enumerate(("", *SPLITS))}
+        split = _look_up(columns, "split", lambda name: numbers.get(name or "", -1), 0)
 
     # Reasons of this table's own follow those that all share.
     reasons = [*_FAULTS, *((("object_id", reason)) for reason in known)]
-    code = faults(time, band >= 0, mag, magerr)
+    code = ztf.faults(time, band >= 0, mag, magerr)
     code[split < 0] = len(_FAULTS) - 1
-    code[sign < 0] = len(FAULTS) - 1
+    code[sign < 0] = len(ztf.FAULTS) - 1
     code[source < 0] = len(_FAULTS) - 1 - source[source < 0]
     missed = np.isnan(mag) & (np.isfinite(depth) | ("mag" not in columns)) & (source >= 0)
-    limit_code = faults(time, band >= 0, depth, np.zeros(len(rows)))
+    limit_code = ztf.faults(time, band >= 0, depth, np.zeros(len(rows)))
     limit_code[np.isin(limit_code, _MAG_FAULTS)] = len(_FAULTS) - 2
     code[missed] = limit_code[missed]
     report.skip_rows(path, reasons, code, lambda k: f"row {rows[k]}")
@@ -294,25 +260,19 @@ def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterato
         ra[~((np.abs(ra) <= 360) & (np.abs(dec) <= 90))] = np.nan
         dec[np.isnan(ra)] = np.nan
 
-    limits = {
-        k: sound_limits(time[own], band[own], depth[own])
-        for k, own in _by_source(source, np.flatnonzero(missed)).items()
-    }
+    owned = _by_source(source, np.flatnonzero(missed))
+    limits = {k: ztf.sound_limits(time[own], band[own], depth[own]) for k, own in owned.items()}
+    none = np.empty((0, 3))
     rows = np.flatnonzero(keep)
     rows = rows[np.lexsort((candid[rows], band[rows], time[rows], source[rows]))]
     source, label, split, ra, dec = source[rows], label[rows], split[rows], ra[rows], dec[rows]
     place = np.lexsort((ra, dec, source))  # NaN goes last: the first of a source is its smallest position
-    values = (
-        time[rows],
-        band[rows].astype(np.int8),
-        mag[rows].astype(np.float32),
-        magerr[rows].astype(np.float32),
-    )
+    values = (time[rows], band[rows].astype(np.int8), *(np.float32(x[rows]) for x in (mag, magerr)))
     metadata = np.full((len(rows), len(METADATA_FIELDS)), np.nan, np.float32)
     candid = candid[rows]
     for k in np.setdiff1d(np.arange(len(names)), source):
         # no detection is left of it, which the caller counts
-        yield from_columns(names[k], [], [], [], [], limits=limits.get(k, NO_LIMITS))
+        yield from_columns(names[k], [], [], [], [], limits=limits.get(k, none))
     starts = np.flatnonzero(np.diff(source, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(rows)]):
         own = slice(start, stop)
@@ -320,7 +280,7 @@ def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterato
             names[source[start]], *(column[own] for column in values), metadata[own], candid[own], None,
             float(ra[place[start]]), float(dec[place[start]]), int(label[own].max()),
             ("", *SPLITS)[max(split[own], key=("", *SPLITS).__getitem__)] if split[own].any() else "",
-            limits.get(int(source[start]), NO_LIMITS),
+            limits.get(int(source[start]), none),
         )  # fmt: skip
 
 
@@ -337,7 +297,7 @@ def _names(column: pa.Array) -> tuple[list[str], np.ndarray, list[str]]:
     names, reasons, meaning = [], ["missing"], []
     for value in values:
         try:
-            names.append(object_name(value))
+            names.append(ztf.object_name(value))
             meaning.append(len(names) - 1)
         except BadItem as bad:
             if str(bad) not in reasons[:20]:
@@ -357,21 +317,18 @@ def _labels(columns, keep: np.ndarray, source: np.ndarray, report: ReadReport) -
     return label
 
 
-def _split_index(name: str) -> int:
-    """1, 2, 3 for train, val, test; 0 for none, -1 for something else."""
-    return SPLITS.index(name) + 1 if name in SPLITS else -1 if name else 0
-
-
 def _text(value):
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _categories(column: pa.Array, name: str) -> tuple[list, np.ndarray]:
     """The distinct values of a column, and (rows,) the index of each row's value in them, -1 for null."""
     try:
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        encoded = column.dictionary_encode()
+        encoded = _decoded(column).dictionary_encode()
     except pa.ArrowException:
         raise BadItem(f"{column.type}, not text", name) from None
     return encoded.dictionary.to_pylist(), encoded.indices.fill_null(-1).to_numpy().astype(np.int64)
@@ -384,24 +341,12 @@ def _look_up(columns: dict[str, pa.Array], name: str, meaning, absent: int = -1)
 
 
 def _numbers(columns: dict[str, pa.Array], name: str) -> np.ndarray:
-    """(rows,) float64, NaN for null, -999 and text that is no number.
-
-    Raises
-    ------
-    BadItem : a column of something else
-    """
-    column, kinds = columns[name], pa.types
-    if kinds.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    """(rows,) float64, NaN for null, -999 and text that is no number; BadItem for another kind of column."""
+    column, kinds = _decoded(columns[name]), pa.types
     kind = column.type
     if kinds.is_temporal(kind):
         raise BadItem("dates, not numbers", name)
-    if (
-        kinds.is_string(kind)
-        or kinds.is_large_string(kind)
-        or kinds.is_binary(kind)
-        or kinds.is_large_binary(kind)
-    ):
+    if kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
         try:
             numbers = column.cast(pa.string()).cast(pa.float64())
         except pa.ArrowInvalid:
@@ -430,7 +375,7 @@ def _candids(column: pa.Array, report: ReadReport) -> np.ndarray:
         ids = pc.fill_null(column.cast(pa.int64(), safe=False), NO_CANDID).to_numpy()
         return np.where(ids >= 0, ids, NO_CANDID)
     values, index = _categories(column, "candid")
-    ids = [exact_candid(_text(value)) for value in values]
+    ids = [ztf.exact_candid(_text(value)) for value in values]
     imprecise = np.array([*(value is None for value in ids), False])[index].sum()
     report.count("imprecise_candid", int(imprecise))
     return np.array([*(NO_CANDID if value is None else value for value in ids), NO_CANDID], np.int64)[index]

@@ -32,13 +32,10 @@ class PhotometryEvents:
     """One file a source; columns dt, dt_prev [day], band id (0 g, 1 r, 2 i), logflux, logflux_err [dex].
 
     The files say how many days after the first detection a detection came, not when: `mjd` counts from 0.
-
-    Attributes
-    ----------
-    negative, cutouts : without effect here, the files have neither subtractions nor cutouts
+    They have neither subtractions nor cutouts.
     """
 
-    negative: bool = False
+    negative: bool = False  # without effect here, as is cutouts
     cutouts: bool = True
 
     def units(self, path: Path) -> list[Unit]:
@@ -74,13 +71,9 @@ def _source(path: Path, report: ReadReport) -> Iterator[SourceHistory]:
 
 
 def read_npz(path: Path, names: Collection[str]) -> dict[str, np.ndarray]:
-    """Some arrays of an NPZ file, those of `names` that it holds.
+    """The arrays `names` of an NPZ file, as far as it has them; BadItem where one is not what it claims.
 
     NumPy's own reader allocates whatever shape a file claims and unpacks whatever was packed.
-
-    Raises
-    ------
-    rtf.alerts.report.BadItem : an array is too large, of Python objects or not as long as it claims
     """
     arrays = {}
     if path.stat().st_size > PACKET:

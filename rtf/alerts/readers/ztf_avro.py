@@ -23,7 +23,7 @@ from rtf.alerts.folders import Unit, files, units
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.limits import DEPTH, HEADER, OBJECTS, PACKET, guarded
 from rtf.alerts.report import BadItem, ReadReport, printable
-from rtf.alerts.ztf import packet_history
+from rtf.alerts.ztf import packet_histories
 
 MAGIC = b"Obj\x01"
 TARS = (".tar", ".tar.gz", ".tgz")
@@ -45,16 +45,10 @@ def recognises(path: Path) -> bool:
 
 @dataclass
 class ZtfAvro:
-    """Alerts of `.avro` files and of `.tar`, `.tar.gz` and `.tgz` archives of them, in a folder or singly.
+    """Alerts of `.avro` files and of `.tar`, `.tar.gz` and `.tgz` archives of them, in a folder or singly."""
 
-    Attributes
-    ----------
-    negative : keep negative subtractions
-    cutouts : keep the cutouts
-    """
-
-    negative: bool = False
-    cutouts: bool = True
+    negative: bool = False  # keep negative subtractions
+    cutouts: bool = True  # keep the cutouts
 
     def units(self, path: Path) -> list[Unit]:
         """128 Avro files, or one archive, at a time."""
@@ -65,25 +59,15 @@ class ZtfAvro:
         for path in unit.items:
             archive = path.name.lower().endswith(TARS)
             for name, content in _members(path, report) if archive else [(path, path)]:
-                for packet in _packets(name, content, report):
-                    history = packet_history(
-                        packet, report, name, negative=self.negative, cutouts=self.cutouts
-                    )
-                    if history is not None:
-                        yield history
-
-
-def _packets(name, content: bytes | Path, report: ReadReport) -> Iterator[dict]:
-    """The records of one object container; a damaged end is reported, what comes before it is kept."""
-    return guarded(records(content), report, name)
+                # a damaged end is reported, what comes before it is kept
+                packets = guarded(records(content), report, name)
+                yield from packet_histories(packets, report, name, **vars(self))
 
 
 def records(content: bytes | Path) -> Iterator[dict]:
     """The records of an Avro object container, a file or its content.
 
-    Raises
-    ------
-    BadAvro : after the last readable record, where the container is cut short or damaged
+    BadAvro, after the last readable record, where the container is cut short or damaged.
     """
     if isinstance(content, Path) and content.stat().st_size <= PACKET:
         content = content.read_bytes()  # which is faster
@@ -149,10 +133,10 @@ def _block(stream: BinaryIO, schema: "_Schema", codec: str, sync: bytes, count: 
 
 
 class _Schema(NamedTuple):
-    """A schema as fastavro understands it, and the most bytes of data that it may be given."""
+    """A schema as fastavro understands it."""
 
     parsed: dict
-    largest: int
+    largest: int  # the most bytes of data that it may be given
 
 
 @lru_cache(maxsize=64)
@@ -175,18 +159,10 @@ _LEAST = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8,
 
 
 def _cost(schema, known: dict, depth: int = 0) -> tuple[int, float, float]:
-    """What data of a parsed schema cost: the least bytes of one, and the bytes of Python objects made of it.
+    """What data of a parsed schema cost: `least`, the fewest bytes of one, and `own` and `each`.
 
-    The objects made of n bytes take at most `own + each * n` bytes. A few bytes can be a large record, or
-    many small ones.
-
-    Parameters
-    ----------
-    known : costs of named types; None for those that we are in the middle of
-
-    Returns
-    -------
-    least, own, each
+    The Python objects made of n bytes take at most `own + each * n` bytes: a few bytes can be a large record,
+    or many small ones. `known` has the costs of named types, None for those that we are in the middle of.
     """
     if depth > DEPTH:
         raise BadAvro(f"the schema in the Avro header is nested deeper than {DEPTH} levels")

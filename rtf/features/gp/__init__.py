@@ -1,11 +1,11 @@
 """GP features: 38 numbers of each band g, r, i, from a Gaussian process through the band's magnitudes.
 
 Notable:
-- magnitudes, not fluxes: every source varies by a few of them, so one range of kernels serves bright and
-  faint ones, the shape of a light curve does not depend on distance, and most declines are nearly straight
+- magnitudes, not fluxes: one range of kernels serves bright and faint sources, and most declines are nearly
+  straight
 - computed from exactly the detections given, each source by itself: the same bits alone and in any batch
-- a band of fewer than 3 detections, or all at one time, is not fitted: of it only the count is known
-- the names, units and gaps of the features are `FEATURE_TABLE`
+- a band of fewer than 3 detections, or all at one time, is not fitted: only its count is known
+- `FEATURE_TABLE` has the names, units and gaps of the features
 
 The prior mean is the mean of the band's magnitudes; 0.01 mag, the calibration of an alert's photometry, is
 added to each error in quadrature.
@@ -86,7 +86,6 @@ class GPFeatures:
     """The GP modality: 114 features of each source, scaled values then masks (1 where missing)."""
 
     width: int = 2 * len(BANDS) * len(GP_FEATURES)
-
     per_source = True
 
     @property

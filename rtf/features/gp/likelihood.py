@@ -2,17 +2,16 @@
 
 Notable:
 - a Matern-3/2 process with its slope is a Markov process of two numbers, so the exact likelihood of n
-  detections takes n steps of a Kalman filter instead of a factorisation in n^3
-- a step is arithmetic on whole arrays: all light curves, lengths and amplitudes advance together. They lie
-  sorted by their number of detections, those that have ended drop off the end, and nothing is padded
-- only elementwise arithmetic, so that a light curve gets the same bits alone and in any company
-- no noise is fitted beside the known errors: with four detections it would explain all of them
-- a grid over the whole range first, because the likelihood often has two maxima (one of them "all is noise"),
-  then parabolas through ever finer stencils of nine points
+  detections takes n steps of a Kalman filter
+- a step is elementwise arithmetic on whole arrays: all light curves, lengths and amplitudes advance together,
+  with the same bits alone and in any company. Sorted by length, ended ones drop off the end without padding
+- the known errors are the only noise: with four detections a fitted one would explain all of them
+- a grid over the whole range comes first, for the likelihood often has two maxima; then parabolas through
+  ever finer stencils of nine points
 
-Arrays run over detections n, then light curves P. The numbers are those of sklearn's ConstantKernel *
-Matern(nu=1.5) with alpha the noise variance. Source: Hartikainen & Sarkka 2010, IEEE MLSP, "Kalman filtering
-and smoothing solutions to temporal Gaussian process regression models".
+Arrays run over detections n, then light curves P. The kernel is sklearn's ConstantKernel * Matern(nu=1.5).
+Source: Hartikainen & Sarkka 2010, IEEE MLSP, "Kalman filtering and smoothing solutions to temporal Gaussian
+process regression models".
 """
 
 import numpy as np
@@ -84,16 +83,14 @@ def log_likelihood(count, days, y, variance, lengths, amplitudes) -> np.ndarray:
 def fit_kernels(count, days, y, variance) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Kernels of maximum marginal likelihood within `LENGTHS` and `AMPLITUDES`; arguments as above.
 
-    Returns
-    -------
-    amplitude [mag], length [day], log likelihood : (P,) each
+    Returns amplitude [mag], length [day] and log likelihood, (P,) each.
     """
     found = np.empty((3, len(count)))
     for start in range(0, len(count), _CHUNK):
         some = slice(start, start + _CHUNK)
         n = count[start]
         found[:, some] = _fit_chunk(count[some], *(x[:n, some] for x in (days, y, variance)))
-    return found[0], found[1], found[2]
+    return tuple(found)
 
 
 def _fit_chunk(*light_curves):

@@ -1,11 +1,8 @@
 """The Gaussian process given its kernel: posterior mean, its derivatives, and variance, of many light curves.
 
-Notable:
-- light curves of equal length are stacked without padding and each covariance is inverted on its own
-- slope and curvature are those of the mean itself, not differences: a Matern-3/2 kernel is twice continuously
-  differentiable in time
-
-Arrays run over light curves P, then detections n or times T. Source: Rasmussen & Williams 2006, chapter 2.
+Light curves of equal length are stacked without padding, and each covariance is inverted on its own. Slope
+and curvature are those of the mean itself, not differences. Arrays run over light curves P, then detections n
+or times T. Source: Rasmussen & Williams 2006, chapter 2.
 """
 
 from typing import NamedTuple
@@ -14,21 +11,13 @@ import numpy as np
 
 
 class Fit(NamedTuple):
-    """Gaussian processes of P light curves of n detections each, of prior mean 0.
+    """Gaussian processes of P light curves of n detections each, of prior mean 0."""
 
-    Attributes
-    ----------
-    days : (P, n) times of the detections [day]
-    power, rate : (P,) squared amplitude [mag^2] and sqrt(3) / length [1/day] of the kernel
-    weights : (P, n) [1/mag], the inverse covariance times the magnitudes
-    inverse : (P, n, n) [1/mag^2], the inverse covariance of the detections
-    """
-
-    days: np.ndarray
-    power: np.ndarray
-    rate: np.ndarray
-    weights: np.ndarray
-    inverse: np.ndarray
+    days: np.ndarray  # (P, n) times of the detections [day]
+    power: np.ndarray  # (P,) squared amplitude of the kernel [mag^2]
+    rate: np.ndarray  # (P,) sqrt(3) / length of the kernel [1/day]
+    weights: np.ndarray  # (P, n) [1/mag], the inverse covariance times the magnitudes
+    inverse: np.ndarray  # (P, n, n) [1/mag^2], the inverse covariance of the detections
 
 
 def condition(days, y, variance, amplitude, length) -> Fit:
@@ -43,22 +32,12 @@ def condition(days, y, variance, amplitude, length) -> Fit:
 
 
 def mean_and_derivatives(fit: Fit, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Posterior mean [mag], its slope [mag/day] and curvature [mag/day^2] at times `at` (P, T) [day].
-
-    Returns
-    -------
-    mean, slope, curvature : (P, T) each
-    """
+    """Posterior mean [mag], slope [mag/day] and curvature [mag/day^2], (P, T) each, at times `at` [day]."""
     return _from_basis(fit, *_basis(fit, at))
 
 
 def curve(fit: Fit, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, slope and curvature as above, and the variance [mag^2] of the curve, without a detection's noise.
-
-    Returns
-    -------
-    mean, slope, curvature, variance : (P, T) each
-    """
+    """Mean, slope and curvature as above, and the variance [mag^2] of the noiseless curve, (P, T) each."""
     decay, linear, odd = _basis(fit, at)
     kernel = decay + linear
     explained = ((kernel @ fit.inverse) * kernel).sum(-1)

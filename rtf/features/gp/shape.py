@@ -1,10 +1,9 @@
 """38 numbers that describe one band's light curve, most of them read off its Gaussian process.
 
 Notable:
-- the posterior mean is looked at on a grid over the band's own time span, one point of it moved onto the peak
+- the posterior mean is evaluated on a grid over the band's time span, one point of it moved onto the peak
 - a number that the detections do not determine is NaN, never a default: a rate without a rise, a width that
-  the light curve does not reach, a magnitude at a time nobody looked
-- what falls outside the observed span is never asked of the Gaussian process, save the short extrapolations
+  the light curve does not reach, a magnitude outside the observed span
 """
 
 import numpy as np
@@ -93,11 +92,10 @@ def shape_features(fit: Fit, mag, noise, centre, start) -> dict[str, np.ndarray]
     late = np.where(seen, centre[:, None] + value[:, 5:], np.nan)
     steps = np.diff(mean, axis=1)
     following = np.arange(steps.shape[1]) >= peak[:, None]
-    n_following = following.sum(1)
-    index, misfit = _power_law(days, mag, noise, t_peak)
-    skewness, kurtosis = _moments(mean)
+    n_following, n_fading = following.sum(1), ((steps > 0) & following).sum(1)
     weight = 1 / noise
     constant = (weight * mag).sum(1) / weight.sum(1)
+    jumps = (np.diff(mag, axis=1) ** 2).sum(1)
     spread = ((mag - mag.mean(1, keepdims=True)) ** 2).sum(1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
@@ -119,26 +117,16 @@ def shape_features(fit: Fit, mag, noise, centre, start) -> dict[str, np.ndarray]
             "slope_max": slope.max(1),
             "curvature_peak": curvature[everyone, peak],
             "curvature_last": bend[:, 1],
-            "change_1d": value[:, 2] - value[:, 1],
-            "change_3d": value[:, 3] - value[:, 1],
-            "change_7d": value[:, 4] - value[:, 1],
+            **{f"change_{day}d": value[:, k] - value[:, 1] for k, day in ((2, 1), (3, 3), (4, 7))},
             "variance_mean": posterior.mean(1),
             "variance_max": posterior.max(1),
-            "skewness": skewness,
-            "kurtosis": kurtosis,
+            **dict(zip(("skewness", "kurtosis"), _moments(mean))),
             "n_inflections": _sign_changes(curvature),
-            "power_law_index": index,
-            "power_law_misfit": misfit,
-            "mag_30d": late[:, 0],
-            "mag_60d": late[:, 1],
-            "mag_90d": late[:, 2],
-            "von_neumann": np.where(
-                spread > n * _FLAT**2, (np.diff(mag, axis=1) ** 2).sum(1) / spread, np.nan
-            ),
+            **dict(zip(("power_law_index", "power_law_misfit"), _power_law(days, mag, noise, t_peak))),
+            **dict(zip(("mag_30d", "mag_60d", "mag_90d"), late.T)),
+            "von_neumann": np.where(spread > n * _FLAT**2, jumps / spread, np.nan),
             "pre_peak_scatter": _scatter(mag, days < t_peak[:, None]),
-            "monotonicity": np.where(
-                n_following >= 2, ((steps > 0) & following).sum(1) / n_following, np.nan
-            ),
+            "monotonicity": np.where(n_following >= 2, n_fading / n_following, np.nan),
             # The residual of the posterior mean at a detection is its noise variance times its weight.
             "gp_chi2": (noise * fit.weights * fit.weights).mean(1),
             "constant_chi2": (weight * (mag - constant[:, None]) ** 2).sum(1) / (n - 1),
@@ -179,7 +167,7 @@ def _crossings(at, mean, peak, depth) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(divide="ignore", invalid="ignore"):
             crossing = t_in + (t_out - t_in) * (level - m_in) / (m_out - m_in)
         found.append(np.where(hits.any(1), np.abs(crossing - t_peak), np.nan))
-    return found[0], found[1]
+    return tuple(found)
 
 
 def _power_law(days, mag, noise, t_peak) -> tuple[np.ndarray, np.ndarray]:

@@ -2,13 +2,10 @@
 
 Notable:
 - a code is the running mean of the vectors it stood for (van den Oord et al. 2017, appendix A.1)
-- codes that were never used, or that hardly are any more, are replaced by vectors of the batch at hand, those
-  far from their code being the likelier (as in k-means||, Bahmani et al. 2012). At the start every code is
-  such a one. At most an eighth of the codes is replaced at a time: a batch holds sources of like length, and
-  several together are a better sample
-- distances come from one matrix product, in float32 under autocast too: three to ten times faster than taken
-  one by one (batches of 32 to 128 on one core)
-- all that a later step depends on is in buffers, and all chance comes from torch's generator
+- vectors of the batch replace codes that are hardly used, those far from their code being likelier (as in
+  k-means||, Bahmani et al. 2012); at most an eighth of the codes at a time
+- distances come from one matrix product, in float32 under autocast too
+- all state is in buffers, and all chance comes from torch's generator
 """
 
 import torch
@@ -51,7 +48,7 @@ class Codebook(nn.Module):
     def nearest(self, z: Tensor) -> Tensor:
         """(B, dim) float32 to the nearest code (B,) int64."""
         with torch.autocast(z.device.type, enabled=False):
-            # The squared distance, less the vector's own square, which all its codes have in common.
+            # Squared distance, less the vector's own square: that is equal for all codes.
             distance = torch.addmm(self.vectors.square().sum(1), z, self.vectors.T, alpha=-2)
         unused = self.count == 0
         return distance.masked_fill(unused & ~unused.all(), torch.inf).argmin(1)
@@ -86,10 +83,9 @@ class Codebook(nn.Module):
             return
         empty = not self.count.any()
         far = (z - self.lookup(self.nearest(z))).square().sum(1)
-        # A run that diverged is not to fail here, but where it is told so.
+        # A run that diverged fails where its loss is checked, not here.
         weight = torch.ones_like(far) if empty else far.nan_to_num(0.0, posinf=0.0)
-        room = max(self.n_codes // 8, 1)
-        n = min(int(dead.sum()), int((weight > 0).sum()), room)
+        n = min(int(dead.sum()), int((weight > 0).sum()), max(self.n_codes // 8, 1))
         if n:
             chosen = torch.multinomial(weight, n)
             replaced = dead.nonzero()[:n, 0]
@@ -109,28 +105,22 @@ class Codebook(nn.Module):
 
 
 def usage(seen: list[Tensor]) -> dict[str, float]:
-    """How well codebooks are used, from how often each of their codes was: means over the codebooks.
+    """How well codebooks are used, means over them, from the use of each code; empty where none was used.
 
-    `code_use` is the share of codes used at all, `perplexity` the exponential of the entropy of the use: the
-    number of codes that would, equally used, tell as much. A codebook that was not used counts with 0 and 1;
-    empty where none was.
+    `code_use` is the share of codes used at all. `perplexity`, the exponential of the entropy of the use, is
+    the number of equally used codes that would tell as much. An unused codebook counts as 0 and 1.
     """
     if not any(count.any() for count in seen):
         return {}
     share = [count / count.sum().clamp(min=1) for count in seen]
-    return {
-        "code_use": _mean([(p > 0).float().mean() for p in share]),
-        "perplexity": _mean([torch.special.entr(p).sum().exp() for p in share]),
-    }
+    used = torch.stack([(p > 0).float().mean() for p in share])
+    perplexity = torch.stack([torch.special.entr(p).sum().exp() for p in share])
+    return {"code_use": float(used.mean()), "perplexity": float(perplexity.mean())}
 
 
 def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
     """`quantised`, to the bit, with the gradient passed on to `z` as if it were z."""
     return quantised.detach() + (z - z.detach())
-
-
-def _mean(values: list[Tensor]) -> float:
-    return float(torch.stack(values).mean())
 
 
 def _distributed() -> bool:

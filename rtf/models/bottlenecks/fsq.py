@@ -1,9 +1,7 @@
 """Finite scalar quantisation: each number of the fingerprint is rounded to one of a few levels.
 
-Notable:
-- there is no codebook: nothing to fill, to revive or to commit to, so no loss and no state
-- levels are equally spaced from -1 to 1, ends included, for even numbers of them too, where the original is
-  shifted so that 0 is a level: fingerprints are compared by cosine, which wants them centred
+Levels are equally spaced from -1 to 1, ends included. The original shifts even numbers of levels so that 0 is
+one; cosine comparison wants them centred. There is no codebook, so no loss and no state.
 
 Source: Mentzer et al. 2023 (arXiv:2309.15505).
 """

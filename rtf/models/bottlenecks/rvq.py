@@ -1,9 +1,8 @@
-"""Residual vector quantisation: several codebooks, each for what the ones before it left over.
+"""Residual vector quantisation: each codebook stands for what the ones before it left over.
 
 Notable:
-- 8 codebooks of 256 codes are 8 bytes and 256^8 possible fingerprints, where one codebook of 8 bytes could
-  be neither stored nor trained
-- a codebook is filled only once those before it are: until then what they leave over is not what they will
+- 8 codebooks of 256 codes are 8 bytes and 256^8 possible fingerprints
+- a codebook starts to fill when those before it are full; until then their residuals are not stationary
 
 Source: Zeghidour et al. 2021, SoundStream (arXiv:2107.03312), section III-C.
 """

@@ -1,12 +1,11 @@
 """Variational bottleneck: a normal distribution for each source, drawn from in training.
 
 Notable:
-- the loss is beta times the divergence in nats, its mean over the batch, SUMMED over dimensions, as in the
+- the loss is beta times the divergence in nats, averaged over the batch and SUMMED over dimensions, as in the
   evidence bound; conf/bottleneck/vae.yaml says which beta that makes sensible
-- free bits: a dimension whose mean divergence over the batch is below `free_bits` is not pushed further
-  (Kingma et al. 2016, arXiv:1606.04934, appendix C.8), so that it need not be given up to save its cost
-- in evaluation the fingerprint is the mean, and beta is the final one: the validation losses of all epochs
-  can be compared, those of the warm-up too
+- free bits: a dimension whose mean divergence is below `free_bits` costs nothing more (Kingma et al. 2016,
+  arXiv:1606.04934, appendix C.8)
+- in evaluation the fingerprint is the mean and beta the final one, so that all epochs' losses compare
 """
 
 import torch
@@ -87,10 +86,7 @@ class VAEBottleneck(nn.Module):
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Divergence, in nats, of a normal distribution from the standard one, elementwise.
-
-    Kingma and Welling 2014 (arXiv:1312.6114), appendix B.
-    """
+    """Divergence [nat] of a normal from the standard one (Kingma & Welling 2014, arXiv:1312.6114, B)."""
     return 0.5 * (mean.square() + log_variance.expm1() - log_variance)
 
 

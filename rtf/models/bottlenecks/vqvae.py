@@ -1,4 +1,4 @@
-"""Vector-quantised bottleneck: the fingerprint is one code of a codebook, and one number is all that is sent.
+"""Vector-quantised bottleneck: the fingerprint is one code of a codebook, sent as one number.
 
 Source: van den Oord, Vinyals and Kavukcuoglu 2017 (arXiv:1711.00937), with running means for the codebook.
 """
@@ -12,9 +12,7 @@ from rtf.models.bottlenecks.packing import bits_of, bytes_of
 
 
 class VQVAEBottleneck(nn.Module):
-    """The code nearest to a linear projection of the encoder's vector.
-
-    512 codes are 9 bits, whatever `latent_dim`: the fingerprint tells 512 kinds of source apart, no more.
+    """The code nearest to a linear projection of the encoder's vector: 9 bits from 512 codes.
 
     Parameters
     ----------

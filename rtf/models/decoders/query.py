@@ -1,21 +1,17 @@
 """Query decoder: a fingerprint as a continuous light curve, to be asked at any time and in any band.
 
 Notable:
-- a query is a time and a band; the answer is the mean log flux there and how uncertain it is, before any
-  noise of measuring it. Times and bands are given, so nothing of the fingerprint is spent on the cadence
-- queries never see each other: one asked alone gets the answer it gets among a thousand, and a batch costs
-  what its real queries cost, without padding
-- training also asks for detections that the encoder was not shown, weighted by `future_weight`: a
-  fingerprint then holds what is coming as well as what has been
-- the fingerprint meets the query by multiplication (each block's hidden units are scaled and shifted by it,
-  FiLM; Perez et al. 2018): it can be read out differently at each time from the first step on
-- likelihood: the residual has variance sigma^2 + measurement error^2. Its density is normal within
-  `HUBER_REACH` standard deviations and falls exponentially beyond (Huber 1964), so that a wild detection
-  pulls with a bounded force; with `loss=mse` it is normal throughout
-- a likelihood of free variance explains what is hard by a large sigma and then stops learning it. Each
-  detection's gradient is therefore weighted by variance^`beta` (beta-NLL; Seitzer et al. 2022). Validation
-  uses the likelihood itself
-- forecasts are of magnitudes of detections: a source too faint to be detected is in nobody's targets
+- the answer to a time and a band is the mean log flux and its uncertainty, without measurement noise. Times
+  and bands are given, so the fingerprint spends nothing on the cadence
+- queries never see each other: one asked alone gets the same answer as among a thousand, without padding
+- training also asks for detections that the encoder was not shown, weighted by `future_weight`
+- the fingerprint scales and shifts each block's hidden units (FiLM; Perez et al. 2018), so it can be read out
+  differently at each time from the first step on
+- the residual has variance sigma^2 + measurement error^2. Its density is normal within `HUBER_REACH` standard
+  deviations and exponential beyond (Huber 1964); with `loss=mse` it is normal throughout
+- a free variance would explain what is hard by a large sigma. Variance^`beta` therefore weights each
+  detection's gradient (beta-NLL; Seitzer et al. 2022); validation uses the likelihood itself
+- forecasts are of magnitudes of detections: no target is fainter than the survey's limit
 """
 
 import math
@@ -39,32 +35,22 @@ _PERIODS = (2.0, 400.0)
 
 @dataclass
 class Queried:
-    """Answers at a batch's targets, the real ones alone, in the order of `target.mask`.
+    """Answers at the D real targets of a batch, in the order of `target.mask`."""
 
-    Attributes
-    ----------
-    mean : (D,) normalised log flux
-    log_sigma : (D,) log of its standard deviation, without measurement error, in the same unit
-    truth, error : (D,) observed log flux and its measurement error, in the same unit
-    source : (D,) int64, which source of the batch a query belongs to
-    shown : (D,) bool, whether the encoder saw the detection
-    """
-
-    mean: Tensor
-    log_sigma: Tensor
-    truth: Tensor
-    error: Tensor
-    source: Tensor
-    shown: Tensor
+    mean: Tensor  # (D,) normalised log flux
+    log_sigma: Tensor  # (D,) log of its standard deviation, without measurement error, in the same unit
+    truth: Tensor  # (D,) observed log flux
+    error: Tensor  # (D,) its measurement error, in the same unit
+    source: Tensor  # (D,) int64, which source of the batch a query belongs to
+    shown: Tensor  # (D,) bool, whether the encoder saw the detection
 
 
 class QueryEmbedding(nn.Module):
     """Times and bands as vectors: (D,) days and (D,) bands to (D, d_model).
 
-    Sines and cosines of `n_periods` periods spaced evenly in the logarithm, the time itself, and asinh of
-    it, which is fine in the first days and coarse in the last. Waves start with amplitudes that fall as the
-    root of the period, so that curves are smooth between detections unless the data ask for more. All enter
-    a linear map whose outcome differs between bands by a learned scale and shift.
+    Sines and cosines of `n_periods` periods spaced evenly in the logarithm, the time itself, and its asinh,
+    which is fine in the first days. Amplitudes start as the root of the period, so that curves are smooth
+    between detections. A learned scale and shift of each band follow the linear map.
     """
 
     def __init__(self, d_model: int, n_periods: int):
@@ -110,8 +96,8 @@ class QueryDecoder(nn.Module):
     latent_dim : size of the fingerprint
     d_model, n_layers, d_ff, dropout : size of the network
     n_periods : sines and cosines of time
-    future_weight : weight in the loss of a detection the encoder was not shown; 0 trains on those shown alone
-    beta : exponent of the variance that weights gradients in training, see above; 0 is the plain likelihood
+    future_weight : weight in the loss of a detection that the encoder was not shown
+    beta : exponent of the variance that weights gradients in training; 0 is the plain likelihood
     sigma_floor : smallest uncertainty [mag], which keeps the likelihood bounded
     """
 
@@ -153,9 +139,7 @@ class QueryDecoder(nn.Module):
         for name, value in (("mean", mean), ("std", std)):
             value = torch.as_tensor(value, dtype=self.mean.dtype)
             if value.shape != self.mean.shape:
-                raise ValueError(
-                    f"photometry {name}: shape {tuple(value.shape)} for {len(CHANNELS)} channels"
-                )
+                raise ValueError(f"photometry {name}: shape {tuple(value.shape)}, not ({len(CHANNELS)},)")
             getattr(self, name).copy_(value)
 
     def answer(self, latent: Tensor, source: Tensor, days: Tensor, band: Tensor) -> tuple[Tensor, Tensor]:
@@ -180,11 +164,9 @@ class QueryDecoder(nn.Module):
     def forward(self, latent: Tensor, batch) -> Queried:
         """Answers at the detections of `batch.target`, or, without one, at those of the batch itself."""
         target = getattr(batch, "target", None)
-        if target is None:
-            mask, values, shown = batch.mask, batch.features[..., : len(CHANNELS)], batch.mask
-        else:
-            mask, values, shown = target.mask, target.values, target.shown
         where = batch if target is None else target
+        mask, shown = where.mask, batch.mask if target is None else target.shown
+        values = batch.features if target is None else target.values
         source = mask.nonzero()[:, 0]
         mean, log_sigma = self.answer(latent, source, where.days[mask], where.band[mask])
         error = values[..., _ERROR][mask] * self.std[_ERROR] + self.mean[_ERROR]
@@ -196,14 +178,14 @@ class QueryDecoder(nn.Module):
 
         Returns
         -------
-        `reconstruction`, which is minimised, and of the shown and of the other detections (0 where there are
-        none) `logflux` and `future_logflux`, the mean absolute residual in units of the training split's
-        deviation, and `pull` and `future_pull`, the mean squared residual in units of its own standard
-        deviation, clipped at 5: 1 where uncertainties are right
+        `reconstruction`, which is minimised; of the shown and the other detections `logflux` and
+        `future_logflux`, the mean absolute residual in units of the training split's deviation, and `pull`
+        and `future_pull`, the mean squared residual in units of its own deviation, clipped at 5: 1 where
+        uncertainties are right
 
         Raises
         ------
-        ValueError : a `distance` that is neither huber nor mse
+        ValueError : `distance` is neither huber nor mse
         """
         variance = (2 * decoded.log_sigma).exp() + decoded.error**2
         residual = decoded.mean.float() - decoded.truth
@@ -236,8 +218,8 @@ class QueryDecoder(nn.Module):
     def rebuilt(self, decoded: Queried, batch, statistics: dict) -> dict[str, Tensor]:
         """The shown light curves, (B, L) each, 0 at padding.
 
-        `dt` and `band` are the true ones, which the decoder is given. `magerr` is the standard deviation it
-        expects of the observed magnitude: its own uncertainty and the measurement error in quadrature.
+        `dt` and `band` are the true ones, as given to the decoder. `magerr` is the expected deviation of the
+        observed magnitude: the decoder's own uncertainty and the measurement error in quadrature.
         """
         scale, zero = (float(statistics["photometry"][name][_LOGFLUX]) for name in ("std", "mean"))
         deviation = ((2 * decoded.log_sigma).exp() + decoded.error**2).sqrt()
@@ -266,8 +248,8 @@ class QueryDecoder(nn.Module):
 
         Returns
         -------
-        (B, Q) AB magnitude, (B, Q) standard deviation [mag] of the light curve itself: a measurement adds its
-        own error in quadrature
+        (B, Q) AB magnitude, (B, Q) standard deviation [mag] of the light curve itself, without measurement
+        error
 
         Raises
         ------
@@ -288,13 +270,9 @@ class QueryDecoder(nn.Module):
 
 
 def negative_log_density(pull: Tensor, distance: str) -> Tensor:
-    """-log of the density of a residual in units of its standard deviation.
+    """-log of the density of a residual `pull`, in units of its standard deviation.
 
-    Parameters
-    ----------
-    pull : any shape
-    distance : "mse" for the standard normal, "huber" for the normal with exponential tails beyond
-        `HUBER_REACH`
+    `distance` "mse" is the standard normal, "huber" the normal with exponential tails beyond `HUBER_REACH`.
     """
     if distance == "mse":
         return 0.5 * pull**2 + 0.5 * math.log(2 * math.pi)
@@ -302,9 +280,8 @@ def negative_log_density(pull: Tensor, distance: str) -> Tensor:
         c = HUBER_REACH
         within = math.sqrt(2 * math.pi) * math.erf(c / math.sqrt(2))
         tails = 2 / c * math.exp(-0.5 * c**2)
-        return F.huber_loss(pull, torch.zeros_like(pull), reduction="none", delta=c) + math.log(
-            within + tails
-        )
+        huber = F.huber_loss(pull, torch.zeros_like(pull), reduction="none", delta=c)
+        return huber + math.log(within + tails)
     raise ValueError(f"loss is {distance!r}; the query decoder knows huber and mse")
 
 

@@ -1,10 +1,10 @@
 """Sequence decoder: a fingerprint back to its detections, one after another: time, magnitude, error, band.
 
 Notable:
-- the number of positions is the batch's longest source, never the 257 that the model could decode
-- with `modulate` the fingerprint is multiplied at each position by a learned vector before the position
-  embedding is added: position-specific read-out is possible from the first step, where adding alone has to
-  learn it through the feed-forward networks. It takes the plateau at the start of training away.
+- it decodes as many positions as the batch's longest source has, never all 257
+- with `modulate` a learned vector of each position multiplies the fingerprint before the position embedding
+  is added. Position-specific read-out then works from the first step, without a plateau at the start of
+  training
 - position vectors start with standard deviation `position_std` = 1; the customary 0.02 doubles the plateau
 """
 

@@ -1,12 +1,10 @@
 """A small convolutional network for stamps, trained from scratch.
 
 Notable:
-- four 3 x 3 convolutions of stride 2: 63 pixels a side become 32, 16, 8 and 4; then the mean over the 4 x 4
-- 257,344 parameters at the default width
-- no normalisation layers. Batch normalisation would tie a source's features to its batch, and one within the
-  stamp would divide out how bright the source is; prepared stamps are in units of their noise already, and
-  He's initialisation keeps that scale through the four layers
-- prepared sky is 0, and so is the convolutions' padding: to the network the sky goes on beyond the stamp
+- four 3 x 3 convolutions of stride 2 (63 pixels a side become 32, 16, 8 and 4), then the mean over the 4 x 4
+- no normalisation layers: one over the batch would tie a source to its company, one within the stamp would
+  divide out how bright the source is. Stamps are in units of their noise, and He's initialisation keeps that
+- prepared sky is 0, as is the convolutions' padding: the sky goes on beyond the stamp
 """
 
 from itertools import pairwise

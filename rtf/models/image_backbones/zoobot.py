@@ -3,23 +3,20 @@
 Source: Walmsley et al. 2023, JOSS 8, 5312.
 
 Notable:
-- the encoder is the package's (`ZoobotEncoder`) around timm's network. The weights come from the Hugging Face
-  hub, from a local file, or, only where `weights=random` says so, from nowhere. What cannot be had is an
-  error, never other weights in their place, and a network that was never given its weights refuses to work
-- Zoobot has seen images between 0 and 1, sky dark but not black, without ImageNet's mean and deviation (those
-  in the hub's config.json are timm's defaults). So prepared stamps, in units of the stretch, go linearly from
-  `black` to 0 and from `white` to 1 and are clipped there: sky at 0.14, a transient with a peak of twenty
-  sigma at 0.51, one of 600 sigma and saturated stars white
-- in colour, science, template and difference take the places of three bands. The greyscale sibling has seen
-  single images, and here sees the three stamps one by one: three times the features, and the cost
-- one stamp is 2.7 GFLOP, three times that in greyscale: compute it once for each stamp where frozen
+- weights come from the Hugging Face hub, from a local file or, where `weights=random` says so, from nowhere.
+  What cannot be had is an error, and a network without its weights refuses to work
+- Zoobot saw images between 0 and 1, sky dark but not black, without ImageNet's mean and deviation. Prepared
+  stamps therefore go linearly from `black` to 0 and from `white` to 1 and are clipped there
+- in colour, science, template and difference take the places of three bands. The greyscale sibling sees them
+  one by one: three times the features, and three times the cost of 2.7 GFLOP
 """
 
-import json
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,6 +25,7 @@ RANDOM = "random"
 
 _SIDE = 224  # pixels, as Zoobot was trained
 _AT_ONCE = 32  # stamps through a frozen encoder, so that its memory does not grow with the batch
+_UNREADABLE = (SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError, ValueError)
 _HELP = (
     "Give image_backbone.weights the path of a checkpoint (.safetensors, .pth, .ckpt); or fetch it where "
     "there is a network and copy the hub's cache here (the folder that HF_HUB_CACHE names; with "
@@ -73,9 +71,7 @@ class Zoobot(nn.Module):
     ):
         super().__init__()
         if not black < white:
-            raise ValueError(
-                f"image_backbone.black is {black}; it must be below image_backbone.white, {white}"
-            )
+            raise ValueError(f"image_backbone.black is {black}; it must be below .white, {white}")
         self.model, self.weights = model, str(weights)
         self.frozen, self.greyscale, self.lr_factor = frozen, greyscale, lr_factor
         self.black, self.white = black, white
@@ -99,7 +95,8 @@ class Zoobot(nn.Module):
         WeightsError : they are not there, or of another architecture; the message says what to do
         """
         if self.weights != RANDOM:
-            state = from_hub(self.weights, self.model) if _is_hub(self.weights) else from_file(self.weights)
+            hub = self.weights.startswith((HUB, "hf-hub:"))
+            state = from_hub(self.weights, self.model) if hub else from_file(self.weights)
             _load(self.encoder.encoder, state, self.weights)
         self._ready = True
 
@@ -148,47 +145,30 @@ def _mark_ready(module: Zoobot, incompatible) -> None:
     module._ready = module._ready or not incompatible.missing_keys
 
 
-def _is_hub(weights: str) -> bool:
-    return weights.startswith((HUB, "hf-hub:"))
-
-
 def from_hub(weights: str, model: str) -> dict[str, Tensor]:
     """The weights of a timm model on the Hugging Face hub, or in its cache.
 
-    Parameters
-    ----------
-    weights : "hf_hub:owner/name", optionally "@revision"
-    model : the architecture it has to be
+    `weights` is "hf_hub:owner/name", optionally "@revision"; `model` the architecture it has to be.
 
     Raises
     ------
-    WeightsError : no such repository or file, no network and nothing cached, or another architecture
+    WeightsError : no such repository or file, no network and nothing cached, damaged, or another architecture
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
     from huggingface_hub.utils import HFValidationError
+    from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 
-    repository, _, revision = weights[len(HUB) :].partition("@")
-
-    def fetch(name: str) -> str:
-        return hf_hub_download(repository, name, revision=revision or None)
-
+    name = weights[len(HUB) :]
     try:
-        config = json.loads(Path(fetch("config.json")).read_text())
-        found = config.get("architecture")
-        if found != model:
-            raise WeightsError(f"{weights} is a {found}, image_backbone.model a {model}; name matching ones")
-        try:
-            path = fetch("model.safetensors")
-        except EntryNotFoundError:
-            path = fetch("pytorch_model.bin")
-    # The hub's errors are of these: not found, no connection, offline, not allowed, no valid name.
-    except (EntryNotFoundError, OSError, HFValidationError, json.JSONDecodeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(
-            f"cannot get {weights} from the Hugging Face hub or its cache: {reason}\n{_HELP}"
-        ) from error
-    return from_file(path)
+        _, found, _ = load_model_config_from_hf(name)
+        state = load_state_dict_from_hf(name, "pytorch_model.bin", weights_only=True)
+    # The hub's own errors (not found, no connection, offline, not allowed) are OSErrors.
+    except (HFValidationError, KeyError, *_UNREADABLE) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = f"cannot get {weights} from the Hugging Face hub or its cache: {reason}\n{_HELP}"
+        raise WeightsError(message) from error
+    if found != model:
+        raise WeightsError(f"{weights} is a {found}, image_backbone.model a {model}; name matching ones")
+    return state
 
 
 def from_file(path: str | Path) -> dict[str, Tensor]:
@@ -198,19 +178,15 @@ def from_file(path: str | Path) -> dict[str, Tensor]:
     ------
     WeightsError : not there or not readable
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(
-            f"image_backbone.weights is {str(path)!r}: no such file (hub names start with {HUB})\n{_HELP}"
-        )
+        hint = f"no such file (hub names start with {HUB})"
+        raise WeightsError(f"image_backbone.weights is {str(path)!r}: {hint}\n{_HELP}")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, OSError, EOFError, RuntimeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise WeightsError(f"{path}: not a checkpoint of tensors alone, or damaged: {error}") from error
     if not isinstance(state, dict):
         raise WeightsError(f"{path}: a {type(state).__name__} instead of tensors by name")
@@ -218,10 +194,9 @@ def from_file(path: str | Path) -> dict[str, Tensor]:
 
 
 def _load(encoder: nn.Module, state: dict, where: str) -> None:
-    """Load the weights of an encoder, or of a Zoobot checkpoint around it, and nothing but all of them.
+    """Load all weights of an encoder and nothing else.
 
-    Checkpoints of the package (`FinetuneableZoobot...`, `ZoobotEncoder`, `ZoobotTree`) have the network as
-    `encoder`, and a head beside it.
+    Checkpoints of the package zoobot have the network as `encoder`, and a head beside it.
     """
     state = state.get("state_dict", state)
     if any(name.startswith("encoder.") for name in state):
