@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 from rtf.alerts.history import concatenate, from_columns
-from rtf.alerts.merge import merge
 from rtf.alerts.read import read_histories
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.alerts.ztf import packet_history
 from rtf.simulation.survey import SimulatedSurvey, history_of, simulate_source
 from rtf.store.build import preprocess
 from rtf.store.read import open_store
-from tests.sources import ListReader, MadeUpReader, made_up_sources
+from tests.sources import ListReader, MadeUpReader, made_up_sources, merge
 
 
 def table(path, rows: list[dict]):

@@ -18,7 +18,7 @@ def test_the_demo_goes_from_nothing_to_fingerprints_and_what_they_are_worth(tmp_
     )
     rtf.demo.main()
     worth = capsys.readouterr().out.split("=== what the fingerprints are worth")[1]
-    titles = ("Linear probe on frozen fingerprints", "Early classification", "Reconstruction in physical")
+    titles = ("Classes read from frozen fingerprints", "Early classification", "Reconstruction in physical")
     assert all(title in worth for title in titles)
     folder = tmp_path / "runs/demo"
     assert len(parquet.read_table(folder / "fingerprints.parquet")) == 60
