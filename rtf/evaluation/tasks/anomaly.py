@@ -189,7 +189,7 @@ def anomaly_figure(records: Sequence[Record], title: str) -> Figure:
     y = np.arange(len(groups))[::-1]
     for k, (method, colour) in enumerate(zip(methods, [*COLOURS[: len(methods) - 2], "0.4", "0.65"])):
         own = select(auc, method=method)
-        place = y + 0.14 * (len(methods) / 2 - 0.5 - k)
+        place = y + 0.85 * (0.5 - (k + 0.5) / len(methods))
         style = {"color": colour, "fmt": MARKERS[k], "markersize": 6, "label": method}
         axes.errorbar([r.value for r in own], place, xerr=whiskers(own), **style)
     axes.axvline(0.5, color="0.45", linestyle=":", linewidth=1.3)

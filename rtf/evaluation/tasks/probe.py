@@ -54,7 +54,8 @@ def probe(given: Inputs, *, save: bool = True, trees: bool = True) -> Evaluated:
             level_records += gains(made.arrays, level, set(answers) - {TREES}, given)
         made.records += level_records
         best = cls.HEAD if cls.HEAD in answers and level == FIVE else "probe"
-        title = f"{best if best == cls.HEAD else 'linear probe'}, {level} classes, test split"
+        what = "five classes of supernovae" if level == FIVE else f"{level} classes"
+        title = f"{best if best == cls.HEAD else 'linear probe'}, {what}, test split"
         confusion = cls.confusion_of(made.arrays, level, best, len(names))
         made.figures[f"confusion_{level}.png"] = confusion_figure(confusion, names, title)
         made.tables.append(record_table(
