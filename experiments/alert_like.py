@@ -3,8 +3,8 @@
 Forced photometry is deeper, denser and has smaller errors than the alerts of the same source, so that a model
 can learn the file instead of the physics. What an alert stream would have sent is kept:
 
-- errors grow by `ERROR_RATIO`, measured on the tidal disruptions that both kinds of file have in g and r,
-  17.5 to 20 mag; then detections below 5 sigma of them go
+- errors grow by `ERROR_RATIO`, read off the median errors by magnitude (17.5 to 20) of all tidal disruptions in
+  the two kinds of file; then detections below 5 sigma of them go
 - bands g and r alone, which public alerts have
 - one detection a night and band, the first
 - of a source the detections from 30 days before the first night of two within 30 days: a single point years
@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-#: Errors that alerts quote against those of forced photometry, median of the 24 sources that are in both.
+#: Errors that alerts quote against those of forced photometry; between 1.2 and 1.6, by magnitude.
 ERROR_RATIO = 1.4
 FIVE_SIGMA = 2.5 / np.log(10) / 5
 
