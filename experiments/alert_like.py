@@ -3,11 +3,11 @@
 Forced photometry is deeper, denser and has smaller errors than the alerts of the same source, so that a model
 can learn the file instead of the physics. What an alert stream would have sent is kept:
 
-- errors grow by `ERROR_RATIO`, read off the median errors by magnitude (17.5 to 20) of all tidal disruptions in
-  the two kinds of file; then detections below 5 sigma of them go
+- errors grow by `ERROR_RATIO`, read off the median errors by magnitude (17.5 to 20) of all tidal disruptions
+  in the two kinds of file; then detections below 5 sigma of them go
 - bands g and r alone, which public alerts have
 - one detection a night and band, the first
-- of a source the detections from 30 days before the first night of two within 30 days: a single point years
+- of a source what comes before the first two nights within 30 days of each other goes: a single point years
   before is noise of the forced photometry, which an alert stream would not have followed
 
 Sources whose name begins with PTF or iPTF are left out: they faded before ZTF began. `--without` names tables
