@@ -15,9 +15,9 @@ def main(config: DictConfig) -> None:
 
     config = resolved(config)
     tasks = {HydraConfig.get().runtime.choices["task"]: config.task}
-    settings = {"seed": config.seed, "n_bootstrap": config.n_bootstrap}
+    settings = {"seed": config.seed, "n_bootstrap": config.n_bootstrap, "coded": config.coded}
     for name, tables, figures in evaluate(config.run, tasks, store=config.store, out=config.out, **settings):
-        if config.out is None or config.out == config.run:
+        if not config.coded and config.out in (None, config.run):
             log_results(config.run, name, tables, figures)
         say(*map(to_rich, tables), *(f"figure: {figure}" for figure in figures))
 

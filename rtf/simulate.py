@@ -23,9 +23,11 @@ def main(config: DictConfig) -> None:
         preprocess(
             survey, "simulated survey", config.out,
             workers=config.workers, seed=config.seed, fractions=tuple(config.fractions),
-            overwrite=config.overwrite, progress=config.progress,
+            append=config.append, overwrite=config.overwrite, progress=config.progress,
         )  # fmt: skip
         print(open_store(config.out).summary())
+    elif config.append:
+        raise ValueError("append=true adds to a store; alert packets are written anew (format=store)")
     else:
         _to_alerts(survey, config)
 
@@ -36,7 +38,14 @@ def _to_alerts(survey, config: DictConfig) -> None:
 
     fractions = check_fractions(config.fractions)
     settings = {**OmegaConf.to_container(config), "version": __version__}
-    for name in ("out", "workers", "overwrite", "progress", "debug"):  # change nothing in what is written
+    for name in (
+        "out",
+        "workers",
+        "append",
+        "overwrite",
+        "progress",
+        "debug",
+    ):  # change nothing in what is written
         del settings[name]
 
     def split(names, labels):

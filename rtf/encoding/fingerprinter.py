@@ -15,7 +15,7 @@ from rtf.features.normalisation import Statistics, feature_columns
 from rtf.features.snapshots import needs_cutouts, source_features
 from rtf.features.view import view, view_settings
 from rtf.models.autoencoder import Autoencoder
-from rtf.models.bottlenecks.packing import pack, unpack
+from rtf.models.bottlenecks.packing import bytes_of, pack, unpack
 from rtf.store.batches import Sources, batches_by_length
 
 #: Sources encoded at once. More are padded to the longest of them and leave the cache (bench_encoding.py).
@@ -131,7 +131,7 @@ class Fingerprinter:
         surprised = getattr(self.model.decoder, "surprise", self.model.decoder.error)
         probability, code, pooled = None, None, []
         if hasattr(bottleneck, "codes"):
-            code = np.empty((n, bottleneck.bytes), np.uint8)
+            code = np.empty((n, bytes_of(bottleneck.sizes)), np.uint8)
         # what goes into the bottleneck, caught on its way, so that the encoder need not run a second time
         catch = bottleneck.register_forward_pre_hook(lambda _, inputs: pooled.append(inputs[0]))
         with catch:

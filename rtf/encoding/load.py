@@ -146,8 +146,10 @@ def usable_device(name: str, setting: str = "device") -> torch.device:
     return device
 
 
-def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
+def load(run: str | Path, device: str = "cpu", coded: bool = False) -> Fingerprinter:
     """The model of a run folder, ready to encode.
+
+    `coded` replaces each fingerprint of floats by what its code stands for (bottleneck=ae_rvq).
 
     Raises
     ------
@@ -181,4 +183,8 @@ def load(run: str | Path, device: str = "cpu") -> Fingerprinter:
         for key, value in values.items():
             if not np.isfinite(value).all() or (key in ("std", "scale") and not (value > 0).all()):
                 raise RunError(f"{run / STATISTICS}: {key} of {name} is not finite, or not above 0")
+    if coded:
+        if not hasattr(model.bottleneck, "coded"):
+            raise RunError(f"{run} has no codes beside its floats; bottleneck=ae_rvq has")
+        model.bottleneck.coded = True
     return Fingerprinter(model, modalities, statistics, config, device, strangeness)

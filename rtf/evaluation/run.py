@@ -37,6 +37,7 @@ from rtf.training.runs import read_record
 log = logging.getLogger(__name__)
 
 EVALUATIONS = "evaluations"
+CODES = "codes"
 #: Class names by level.
 LEVELS = {"coarse": COARSE, "fine": FINE}
 
@@ -149,6 +150,7 @@ class Inputs:
 def evaluate(
     run: str | Path, tasks: Mapping[str, DictConfig], *, store: str | Path | None = None,
     out: str | Path | None = None, seed: int = 0, n_bootstrap: int = N_RESAMPLES, again: bool = True,
+    coded: bool = False,
 ) -> Iterator[tuple[str, list[Table], list[Path]]]:  # fmt: skip
     """Carry out tasks on a finished run, and write what each makes.
 
@@ -158,12 +160,14 @@ def evaluate(
     store : data set; None: the one the run was trained on
     out : folder for results; None: the run folder. Elsewhere nothing of the run folder is written
     again : do tasks whose results are there already, of the same weights, store and settings
+    coded : evaluate what the codes stand for in place of the floats (bottleneck=ae_rvq), in RUN/codes
 
     Yields
     ------
     name (with the digest of a store that is not the run's own), tables and paths of figures
     """
     run, tasks = Path(run), dict(tasks)
+    out = run / CODES if coded and out is None else out
     out = None if out is None or Path(out).resolve() == run.resolve() else Path(out)
     opened = open_store(store or read_config(run).data.store)
     own, short = is_own(run, opened), opened.digest[:8]
@@ -182,7 +186,7 @@ def evaluate(
     if not tasks:
         return
     trained = frozenset() if own else trained_on(run)
-    model = load(run)
+    model = load(run, coded=coded)
     left_out = tuple(FINE.index(name) for name in model.config.data.get("leave_out", []))
     sources = {"trained": trained, "left_out": left_out}
     given = Inputs(model, opened, **sources, seed=seed, n_bootstrap=n_bootstrap)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from rtf.models.bottlenecks import vae
 from rtf.models.bottlenecks.ae import AEBottleneck
+from rtf.models.bottlenecks.ae_rvq import AERVQBottleneck
 from rtf.models.bottlenecks.codebook import Codebook, usage
 from rtf.models.bottlenecks.fsq import FSQBottleneck
 from rtf.models.bottlenecks.packing import bits_of, bytes_of, pack, unpack
@@ -33,6 +34,7 @@ BUILD = {
     "vae": VAEBottleneck,
     "vqvae": VQVAEBottleneck,
     "rvq": RVQBottleneck,
+    "ae_rvq": AERVQBottleneck,
     "fsq": FSQBottleneck,
     "fsq_uneven": lambda d, n: FSQBottleneck(d, n, levels=[8, 5, 3, 2, 7, 4]),
 }
@@ -84,7 +86,14 @@ def test_the_configuration_states_the_defaults(config):
 
 @pytest.mark.parametrize(
     ("name", "n_bits", "n_bytes"),
-    [("ae", 2048, 256), ("vae", 2048, 256), ("vqvae", 9, 2), ("rvq", 64, 8), ("fsq", 192, 24)],
+    [
+        ("ae", 2048, 256),
+        ("vae", 2048, 256),
+        ("vqvae", 9, 2),
+        ("rvq", 64, 8),
+        ("ae_rvq", 2048, 256),
+        ("fsq", 192, 24),
+    ],
 )
 def test_what_is_sent_for_64_dimensions(name, n_bits, n_bytes):
     bottleneck = BUILD[name](128, 64)
@@ -160,6 +169,20 @@ def test_the_fingerprint_comes_back_from_its_bytes(name, steps):
     packed = pack(codes, bottleneck.sizes)
     assert packed.dtype == torch.uint8 and packed.shape == (50, bottleneck.bytes)
     assert torch.equal(bottleneck.from_codes(unpack(packed, bottleneck.sizes)), latent)
+
+
+def test_floats_and_their_codes_from_one_training():
+    bottleneck, x = trained("ae_rvq", 30), pooled(200, seed=3)
+    with torch.no_grad():
+        floats, projected = bottleneck(x)[0], bottleneck.project(x)
+        stand_for = bottleneck.from_codes(bottleneck.codes(x))
+        bottleneck.coded = True
+        coded = bottleneck(x)[0]
+        shown = bottleneck.train()(x)[0]
+    assert torch.equal(floats, projected) and torch.equal(coded, stand_for)
+    assert (coded - floats).square().mean() < 0.7 * floats.var()
+    # training shows the decoder about as many of one kind as of the other
+    assert 0.3 < (shown == projected).all(1).float().mean() < 0.7
 
 
 @given(data=st.data(), sizes=st.lists(st.integers(2, 1 << 30) | st.integers(2, 9), min_size=1, max_size=40))
