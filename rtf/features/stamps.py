@@ -26,9 +26,9 @@ SHAPE = (len(KINDS), SIZE, SIZE)
 #: Where asinh turns from linear to logarithmic [sigma of the stamp's noise].
 SOFTENING = 3.0
 
-_BELOW_ONE_SIGMA = 0.15866  # of a Gaussian
+BELOW_ONE_SIGMA = 0.15866  # of a Gaussian
 #: Noise below the resolution of a float32 at the image's brightest pixel is rounding, not noise.
-_RESOLUTION = 2.0**-23
+RESOLUTION = 2.0**-23
 #: Compressed stamps held in memory at once: some 13 MB.
 _CHUNK = 256
 
@@ -56,10 +56,10 @@ def prepare_stamp(image: np.ndarray, softening: float = SOFTENING) -> np.ndarray
     if not len(values):
         return np.zeros(image.shape, np.float32)
     background = values[len(values) // 2]
-    noise = background - values[int(_BELOW_ONE_SIGMA * len(values))] or values.std(dtype=np.float64)
+    noise = background - values[int(BELOW_ONE_SIGMA * len(values))] or values.std(dtype=np.float64)
     if values[0] == values[-1]:
         return np.zeros(image.shape, np.float32)
-    noise = max(noise, _RESOLUTION * max(abs(values[0]), abs(values[-1])), np.finfo(np.float32).tiny)
+    noise = max(noise, RESOLUTION * max(abs(values[0]), abs(values[-1])), np.finfo(np.float32).tiny)
     prepared = np.arcsinh((image - background) * np.float32(1 / (noise * softening)))
     prepared[~measured] = 0
     return prepared

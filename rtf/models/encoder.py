@@ -88,23 +88,40 @@ class Encoder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, d_model) one vector for each source."""
-        length, size = batch.mask.shape[1], len(batch)
-        tokens = self.embed(batch.features) + self.time(batch.days)
+        side = {name: self._branch(name, batch) for name in self.branches}
+        tokens_of = side if self.fusion == "token" else {}
+        masked = not all(bool(there.all()) for there in (batch.mask, *(batch.present[n] for n in tokens_of)))
+        return self.combine(batch.features, batch.days, batch.mask, side, batch.present, masked)
+
+    def combine(
+        self,
+        features: Tensor,
+        days: Tensor,
+        mask: Tensor,
+        side: Mapping[str, Tensor],
+        present: Mapping[str, Tensor],
+        masked: bool = True,
+    ) -> Tensor:
+        """(B, d_model) of detections (B, L) and branches (B, d_model), 0 where not `present` (B,).
+
+        `masked` says whether any detection is padding, or any branch not present.
+        """
+        size, length = mask.shape
+        tokens = self.embed(features) + self.time(days)
         if self.position is not None:
             tokens = tokens + self.position[:length]
         # One extra token and mask of each kind, in front of the detections.
-        extra = [(self.cls.expand(size, -1), batch.mask.new_ones(size))]
-        side = {name: self._branch(name, batch) for name in self.branches}
+        extra = [(self.cls.expand(size, -1), torch.ones_like(mask[:, 0]))]
         if self.fusion == "token":
-            extra += [(side[name], batch.present[name]) for name in side]
+            extra += [(side[name], present[name]) for name in side]
         tokens = torch.cat([torch.stack([token for token, _ in extra], 1), tokens], 1)
-        mask = torch.cat([torch.stack([there for _, there in extra], 1), batch.mask], 1)
-        tokens = self.transformer(tokens, mask)
+        there = torch.cat([torch.stack([there for _, there in extra], 1), mask], 1)
+        tokens = self.transformer(tokens, there if masked else None)
         pooled = tokens[:, 0]
         if self.pool is not None:
-            weight = self.pool_weight[:length] * batch.mask[..., None]
+            weight = self.pool_weight[:length] * mask[..., None]
             # A sum of independent terms, over the root of their number, has one scale at any length.
-            summed = (tokens[:, len(extra) :] * weight).sum(1) / batch.mask.sum(1, keepdim=True).sqrt()
+            summed = (tokens[:, len(extra) :] * weight).sum(1) / mask.sum(1, keepdim=True).sqrt()
             pooled = pooled + self.pool(summed)
         if self.fusion == "add":
             pooled = sum(side.values(), pooled)

@@ -46,19 +46,27 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of blocks and a last LayerNorm: (B, L, d_model) and mask (B, L) to (B, L, d_model)."""
+    """A stack of blocks and a last LayerNorm: (B, L, d_model) to (B, L, d_model).
+
+    `mask` (B, L) marks real positions; None: all are, and attention is faster.
+    """
 
     def __init__(self, n_layers: int, d_model: int, n_heads: int, d_ff: int, dropout: float):
         super().__init__()
         self.blocks = nn.ModuleList(Block(d_model, n_heads, d_ff, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        # Whole batches of one length need no mask, and attention is faster without.
-        keys = None if bool(mask.all()) else mask[:, None, None, :]
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        keys = None if mask is None else mask[:, None, None, :]
         for block in self.blocks:
             x = block(x, keys)
         return self.norm(x)
+
+
+def asinh(x: Tensor) -> Tensor:
+    """Inverse hyperbolic sine, of operators that every ONNX runtime has on a GPU too."""
+    size = x.abs().clamp(max=1e18)  # whose square is a float32
+    return x.sign() * torch.log(size + (size * size + 1).sqrt())
 
 
 class Time2Vec(nn.Module):

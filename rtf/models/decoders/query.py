@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from rtf.alerts.history import BANDS
 from rtf.features.photometry import CHANNELS
+from rtf.models.layers import asinh
 from rtf.models.losses import Mean
 
 #: Where the density of a residual leaves the normal, in standard deviations.
@@ -66,7 +67,7 @@ class QueryEmbedding(nn.Module):
     def forward(self, days: Tensor, band: Tensor) -> Tensor:
         angle = days[:, None] * self.frequency
         waves = torch.cat([self.amplitude * angle.sin(), self.amplitude * angle.cos()], dim=1)
-        trend = torch.stack([days.clamp(max=10 * 50) / 50 - 1, torch.asinh(days) / 2 - 1], dim=1)
+        trend = torch.stack([days.clamp(max=10 * 50) / 50 - 1, asinh(days) / 2 - 1], dim=1)
         return self.time(torch.cat([waves, trend], dim=1)) * (1 + self.scale(band)) + self.shift(band)
 
 
