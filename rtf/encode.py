@@ -77,7 +77,7 @@ def _table(config: DictConfig, model, histories, report, shard: Shard = WHOLE):
     from rtf.alerts.report import NothingReadable
     from rtf.encoding.table import fingerprint_table, load_probe
 
-    probe, tables = load_probe(config.run), []
+    probe, tables = load_probe(config.run, model.space), []
     with progress_bar(shard.label("encoding"), report.counts["objects"], config.progress) as advance:
         while chunk := list(islice(histories, _CHUNK[model.needs_cutouts])):
             tables.append(fingerprint_table(model, chunk, probe, report, str(config.input), advance))

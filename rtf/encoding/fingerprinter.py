@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from omegaconf import DictConfig
 
 from rtf.alerts.history import Detections, SourceHistory, concatenate
 from rtf.encoding.fingerprints import Fingerprints, RunError, name_of, unsound
+from rtf.encoding.space import space_of
 from rtf.encoding.strangeness import Strangeness
 from rtf.features.normalisation import Statistics, feature_columns
 from rtf.features.snapshots import needs_cutouts, source_features
@@ -67,6 +69,11 @@ class Fingerprinter:
         """Whether the model looks at stamps."""
         return needs_cutouts(self.modalities)
 
+    @cached_property
+    def space(self) -> str:
+        """What its fingerprints can be compared with (`rtf/encoding/space.py`)."""
+        return space_of(self)
+
     def view(self, detections: Detections, first: int | np.ndarray | None = None) -> Detections:
         """What the model sees of the sources at their first detections; None: all of them."""
         return view(detections, first, **view_settings(self.config.data))
@@ -113,7 +120,7 @@ class Fingerprinter:
                 if output.logits is not None:
                     if probability is None:
                         probability = np.empty((n, output.logits.shape[1]), np.float32)
-                    probability[rows] = (output.logits.float() / self.model.temperature).softmax(1).cpu()
+                    probability[rows] = self._calibrated(output.logits)
         found = Fingerprints(latent, probability, error, seen.length, last, code, surprise)
         if self.strangeness is not None:
             found.strangeness = self.strangeness(found)
@@ -123,6 +130,20 @@ class Fingerprinter:
                 (~found.finite).sum(), n, name_of(histories, int(np.argmin(found.finite))),
             )  # fmt: skip
         return found
+
+    def _calibrated(self, logits: torch.Tensor) -> torch.Tensor:
+        return (logits.float() / self.model.temperature).softmax(1).cpu()
+
+    @torch.inference_mode()
+    def head_probability(self, latent: np.ndarray) -> np.ndarray | None:
+        """(N, C) of the fine classes by the head, calibrated, from fingerprints (N, latent_dim).
+
+        None without a head.
+        """
+        if self.model.head is None:
+            return None
+        logits = self.model.head(torch.from_numpy(np.float32(latent)).to(self.device))
+        return self._calibrated(logits + self.model.class_bias).numpy()
 
     @torch.inference_mode()
     def from_code(self, code: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from rtf.alerts.merge import merge_objects
 from rtf.alerts.read import existing, nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
 from rtf.encoding.load import CONFIG, PROBE, STATISTICS, WEIGHTS
-from rtf.encoding.table import write_table
+from rtf.encoding.table import merge_tables, write_table
 from rtf.files import write_json
 from rtf.jobs import Shard, beside, digest, finish_part, locked, made_from, part_record, remove
 from rtf.store.read import Store
@@ -129,13 +129,12 @@ def merge_parts(
             report = ReadReport()
             for part in parts:
                 report.add(part)
-            tables = [t for shard in shards if len(t := pq.read_table(part_path(out, shard)))]
-            if not tables:
+            if not merge_tables([part_path(out, shard) for shard in shards], out):
                 write_json(beside(out, ".report.json"), report.as_dict())
                 remove(folder)
                 raise NothingReadable(nothing_message(path, report))
-            table = pa.concat_tables(tables)
-            write_table(table.sort_by("object_id") if by_name else table, out)
+            if by_name:
+                write_table(pq.read_table(out).sort_by("object_id"), out)
             finish_part(beside(out, ".report.json"), settings, report.as_dict())
         remove(folder)
         return report, []

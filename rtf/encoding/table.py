@@ -11,14 +11,28 @@ from rtf.alerts.report import ReadReport
 from rtf.classes import FINE
 from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints, unsound
 from rtf.encoding.load import PROBE
+from rtf.encoding.space import OtherSpace, one_space
 from rtf.files import whole
 from rtf.models.probe import LinearProbe
 
 
-def load_probe(run: Path) -> LinearProbe | None:
-    """The run's saved linear probe, or None if `task=probe` has not been evaluated."""
+def load_probe(run: Path, space: str) -> LinearProbe | None:
+    """The run's saved linear probe, or None if `task=probe` has not been evaluated.
+
+    Raises
+    ------
+    OtherSpace : it was fitted on fingerprints of another space
+    """
     path = Path(run) / PROBE
-    return LinearProbe.load(path) if path.exists() else None
+    if not path.exists():
+        return None
+    probe = LinearProbe.load(path)
+    if probe.space not in ("", space):
+        raise OtherSpace(
+            f"{path} was fitted on fingerprints of space {probe.space}, and the run's are of {space}: fit it "
+            f"again (python -m rtf.evaluate run={run} task=probe), or remove it"
+        )
+    return probe
 
 
 def class_probabilities(fingerprints: Fingerprints, probe: LinearProbe | None) -> tuple[str, np.ndarray]:
@@ -55,6 +69,8 @@ def fingerprint_table(
     mjd : double, time of that detection [day]
     n_detections : int32, detections the fingerprint includes
     n_history : int32, detections the source has in all (the model sees its first 257, within 100 days)
+    space : string, what the fingerprint can be compared with (`rtf/encoding/space.py`); also in the schema's
+        metadata
     fingerprint : list of latent_dim float
     code : fixed-size binary, the bytes that `fingerprint` is looked up with (`Fingerprinter.from_code`); only
         from a bottleneck that has codes
@@ -84,6 +100,7 @@ def fingerprint_table(
         "mjd": pa.array([float(h.mjd[k]) for h, k in zip(histories, last, strict=True)], pa.float64()),
         "n_detections": pa.array(found.n_detections.astype(np.int32)),
         "n_history": pa.array([len(h) for h in histories], pa.int32()),
+        "space": pa.DictionaryArray.from_arrays(np.zeros(len(histories), np.int32), [model.space]),
         "fingerprint": pa.FixedSizeListArray.from_arrays(found.latent.ravel(), found.latent.shape[1]),
     }
     if found.code is not None:
@@ -96,7 +113,31 @@ def fingerprint_table(
     columns["reconstruction_error"] = pa.array(found.error)
     strange = found.strangeness
     columns["strangeness"] = pa.nulls(len(histories), pa.float32()) if strange is None else pa.array(strange)
-    return pa.table(columns).replace_schema_metadata({"class_probabilities_from": source})
+    about = {"class_probabilities_from": source, "space": model.space}
+    return pa.table(columns).replace_schema_metadata(about)
+
+
+def merge_tables(parts: list[Path], out: Path) -> int:
+    """Write the rows of several tables, one after another, as one; returns their number.
+
+    Tables without columns, of parts without a source, are passed over. Nothing is written without a row.
+
+    Raises
+    ------
+    OtherSpace : their fingerprints are of different spaces
+    """
+    parts = [path for path in parts if len(pq.read_schema(path))]
+    schemas = [pq.read_schema(path) for path in parts]
+    one_space((str(path), (s.metadata or {}).get(b"space", b"").decode()) for path, s in zip(parts, schemas))
+    if not parts:
+        return 0
+    rows = 0
+    with whole(out) as temporary, pq.ParquetWriter(temporary, schemas[0], compression="zstd") as writer:
+        for path in parts:
+            table = pq.read_table(path)
+            writer.write_table(table)
+            rows += len(table)
+    return rows
 
 
 def write_table(table: pa.Table, out: Path) -> None:

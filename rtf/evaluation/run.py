@@ -205,7 +205,7 @@ def evaluate(
         )  # fmt: skip
         write_evaluation(paths[name], found)
         if made.probe is not None and own and out is None:
-            made.probe.save(run / PROBE)
+            replace(made.probe, space=model.space).save(run / PROBE)
         tables = [replace(table, notes=(*table.notes, *given.notes)) for table in made.tables]
         if tables:
             write_text(folder / f"{name}.md", "\n\n".join(map(to_markdown, tables)) + "\n")

@@ -1,10 +1,11 @@
 """A linear probe of the classes: five plain arrays, applied with NumPy alone."""
 
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from rtf.files import whole
 
@@ -18,6 +19,7 @@ class LinearProbe:
     weight: np.ndarray  # (C, F)
     bias: np.ndarray  # (C,)
     classes: np.ndarray  # (C,) int64, class index of each output, ascending
+    space: str = ""  # of the fingerprints it was fitted on (`rtf/encoding/space.py`); "": not recorded
 
     def probabilities(self, fingerprints: np.ndarray) -> np.ndarray:
         """Class probabilities (N, C) float64 of fingerprints (N, F), columns `classes`."""
@@ -27,9 +29,12 @@ class LinearProbe:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the arrays as safetensors, whole or not at all."""
+        arrays = {k: np.ascontiguousarray(v) for k, v in vars(self).items() if k != "space"}
         with whole(path) as temporary:
-            save_file({f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}, temporary)
+            save_file(arrays, temporary, metadata={"space": self.space})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "LinearProbe":
-        return cls(**load_file(path))
+        with safe_open(path, "numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return cls(**arrays, space=(file.metadata() or {}).get("space", ""))

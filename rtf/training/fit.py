@@ -38,7 +38,16 @@ from rtf.store.read import open_store
 from rtf.training.augment import Augmentation
 from rtf.training.checkpoints import Checkpoints, WholeCheckpoints, newest_checkpoint
 from rtf.training.data import TrainingBatches, TrainingData, ValidationBatches, load_training_data
-from rtf.training.runs import METRICS, begin, environment, hold_together, identity, is_main, refuse_other
+from rtf.training.runs import (
+    METRICS,
+    begin,
+    environment,
+    hold_together,
+    identity,
+    is_main,
+    record_space,
+    refuse_other,
+)
 from rtf.training.task import ReconstructionTask
 
 log = logging.getLogger(__name__)
@@ -211,7 +220,9 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
             model.temperature.fill_(_temperature(model, data.val, batch))
             metrics["temperature"] = float(model.temperature)
         load.save_weights(run, model)
-        _save_strangeness(run, task.fingerprinter(), config)
+        fingerprinter = task.fingerprinter()
+        _save_strangeness(run, fingerprinter, config)
+        record_space(run, fingerprinter.space)
         metrics |= {"parameters": parameters, "fingerprint_bytes": model.bottleneck.bytes}
         # All epochs, also those before an interruption.
         minutes = sum(epoch["seconds"] for epoch in history.epochs.values()) / 60

@@ -281,6 +281,11 @@ def begin(run: Path, config: DictConfig, run_id: str) -> None:
     write_json(run / RECORD, record)
 
 
+def record_space(run: Path, space: str) -> None:
+    """Note in run.json the space of the run's fingerprints (`rtf/encoding/space.py`)."""
+    write_json(run / RECORD, {**read_record(run), "space": space})
+
+
 def in_slurm_step() -> bool:
     """Whether srun started this process; the shell of an allocation is none, though it has its variables."""
     return "SLURM_STEP_ID" in os.environ and "SLURM_JOB_ID" in os.environ
