@@ -1,130 +1,197 @@
-"""Export a model to ONNX: `python -m rtf.export run=RUN out=DIR`.
+"""A model as ONNX graphs, in a folder that any language can run.
 
-OUT/encode.onnx      plain arrays to fingerprints, with all preprocessing inside
-OUT/decode.onnx      fingerprints, days and bands to magnitudes
-OUT/from_code.onnx   codes to fingerprints, where the model has codes of whole bytes
-OUT/model.json       what the arrays are, the classes, the view, the space
-OUT/golden.npz, golden.json   16 sources, inputs and outputs, to check a port in any language against
-OUT/README.md        how
+encode.onnx      plain arrays to fingerprints, with all preprocessing inside
+decode.onnx      fingerprints, days and bands to magnitudes
+from_code.onnx   codes to the fingerprints they stand for, where the model has codes of whole bytes
+model.json       what the arrays are, the classes, the view, the space
+golden.npz, golden.json   inputs and outputs of 16 sources, to check a port with; README.md says how
 """
 
 import contextlib
 import io
 import logging
 import warnings
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from rtf import __version__
 from rtf.alerts.cutouts import SIZE
 from rtf.alerts.history import BANDS, METADATA_FIELDS
 from rtf.classes import FINE
-from rtf.encoding.exported import DECODE, DESCRIPTION, ENCODE, FROM_CODE, Exported
+from rtf.documents import write_text
+from rtf.encoding.exported import DECODE, DESCRIPTION, ENCODE, FROM_CODE, answers, session
 from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.encoding.fingerprints import RunError
 from rtf.encoding.graph import FromArrays, FromCode, FromFingerprint
 from rtf.features.stamps import KINDS
 from rtf.files import whole, write_json
-from rtf.jobs import put_in_place
+from rtf.jobs import put_in_place, refuse_old, remove
 
 OPSET = 18
-#: Axes of the inputs and outputs that may have any length, by their name in the graph.
-_AXES = {0: "batch", 1: "length"}
-_SIZES = {"limit_mjd": "limits", "limit_band": "limits", "limit_mag": "limits"}
-_FIXED = ("stamps", "fingerprint", "code")  # whose second axis is fixed
+#: Axes of any length, by array: all arrays have a batch first.
+_LENGTH = {
+    **dict.fromkeys(("mjd", "band", "mag", "magerr", "mask", "metadata"), "detections"),
+    **dict.fromkeys(("limit_mjd", "limit_band", "limit_mag"), "limits"),
+    **dict.fromkeys(("days", "query_band"), "queries"),
+}
+#: Operators of opset 18 that ONNX Runtime 1.20 and newer has for CUDA in the types that the graphs use
+#: (docs/OperatorKernels.md there). A graph with another one would fall back to the CPU.
+ON_CUDA = frozenset(
+    """Abs Add And ArgMin Cast Clip Concat Constant ConstantOfShape Conv Cos Div Equal Erf Exp Expand Flatten Gather
+    GatherElements GatherND Gemm Greater GreaterOrEqual Identity LayerNormalization Less LessOrEqual Log MatMul Max Min
+    Mul Neg Not Or Pad Pow Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Reshape
+    ScatterElements ScatterND Shape Sign Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Tile TopK Transpose Unsqueeze
+    Where""".split()
+)
 
 
 def export(model: Fingerprinter, out: str | Path, about: dict | None = None) -> Path:
-    """Write a model's graphs, their description and golden vectors to the folder `out`, whole or not at all.
+    """Write the folder `out`, whole or not at all.
 
     Parameters
     ----------
-    about : further facts for the description, such as the run's name
+    about : further facts for model.json, such as the name of the run
 
     Raises
     ------
-    RunError : the model cannot be exported (`rtf.encoding.graph.refuse`), the graph has an operator that ONNX
-        Runtime lacks on CUDA, or its answers are not the model's
+    RunError : the model cannot be exported (`rtf.encoding.graph.refuse`), a graph has an operator that ONNX Runtime
+        lacks on CUDA, or its answers to the golden sources are not torch's
     """
-    import onnx
-
     out = Path(out)
     encoder = FromArrays(model)
-    graphs = {ENCODE: encoder, DECODE: FromFingerprint(model)}
+    description = (about or {}) | describe(model, encoder)
+    arrays = golden_arrays(encoder.inputs)
+    queries = golden_queries(len(arrays["mjd"]), model.config.latent_dim)
+    graphs = {ENCODE: (encoder, arrays), DECODE: (FromFingerprint(model), queries)}
     if encoder.packs:
-        graphs[FROM_CODE] = FromCode(model)
+        graphs[FROM_CODE] = FromCode(model), {"code": golden_codes(len(arrays["mjd"]), len(encoder.sizes))}
+    refuse_old(out)
+    new = out.with_name(f"{out.name}.new")
+    remove(new)
+    golden = {}
+    for name, (graph, example) in graphs.items():
+        write_graph(graph.eval(), example, new / name, description)
+        found = answers(session(new / name), example)
+        with torch.inference_mode():
+            expected = graph(*(torch.from_numpy(example[key]) for key in graph.inputs))
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for key, value in zip(graph.outputs, expected, strict=True):
+            if not np.allclose(found[key], value, atol=1e-4, rtol=1e-4):
+                raise RunError(f"{name}: {key} of the golden sources is not what torch gives")
+        stem = Path(name).stem
+        golden |= {f"{stem}.in.{key}": value for key, value in example.items()}
+        golden |= {f"{stem}.out.{key}": value for key, value in found.items()}
+    np.savez_compressed(new / "golden.npz", **golden)
+    write_json(new / "golden.json", {k: _plain(v) for k, v in golden.items() if not k.endswith(".stamps")})
+    write_json(new / DESCRIPTION, description)
+    write_text(new / "README.md", resources.files("rtf.encoding").joinpath("exported.md").read_text("utf-8"))
+    put_in_place(new, out)
+    return out
+
+
+def describe(model: Fingerprinter, encoder: FromArrays) -> dict:
+    """What model.json says."""
     head = model.model.head
-    description = {
-        **(about or {}),
+    return {
         "rtf": __version__,
         "opset": OPSET,
         "space": model.space,
         "inputs": encoder.inputs,
         "outputs": encoder.outputs,
         "bands": list(BANDS),
+        "metadata": list(METADATA_FIELDS) if "metadata" in encoder.inputs else [],
         "classes": list(FINE[: head[-1].out_features]) if head is not None else [],
-        "metadata": list(METADATA_FIELDS),
-        "view": encoder.view,
         "fingerprint": model.config.latent_dim,
         "code_bytes": len(encoder.sizes) if encoder.packs else 0,
+        "view": encoder.view,
     }
-    new = out.with_name(f".{out.name}.new")
-    remove(new)
-    new.mkdir(parents=True)
-    for name, graph in graphs.items():
-        _write(graph, new / name)
-        proto = onnx.load(new / name)
-        onnx.helper.set_model_props(proto, {k: str(v) for k, v in description.items()})
-        proto.producer_name, proto.producer_version = "rtf", __version__
-        if unknown := without_cuda(proto):
-            raise RunError(f"{name}: ONNX Runtime has no CUDA kernel for {', '.join(unknown)}")
-        with whole(new / name) as temporary:
-            onnx.save(proto, temporary)
-    write_json(new / DESCRIPTION, description)
-    exported = Exported(new)
-    arrays = golden_arrays(encoder.inputs)
-    answers = exported.run(ENCODE, arrays)
-    with torch.inference_mode():
-        expected = encoder.eval()(*(torch.from_numpy(arrays[name]) for name in encoder.inputs))
-    for name, value in zip(encoder.outputs, expected, strict=True):
-        if not np.allclose(answers[name], value, atol=1e-4, rtol=1e-4, equal_nan=True):
-            raise RunError(f"{ENCODE}: {name} of the golden sources is not what torch gives")
-    days = np.linspace(0, 60, 7, dtype=np.float32) + np.zeros((len(arrays["mjd"]), 1), np.float32)
-    asked = {"fingerprint": answers["fingerprint"], "days": days, "band": np.int64(days) % len(BANDS)}
-    golden = {f"in_{name}": value for name, value in arrays.items()}
-    golden |= {f"out_{name}": value for name, value in answers.items()}
-    golden |= {"in_days": days, "in_query_band": asked["band"]}
-    golden |= {f"out_{name}": value for name, value in exported.run(DECODE, asked).items()}
-    if encoder.packs:
-        golden["out_from_code"] = exported.from_code(answers["code"])
-    np.savez_compressed(new / "golden.npz", **golden)
-    write_json(new / "golden.json", {name: _plain(value) for name, value in golden.items() if name != "in_stamps"})
-    (new / "README.md").write_text(_page(description), encoding="utf-8")
-    refuse_old(out)
-    put_in_place(new, out)
-    return out
 
 
-def _write(graph: torch.nn.Module, path: Path) -> None:
-    """One ONNX file of a graph, any number of sources and detections."""
-    graph = graph.eval()
-    example = {**golden_arrays(FromArrays.everything), **_queries(graph)}
-    arrays = tuple(torch.from_numpy(example[name]) for name in graph.inputs)
-    batch, axes = torch.export.Dim("batch", min=1), {}
+def write_graph(graph: nn.Module, example: dict[str, np.ndarray], path: Path, description: dict) -> None:
+    """One ONNX file: any number of sources, detections, non-detections and queries; all weights inside.
+
+    Raises
+    ------
+    RunError : an operator that ONNX Runtime lacks on CUDA
+    """
+    import onnx
+
+    axes = {name: torch.export.Dim(name, min=1) for name in ("sources", *dict.fromkeys(_LENGTH.values()))}
     shapes = []
-    for name, array in zip(graph.inputs, arrays):
-        shape = {0: batch}
-        if array.ndim > 1 and name not in _FIXED:
-            axis = _SIZES.get(name, _AXES[1])
-            shape[1] = axes.setdefault(axis, torch.export.Dim(axis, min=1))
-        shapes.append(shape)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    for name in graph.inputs:
+        name = "query_band" if name == "band" and "days" in graph.inputs else name
+        shapes.append({0: axes["sources"]} | ({1: axes[_LENGTH[name]]} if name in _LENGTH else {}))
+    arrays = tuple(torch.from_numpy(example[name]) for name in graph.inputs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), whole(path) as temporary:
         warnings.simplefilter("ignore")
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         torch.onnx.export(
-            graph, arrays, str(path), dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
+            graph, arrays, str(temporary), dynamo=True, opset_version=OPSET, external_data=False,
             input_names=list(graph.inputs), output_names=list(graph.outputs),
-            dynamic_shapes=({"arrays": tuple(shapes)} if isinstance(graph, FromArrays) else tuple(shapes)),
+            dynamic_shapes=(tuple(shapes),) if isinstance(graph, FromArrays) else tuple(shapes),
         )  # fmt: skip
+        proto = onnx.load(temporary)
+        operators = {node.op_type for f in (proto.graph, *proto.functions) for node in f.node}
+        operators -= {f.name for f in proto.functions}
+        if lacking := sorted(operators - ON_CUDA):
+            raise RunError(f"{path.name}: ONNX Runtime has no CUDA kernel for {', '.join(lacking)}")
+        onnx.helper.set_model_props(proto, {key: str(value) for key, value in description.items()})
+        proto.producer_name, proto.producer_version = "rtf", __version__
+        onnx.save(proto, temporary)
+
+
+def golden_arrays(inputs: list[str], seed: int = 0) -> dict[str, np.ndarray]:
+    """Arrays of 16 made-up sources of 1 to 300 detections, of which modalities are missing here and there."""
+    rng = np.random.default_rng(seed)
+    lengths = [1, 2, 3, 5, 8, 13, 20, 30, 40, 60, 90, 150, 257, 258, 300, 4]
+    size, most, limits = len(lengths), max(lengths), 12
+    mask = np.arange(most) < np.array(lengths)[:, None]
+    mjd = 59000 + np.sort(rng.uniform(0, 40 + 20 * np.arange(size)[:, None], (size, most)), 1)
+    mjd[-1, :4] = 59000 + np.array([0, 500, 501.5, 1200])  # stray detections years before
+    found = {
+        "mjd": np.where(mask, mjd, 0.0),
+        "band": rng.integers(0, len(BANDS), (size, most)),
+        "mag": np.float32(rng.uniform(16, 20.5, (size, most))),
+        "magerr": np.float32(rng.uniform(0.02, 0.25, (size, most))),
+        "mask": mask,
+        "limit_mjd": mjd[:, :1] + rng.uniform(-40, 60, (size, limits)),
+        "limit_band": rng.integers(0, len(BANDS), (size, limits)),
+        "limit_mag": np.float32(rng.uniform(19, 21, (size, limits))),
+        "metadata": np.float32(rng.lognormal(0, 2, (size, most, len(METADATA_FIELDS)))),
+        "stamps": np.float32(200 + 10 * rng.normal(size=(size, len(KINDS), SIZE, SIZE))),
+    }
+    found["limit_mjd"][::4] = np.nan
+    found["limit_mag"][::4] = np.nan
+    found["metadata"][rng.random(found["metadata"].shape) < 0.3] = np.nan
+    found["metadata"][::5] = np.nan
+    found["stamps"][:, :, 28:35, 28:35] += 500
+    found["stamps"][1, :, 48:] = np.nan  # at a chip edge
+    found["stamps"][::3] = np.nan
+    return {name: found[name] for name in inputs}
+
+
+def golden_queries(size: int, latent_dim: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Made-up fingerprints, and seven days and bands to ask each for."""
+    rng = np.random.default_rng(seed)
+    days = np.float32(np.linspace(0, 90, 7)) + np.zeros((size, 1), np.float32)
+    return {
+        "fingerprint": np.float32(rng.normal(size=(size, latent_dim))),
+        "days": days,
+        "band": np.int64(days) % len(BANDS),
+    }
+
+
+def golden_codes(size: int, n_bytes: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (size, n_bytes), dtype=np.uint8)
+
+
+def _plain(values: np.ndarray) -> list:
+    """Nested lists for JSON: NaN as null, float32 with the nine digits that tell them apart."""
+    short = (lambda v: float(f"{v:.9g}")) if values.dtype == np.float32 else (lambda v: v)
+    flat = [None if v != v else short(v) for v in values.ravel().tolist()]
+    return np.array(flat, object).reshape(values.shape).tolist()

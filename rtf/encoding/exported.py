@@ -58,15 +58,8 @@ class Exported:
     def run(self, graph: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of a graph, by name, for arrays by name."""
         if graph not in self._sessions:
-            import onnxruntime
-
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
-            path = str(self.folder / graph)
-            self._sessions[graph] = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-        session = self._sessions[graph]
-        names = [output.name for output in session.get_outputs()]
-        return dict(zip(names, session.run(names, arrays)))
+            self._sessions[graph] = session(self.folder / graph, self.threads)
+        return answers(self._sessions[graph], arrays)
 
     def encode(self, histories: list[SourceHistory], batch_size: int = BATCH, progress=None) -> Fingerprints:
         """As `Fingerprinter.encode`, of all that histories hold.
@@ -106,6 +99,26 @@ class Exported:
         arrays = {"fingerprint": np.float32(latent), "days": np.float32(days), "band": np.int64(band)}
         found = self.run(DECODE, arrays)
         return found["mag"], found["sigma"]
+
+
+def session(path: Path, threads: int = 1):
+    """ONNX Runtime's session of a graph, on the CPU."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RunError("exported models need ONNX Runtime: pip install rtf-fingerprints[onnx]") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    try:
+        return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a type for each way a file can be wrong
+        raise RunError(f"{path} cannot be run: {error}") from error
+
+
+def answers(session, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs of a graph, by name, for arrays by name."""
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, arrays)))
 
 
 def padded(histories: list[SourceHistory], inputs: list[str], settings: dict) -> dict[str, np.ndarray]:
