@@ -3,7 +3,7 @@
 import rtf
 
 histories = rtf.read_histories("tonight")       # alerts in any format
-model = rtf.load("runs/first")                  # the folder of a finished run
+model = rtf.load("ztf")                         # a model in the box, or the folder of a run or an export
 fingerprints = model.encode(histories)
 """
 
@@ -14,23 +14,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # torch takes seconds to import, and readers do without
     from rtf.alerts.history import SourceHistory
+    from rtf.encoding.exported import Exported
     from rtf.encoding.fingerprinter import Fingerprinter
 
 __version__ = "0.2.0"
 
 
-def load(run: str | os.PathLike[str], device: str = "cpu") -> Fingerprinter:
-    """The trained model in a run folder.
+def load(run: str | os.PathLike[str], device: str = "cpu") -> Fingerprinter | Exported:
+    """A trained model: one in the box, of a run folder, or of a folder of `rtf.export`.
 
     Parameters
     ----------
-    run : path of the folder
+    run : name of a shipped model ("ztf"), or path of the folder; an exported one runs with ONNX Runtime, without torch
     device : "cpu", or "cuda"
 
     Raises
     ------
-    rtf.encoding.fingerprinter.RunError : the folder is not a finished run, or there is no such device
+    rtf.encoding.fingerprints.RunError : no such model, the folder is not a finished run, or there is no such device
     """
+    if os.path.exists(os.path.join(run, "encode.onnx")):
+        from rtf.encoding.exported import Exported
+
+        return Exported(run)
     from rtf.encoding.load import load
 
     return load(run, device)

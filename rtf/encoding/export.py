@@ -38,15 +38,19 @@ _LENGTH = {
     **dict.fromkeys(("limit_mjd", "limit_band", "limit_mag"), "limits"),
     **dict.fromkeys(("days", "query_band"), "queries"),
 }
-#: Operators of opset 18 that ONNX Runtime 1.20 and newer has for CUDA in the types that the graphs use
-#: (docs/OperatorKernels.md there). A graph with another one would fall back to the CPU.
-ON_CUDA = frozenset(
-    """Abs Add And ArgMin Cast Clip Concat Constant ConstantOfShape Conv Cos Div Equal Erf Exp Expand Flatten Gather
-    GatherElements GatherND Gemm Greater GreaterOrEqual Identity LayerNormalization Less LessOrEqual Log MatMul Max Min
-    Mul Neg Not Or Pad Pow Range Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Reshape
-    ScatterElements ScatterND Shape Sign Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Tile TopK Transpose Unsqueeze
-    Where""".split()
-)
+#: Operators that ONNX Runtime has for CUDA at this opset, by the types they take: float, double, int64, bool, uint8, or
+#: any ("*"). Facts of docs/OperatorKernels.md of ONNX Runtime; another operator would fall back to the CPU.
+ON_CUDA = {
+    **dict.fromkeys("Cast Concat Constant ConstantOfShape Expand Flatten Gather GatherElements Identity Reshape".split(), "*"),
+    **dict.fromkeys("ScatterElements ScatterND Shape Slice Split Squeeze Transpose Unsqueeze".split(), "*"),
+    **dict.fromkeys("Abs Add Clip Div Greater GreaterOrEqual Less LessOrEqual Max Min Mul Neg Pow".split(), "fdi"),
+    **dict.fromkeys("Range ReduceMax ReduceMin ReduceSum Sign Sub Tile TopK".split(), "fdi"),
+    **dict.fromkeys("Conv Cos Erf Exp Gemm IsNaN LayerNormalization Log MatMul Reciprocal ReduceMean".split(), "fd"),
+    **dict.fromkeys("Ceil Floor Relu Sin Softmax Softplus Sqrt".split(), "fd"),
+    **dict.fromkeys("And Not Or".split(), "b"),
+    **dict.fromkeys("Equal GatherND".split(), "fdib"),
+    "Where": "fdiu",
+}
 
 
 def export(model: Fingerprinter, out: str | Path, about: dict | None = None) -> Path:
@@ -136,13 +140,30 @@ def write_graph(graph: nn.Module, example: dict[str, np.ndarray], path: Path, de
             dynamic_shapes=(tuple(shapes),) if isinstance(graph, FromArrays) else tuple(shapes),
         )  # fmt: skip
         proto = onnx.load(temporary)
-        operators = {node.op_type for f in (proto.graph, *proto.functions) for node in f.node}
-        operators -= {f.name for f in proto.functions}
-        if lacking := sorted(operators - ON_CUDA):
+        if lacking := without_cuda(proto):
             raise RunError(f"{path.name}: ONNX Runtime has no CUDA kernel for {', '.join(lacking)}")
         onnx.helper.set_model_props(proto, {key: str(value) for key, value in description.items()})
         proto.producer_name, proto.producer_version = "rtf", __version__
         onnx.save(proto, temporary)
+
+
+def without_cuda(proto) -> list[str]:
+    """Operators of an ONNX model, with the type they take, that ONNX Runtime lacks on CUDA."""
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(proto).graph
+    letter = {"FLOAT": "f", "DOUBLE": "d", "INT64": "i", "BOOL": "b", "UINT8": "u"}
+    types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input, *graph.output)}
+    types |= {value.name: value.data_type for value in graph.initializer}
+    lacking = {f.name for f in proto.functions}
+    for node in graph.node:
+        # the type of Where is that of what it chooses from
+        taken = node.input[1:2] if node.op_type == "Where" else node.input[:1]
+        kind = "".join(onnx.TensorProto.DataType.Name(types.get(name, 0)) for name in taken)
+        known = ON_CUDA.get(node.op_type, "")
+        if known != "*" and letter.get(kind, "?") not in known:
+            lacking.add(f"{node.op_type} of {kind.lower()}")
+    return sorted(lacking)
 
 
 def golden_arrays(inputs: list[str], seed: int = 0) -> dict[str, np.ndarray]:

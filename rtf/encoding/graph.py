@@ -102,7 +102,7 @@ class FromArrays(nn.Module):
     @property
     def packs(self) -> bool:
         """Whether each code is a byte; others are left to `Fingerprinter.encode`."""
-        return bool(self.sizes) and all(size == 256 for size in self.sizes)
+        return hasattr(self.model.bottleneck, "codebooks") and set(self.sizes) == {256}
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.inputs, arrays, strict=True))
@@ -130,7 +130,7 @@ class FromArrays(nn.Module):
         latent = self.model.bottleneck(pooled)[0]
         found = [latent]
         if self.packs:
-            found.append(self.model.bottleneck.codes(pooled).to(torch.uint8))
+            found.append(self._codes(pooled))
         probability = None
         if self.model.head is not None:
             logits = self.model.head(latent) + self.model.class_bias
@@ -213,6 +213,16 @@ class FromArrays(nn.Module):
         prepared = torch.where(flat_image, 0.0, asinh(scaled)).half().float()
         return prepared.unflatten(2, pixels.shape[2:])
 
+    def _codes(self, pooled: Tensor) -> Tensor:
+        """(B, codebooks) uint8, as `RVQBottleneck.codes`."""
+        z, total, codes = self.model.bottleneck.project(pooled), 0.0, []
+        for codebook in self.model.bottleneck.codebooks:
+            unused = codebook.count == 0
+            length = codebook.vectors.square().sum(1).masked_fill(unused & ~unused.all(), torch.inf)
+            codes.append(_smallest(length - 2 * (z - total) @ codebook.vectors.T))
+            total = total + codebook.vectors[codes[-1]]
+        return torch.stack(codes, 1).to(torch.uint8)
+
     def _rebuilt(self, latent: Tensor, days: Tensor, band: Tensor, features: Tensor, mask: Tensor):
         """(B,) each, as `error` and `surprise` of `QueryDecoder`; padding is in the work, not in the sums."""
         decoder = self.model.decoder
@@ -242,9 +252,14 @@ class FromArrays(nn.Module):
             p = probability.double()
             answers.append(-(p * p.clamp(min=1e-12).log()).sum(1))
         step = shown.clamp(min=1).double().log()[:, None] - self.strange_counts.log()
-        near = step.abs().argmin(1)
+        near = _smallest(step.abs())
         shares = [_share(a, self.strange_answers[:, k][near]) for k, a in enumerate(answers)]
         return _share(torch.stack(shares).mean(0), self.strange_total[near]).float()
+
+
+def _smallest(x: Tensor) -> Tensor:
+    """(B,) column of the smallest of (B, K) (ArgMin has no CUDA kernel in older ONNX Runtimes)."""
+    return x.topk(1, largest=False).indices[:, 0]
 
 
 def _share(values: Tensor, quantiles: Tensor) -> Tensor:

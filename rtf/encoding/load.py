@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file, save_file
 
 from rtf.encoding.fingerprinter import Fingerprinter, RunError
+from rtf.encoding.shipped import run_folder
 from rtf.encoding.strangeness import Strangeness
 from rtf.features.normalisation import load_statistics
 from rtf.features.normalisation import width as feature_width
@@ -147,7 +148,7 @@ def usable_device(name: str, setting: str = "device") -> torch.device:
 
 
 def load(run: str | Path, device: str = "cpu", coded: bool = False) -> Fingerprinter:
-    """The model of a run folder, ready to encode.
+    """The model of a run folder, or of that name in the box, ready to encode.
 
     `coded` replaces each fingerprint of floats by what its code stands for (bottleneck=ae_rvq).
 
@@ -156,7 +157,7 @@ def load(run: str | Path, device: str = "cpu", coded: bool = False) -> Fingerpri
     RunError : the folder lacks the configuration, the normalisation or the weights, they do not match, are
         not finite, or name code that is not this package's; or there is no such device
     """
-    run, device = Path(run), usable_device(device)
+    run, device = run_folder(run), usable_device(device)
     config = read_config(run)
     for name, made in ((WEIGHTS, "training has not finished"), (STATISTICS, "training has not begun")):
         if not (run / name).exists():

@@ -1,0 +1,29 @@
+"""Models that come with the package, by name: `rtf.load("ztf")`. Imports no torch."""
+
+import os
+from pathlib import Path
+
+from rtf.encoding.fingerprints import RunError
+
+FOLDER = Path(__file__).parents[1] / "shipped"
+
+
+def shipped_models() -> list[str]:
+    """Names of the models in the box."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/config.yaml"))
+
+
+def run_folder(run: str | os.PathLike) -> Path:
+    """The folder of a run, given its path or the name of a shipped model.
+
+    Raises
+    ------
+    RunError : neither is there
+    """
+    path = Path(run)
+    if path.is_dir():
+        return path
+    if str(run) in shipped_models():
+        return FOLDER / str(run)
+    names = ", ".join(shipped_models())
+    raise RunError(f"{run} is neither a run folder nor a shipped model; shipped are: {names}")
