@@ -1,8 +1,8 @@
 """Types of the real alerts: python experiments/alert_types.py OUT.csv [RTF_REAL_DATA]
 
-Spectroscopic types (labels/ztf_types.csv, and the column `type` of the typed alerts) come first; objects without one take
-an active nucleus or a cataclysmic variable from SIMBAD (`cdsxmatch` of Fink, `simbad` of the typed alerts). Candidates of
-SIMBAD are no types.
+Spectroscopic types (labels/ztf_types.csv, and the column `type` of the typed alerts) come first; objects
+without one take an active nucleus or a cataclysmic variable from SIMBAD (`cdsxmatch` of Fink, `simbad` of the
+typed alerts). Candidates of SIMBAD are no types.
 """
 
 import csv

@@ -25,12 +25,13 @@ def load(run: str | os.PathLike[str], device: str = "cpu") -> Fingerprinter | Ex
 
     Parameters
     ----------
-    run : name of a shipped model ("ztf"), or path of the folder; an exported one runs with ONNX Runtime, without torch
+    run : name of a shipped model ("ztf"), or path of the folder; an exported one runs with ONNX Runtime,
+        without torch
     device : "cpu", or "cuda"
 
     Raises
     ------
-    rtf.encoding.fingerprints.RunError : no such model, the folder is not a finished run, or there is no such device
+    rtf.encoding.fingerprints.RunError : no such model, an unfinished run, or no such device
     """
     if os.path.exists(os.path.join(run, "encode.onnx")):
         from rtf.encoding.exported import Exported

@@ -38,19 +38,20 @@ _LENGTH = {
     **dict.fromkeys(("limit_mjd", "limit_band", "limit_mag"), "limits"),
     **dict.fromkeys(("days", "query_band"), "queries"),
 }
-#: Operators that ONNX Runtime has for CUDA at this opset, by the types they take: float, double, int64, bool, uint8, or
-#: any ("*"). Facts of docs/OperatorKernels.md of ONNX Runtime; another operator would fall back to the CPU.
-ON_CUDA = {
-    **dict.fromkeys("Cast Concat Constant ConstantOfShape Expand Flatten Gather GatherElements Identity Reshape".split(), "*"),
-    **dict.fromkeys("ScatterElements ScatterND Shape Slice Split Squeeze Transpose Unsqueeze".split(), "*"),
-    **dict.fromkeys("Abs Add Clip Div Greater GreaterOrEqual Less LessOrEqual Max Min Mul Neg Pow".split(), "fdi"),
-    **dict.fromkeys("Range ReduceMax ReduceMin ReduceSum Sign Sub Tile TopK".split(), "fdi"),
-    **dict.fromkeys("Conv Cos Erf Exp Gemm IsNaN LayerNormalization Log MatMul Reciprocal ReduceMean".split(), "fd"),
-    **dict.fromkeys("Ceil Floor Relu Sin Softmax Softplus Sqrt".split(), "fd"),
-    **dict.fromkeys("And Not Or".split(), "b"),
-    **dict.fromkeys("Equal GatherND".split(), "fdib"),
-    "Where": "fdiu",
+#: Operators that ONNX Runtime has for CUDA at this opset, by the types they take: float, double, int64, bool,
+#: uint8, or any. Facts of docs/OperatorKernels.md of ONNX Runtime; another operator falls back to the CPU.
+_BY_TYPES = {
+    "fdibu": """Cast Concat Constant ConstantOfShape Expand Flatten Gather GatherElements Identity
+        Reshape ScatterElements ScatterND Shape Slice Split Squeeze Transpose Unsqueeze""",
+    "fdiu": "Where",
+    "fdib": "Equal GatherND",
+    "fdi": """Abs Add Clip Div Greater GreaterOrEqual Less LessOrEqual Max Min Mul Neg Pow Range ReduceMax ReduceMin
+        ReduceSum Sign Sub Tile TopK""",
+    "fd": """Ceil Conv Cos Erf Exp Floor Gemm IsNaN LayerNormalization Log MatMul Reciprocal ReduceMean Relu Sin
+        Softmax Softplus Sqrt""",
+    "b": "And Not Or",
 }
+ON_CUDA = {name: types for types, names in _BY_TYPES.items() for name in names.split()}
 
 
 def export(model: Fingerprinter, out: str | Path, about: dict | None = None) -> Path:
@@ -62,8 +63,8 @@ def export(model: Fingerprinter, out: str | Path, about: dict | None = None) -> 
 
     Raises
     ------
-    RunError : the model cannot be exported (`rtf.encoding.graph.refuse`), a graph has an operator that ONNX Runtime
-        lacks on CUDA, or its answers to the golden sources are not torch's
+    RunError : the model cannot be exported (`rtf.encoding.graph.refuse`), a graph has an operator that ONNX
+        Runtime lacks on CUDA, or its answers to the golden sources are not torch's
     """
     out = Path(out)
     encoder = FromArrays(model)
@@ -152,7 +153,7 @@ def without_cuda(proto) -> list[str]:
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(proto).graph
-    letter = {"FLOAT": "f", "DOUBLE": "d", "INT64": "i", "BOOL": "b", "UINT8": "u"}
+    letter = {"FLOAT": "f", "DOUBLE": "d", "INT64": "i", "BOOL": "b", "UINT8": "u", "FLOAT16": "f", "": "i"}
     types = {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input, *graph.output)}
     types |= {value.name: value.data_type for value in graph.initializer}
     lacking = {f.name for f in proto.functions}
@@ -161,7 +162,7 @@ def without_cuda(proto) -> list[str]:
         taken = node.input[1:2] if node.op_type == "Where" else node.input[:1]
         kind = "".join(onnx.TensorProto.DataType.Name(types.get(name, 0)) for name in taken)
         known = ON_CUDA.get(node.op_type, "")
-        if known != "*" and letter.get(kind, "?") not in known:
+        if letter.get(kind, "?") not in known:
             lacking.add(f"{node.op_type} of {kind.lower()}")
     return sorted(lacking)
 

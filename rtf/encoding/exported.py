@@ -1,7 +1,7 @@
 """An exported model run by ONNX Runtime: histories in, fingerprints out. Imports no torch.
 
-A folder of `rtf.export` holds encode.onnx, decode.onnx, from_code.onnx where the model has codes, and model.json, which
-says what the arrays are.
+A folder of `rtf.export` holds encode.onnx, decode.onnx, from_code.onnx where the model has codes, and
+model.json, which says what the arrays are.
 """
 
 import json
@@ -158,7 +158,7 @@ def padded(histories: list[SourceHistory], inputs: list[str], settings: dict) ->
 
 
 def raw_stamps(seen: Detections) -> np.ndarray:
-    """(N, 3, 63, 63) float32 pixels of each source's latest stamps in view, NaN where nothing was measured."""
+    """(N, 3, 63, 63) float32 pixels of the latest stamps in view, NaN where nothing was measured."""
     pixels = np.full((len(seen), len(KINDS), SIZE, SIZE), np.nan, np.float32)
     latest = latest_stamps(seen)
     having = np.flatnonzero(latest >= 0)

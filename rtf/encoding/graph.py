@@ -1,8 +1,8 @@
 """The model and its preprocessing as one torch module over plain padded arrays, for export to ONNX.
 
 Notable:
-- what `rtf/features` computes on concatenated detections is computed here on padded ones: view, differences in time
-  (in float64, before the cast), normalisation, masks, stamps. The tests hold the two equal on every real alert
+- what `rtf/features` computes on concatenated detections is computed here on padded ones: view, differences
+  in time (in float64, before the cast), normalisation, masks, stamps. Tests hold the two equal on real alerts
 - nothing depends on the data but the values: no branch, no shape
 - only operators that ONNX Runtime has for CUDA too (`rtf/encoding/export.py` checks); so no asinh, no log1p
 """
@@ -39,8 +39,8 @@ def refuse(model: Fingerprinter) -> None:
 
     Raises
     ------
-    RunError : a modality that no graph computes (GP features), pretrained image weights (Zoobot), or a decoder that
-        cannot be asked for a time
+    RunError : a modality that no graph computes (GP features), pretrained image weights (Zoobot), or a
+        decoder that cannot be asked for a time
     """
     if strangers := [name for name in model.modalities if name not in MODALITIES]:
         raise RunError(
@@ -63,15 +63,20 @@ class FromArrays(nn.Module):
     band : (B, L) int64, index into `BANDS`
     mag, magerr : (B, L) float32, AB magnitude and its error
     mask : (B, L) bool, True at detections
-    limit_mjd, limit_band, limit_mag : (B, K) float64, int64, float32, non-detections in any order; NaN dates are padding
+    limit_mjd, limit_band, limit_mag : (B, K) float64, int64, float32, non-detections in any order;
+        padding has NaN times
     metadata : (B, L, 30) float32, columns `METADATA_FIELDS`, NaN where missing
-    stamps : (B, 3, 63, 63) float32, science, template, difference in the survey's unit; NaN where nothing was measured,
-        everywhere for a source without
+    stamps : (B, 3, 63, 63) float32, science, template, difference in the survey's unit; NaN where nothing was
+        measured, everywhere for a source without
 
     Outputs
     -------
-    fingerprint (B, F) float32; code (B, bytes) uint8 where the model has one; probability (B, C) float32 where it has a
-    head; strangeness (B,) float32 where it was fitted; error (B,) float32 of reconstruction; n_detections (B,) int64 in the model's view
+    fingerprint : (B, F) float32
+    code : (B, bytes) uint8, where the model has codes of whole bytes
+    probability : (B, C) float32 of the classes, where it has a head
+    strangeness : (B,) float32, where it was fitted
+    error : (B,) float32 of the reconstruction
+    n_detections : (B,) int64 in the model's view
     """
 
     def __init__(self, model: Fingerprinter):
@@ -142,7 +147,7 @@ class FromArrays(nn.Module):
         return (*found, error, shown)
 
     def _window(self, mjd: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rows (B, W) in view, which of them there are (B, W), and how many (B,); see `rtf/features/view.py`."""
+        """Rows (B, W) in view, which of them there are (B, W), how many (B,); see `rtf/features/view.py`."""
         most, days = self.view["max_detections"], self.view["max_days"]
         n = mask.sum(1)
         place = torch.arange(mjd.shape[1], device=mjd.device)
@@ -167,7 +172,7 @@ class FromArrays(nn.Module):
         return torch.cat([scaled, one_hot.float()], 2)
 
     def _limits(self, given: dict[str, Tensor], mjd: Tensor, mag: Tensor) -> Tensor:
-        """The columns of `rtf/features/limits.py`: the latest non-detection before each detection, by band."""
+        """Columns of `rtf/features/limits.py`: the latest non-detection before each detection, by band."""
         when, depth = given["limit_mjd"][:, None], given["limit_mag"][:, None]
         days, deeper = [], []
         for k in range(len(BANDS)):
@@ -202,7 +207,9 @@ class FromArrays(nn.Module):
         noise = background - ordered.gather(2, (some.double() * BELOW_ONE_SIGMA).long())
         known = torch.where(measured, flat, 0.0).double()
         mean = known.sum(2, keepdim=True) / some
-        spread = (torch.where(measured, known - mean, 0.0).square().sum(2, keepdim=True) / some).sqrt().float()
+        spread = (
+            (torch.where(measured, known - mean, 0.0).square().sum(2, keepdim=True) / some).sqrt().float()
+        )
         low, high = ordered[..., :1], ordered.gather(2, some - 1)
         noise = torch.where(noise == 0, spread, noise)
         least = RESOLUTION * torch.maximum(low.abs(), high.abs())
@@ -230,14 +237,18 @@ class FromArrays(nn.Module):
         mean, log_sigma = decoder.answer(latent, source, days.flatten(), band.flatten())
         mean, log_sigma = mean.view(mask.shape), log_sigma.view(mask.shape)
         flux, error = CHANNELS.index("logflux"), CHANNELS.index("logflux_err")
-        error = (features[..., error] * decoder.std[error] + decoder.mean[error]).clamp(min=0.0) / decoder.std[flux]
+        error = (features[..., error] * decoder.std[error] + decoder.mean[error]).clamp(
+            min=0.0
+        ) / decoder.std[flux]
         variance = (2 * log_sigma).exp() + error * error
         residual = torch.where(mask, mean - features[..., flux], 0.0)
         pull = (residual / variance.sqrt()).clamp(-6, 6)
         density = torch.where(mask, 0.5 * (pull * pull + variance.log()), 0.0)
         return (residual * residual).sum(1) / mask.sum(1), density.sum(1) / mask.sum(1)
 
-    def _strangeness(self, latent: Tensor, surprise: Tensor, probability: Tensor | None, shown: Tensor) -> Tensor:
+    def _strangeness(
+        self, latent: Tensor, surprise: Tensor, probability: Tensor | None, shown: Tensor
+    ) -> Tensor:
         """(B,) as `rtf.encoding.strangeness.Strangeness`."""
         z = (latent.double() - self.strange_centre) @ self.strange_axes
         distance = [
@@ -272,8 +283,8 @@ def _share(values: Tensor, quantiles: Tensor) -> Tensor:
 
 
 class FromFingerprint(nn.Module):
-    """(B, F) fingerprints, (B, Q) float32 days since the first detection in view, (B, Q) int64 bands to (B, Q) AB
-    magnitudes and the standard deviation of the light curve itself."""
+    """Fingerprints (B, F), days since the first detection in view (B, Q) float32 and bands (B, Q) int64 to
+    AB magnitudes (B, Q) and the standard deviation (B, Q) of the light curve itself."""
 
     inputs, outputs = ("fingerprint", "days", "band"), ("mag", "sigma")
 

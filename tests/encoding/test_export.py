@@ -68,7 +68,11 @@ def all_lengths():
     rng = np.random.default_rng(0)
     for n in (1, 2, 3, 256, 257, 258, 600):
         days = np.sort(rng.uniform(0, 3 * n, n))
-        long.append(from_columns(f"n{n}", 59000 + days, rng.integers(0, 3, n), rng.uniform(15, 21, n), np.full(n, 0.1)))
+        long.append(
+            from_columns(
+                f"n{n}", 59000 + days, rng.integers(0, 3, n), rng.uniform(15, 21, n), np.full(n, 0.1)
+            )
+        )
     return long
 
 
@@ -112,7 +116,9 @@ def test_what_surrounds_a_source_changes_nothing(exported):
 def test_light_curves_from_fingerprints_and_codes(exported, model):
     found = exported.encode(made_up_sources(6, seed=2))
     days, band = np.tile(np.linspace(0, 50, 9), (6, 1)), np.tile(np.arange(9) % 3, (6, 1))
-    for a, b in zip(exported.query(found.latent, days, band), model.query(found.latent, days, band), strict=True):
+    for a, b in zip(
+        exported.query(found.latent, days, band), model.query(found.latent, days, band), strict=True
+    ):
         np.testing.assert_allclose(a, b, atol=1e-4)
     np.testing.assert_allclose(exported.from_code(found.code), model.from_code(found.code), atol=1e-6)
 

@@ -13,8 +13,8 @@ Those that quantise also have
 - `sizes`: the number of codes in each codebook
 - `codes(pooled) -> (B, len(sizes))` int64; `packing.pack(codes, sizes)` writes them into exactly `bytes`
   bytes
-- `from_codes(codes) -> latent (B, latent_dim)`: bit for bit the fingerprint that `forward` gives (`ae_rvq`, which has
-  floats besides: only with `coded`)
+- `from_codes(codes) -> latent (B, latent_dim)`: bit for bit the fingerprint that `forward` gives (`ae_rvq`,
+  which has floats besides: only with `coded`)
 
 They compute in float32 under autocast too. Only training mode changes a codebook.
 """

@@ -2,9 +2,9 @@
 
 Notable:
 - the floats are as of `ae.py`, the codes as of `rvq.py` on the same projection
-- in training each source's decoder and head get, by chance, the floats or their quantised copy. One network then
-  reads both, and the floats stay where the codes can follow
-- `coded=True` makes `forward` give the quantised fingerprint outside training: so a run is measured by its codes
+- in training each source's decoder and head get, by chance, the floats or their quantised copy. One network
+  then reads both, and the floats stay where the codes can follow
+- with `coded`, `forward` gives the quantised fingerprint outside training: so a run is measured by its codes
 """
 
 import torch

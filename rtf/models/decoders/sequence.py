@@ -68,7 +68,9 @@ class SequenceDecoder(nn.Module):
         tokens = self.expand(latent)[:, None]
         if self.modulation is not None:
             tokens = tokens * self.modulation[:length]
-        tokens = self.transformer(tokens + self.position[:length], None if bool(batch.mask.all()) else batch.mask)
+        tokens = self.transformer(
+            tokens + self.position[:length], None if bool(batch.mask.all()) else batch.mask
+        )
         return Decoded(self.continuous(tokens), self.band(tokens))
 
     def losses(self, decoded: Decoded, batch: Batch, distance: str) -> dict[str, Mean]:
