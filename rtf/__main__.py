@@ -9,6 +9,7 @@ COMMANDS = {
     "train": "a run folder: a trained model",
     "evaluate": "tables and figures of a run",
     "encode": "fingerprints of alerts",
+    "align": "a map from the fingerprints of one run to those of another",
     "fit": "a table of light-curve parameters",
     "check": "how far a simulated survey is from real data",
     "report": "tables and figures of many runs",

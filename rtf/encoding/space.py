@@ -52,7 +52,7 @@ def one_space(spaces: Iterable[tuple[str, str]]) -> str:
     if len(found) > 1:
         (a, x), (b, y) = list(found.items())[:2]
         raise OtherSpace(
-            f"fingerprints of different spaces cannot be mixed: {x} is of {a}, {y} is of {b}. Encode both with "
-            "one run, or map one space to the other (python -m rtf.align)"
+            f"fingerprints of different spaces cannot be mixed: {x} is of {a}, {y} is of {b}. Encode both "
+            "with one run, or map one space to the other (python -m rtf.align)"
         )
     return next(iter(found), "")
