@@ -1,7 +1,8 @@
-"""Figures of one card, for gpu.sh: training and encoding rates, equality with the CPU, two processes on one card.
+"""Figures of one card, for gpu.sh: training and encoding rates, equality with the CPU, two processes.
 
-Training steps are those of rtf.train on batches that its loader makes anew in every epoch, without Lightning around
-them; sources are simulated. Floating-point operations are counted by torch on one batch, forward and backward.
+Training steps are those of rtf.train on batches that its loader makes anew in every epoch, without Lightning
+around them; sources are simulated. Floating-point operations are counted by torch on one batch, forward and
+backward.
 """
 
 import argparse
@@ -131,7 +132,7 @@ def rate(call, n: int, seconds: float, device) -> float:
 
 
 def equality(config, device) -> float:
-    """Largest difference of a fingerprint on the device from the CPU's, in standard deviations of its column."""
+    """Largest difference of fingerprints from the CPU's, in standard deviations of their column."""
     found = []
     for where in (torch.device("cpu"), device):
         model, modalities, data = built(config, where)
@@ -144,7 +145,8 @@ def equality(config, device) -> float:
 def processes(store: Path, work: Path, device) -> str:
     """Two processes that share a training on one card, through rtf.train."""
     command = [
-        sys.executable, "-m", "rtf.train", f"data.store={store}", "modalities=photometry", "epochs=2", "batch_size=128",
+        sys.executable, "-m", "rtf.train", f"data.store={store}", "modalities=photometry", "epochs=2",
+        "batch_size=128",
         f"run={work / 'ddp'}", "tracking=none", "progress=false", "devices=2",
         f"accelerator={'gpu' if device.type == 'cuda' else 'cpu'}",
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Put a run into the box with its model card: python experiments/ship.py RUN NAME
 
-Evaluations in the run folder become the card's figures: those on the run's own store, on other stores, and, under
-RUN/codes, of the codes in place of the floats. FACTS below says what no evaluation can.
+Evaluations in the run folder become the card's figures: those on the run's own store, on other stores, and,
+under RUN/codes, of the codes in place of the floats. FACTS below says what no evaluation can.
 """
 
 import json
@@ -23,13 +23,13 @@ FACTS = {
         "bands": "g and r; i occurs in simulated sources and in 22 real ones alone",
         "cadence": "that of ZTF: a visit every two or three nights in each of g and r",
         "least detections": "1; probabilities of fewer than 3 detections are hardly better than class shares",
-        "view": "the latest 365 days before the newest detection, never fewer than 30 detections, at most 257",
+        "view": "the latest 365 days, never fewer than 30 detections, at most 257",
         "trained on": [
             "3,397 real supernovae of known type: photometry of alerts from the ALeRCE broker, through "
             "ztf-supernova-features, with their non-detections; types of the Transient Name Server",
             "15 real tidal disruptions of forced photometry (manyTDE), made alert-like",
-            "simulated supernovae, superluminous ones and tidal disruptions (rtf.simulate), new shares of them in "
-            "every epoch, a part with metadata and stamps",
+            "simulated supernovae, superluminous ones and tidal disruptions (rtf.simulate), a new part "
+            "of them in every epoch, some with metadata and stamps",
             "simulated active nuclei and cataclysmic variables, with metadata and stamps",
         ],
         "bad at": [

@@ -10,6 +10,7 @@ COMMANDS = {
     "evaluate": "tables and figures of a run",
     "encode": "fingerprints of alerts",
     "export": "a model as ONNX graphs, for any language",
+    "align": "a map from the fingerprints of one run to those of another",
     "fit": "a table of light-curve parameters",
     "check": "how far a simulated survey is from real data",
     "report": "tables and figures of many runs",

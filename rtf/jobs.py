@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 from rtf.files import write_json
 
@@ -150,9 +149,9 @@ class Shard:
         """Of a progress bar."""
         return what if self.of == 1 else f"{what}, {self}"
 
-    def has(self, object_id: str) -> bool:
-        """Whether an object belongs to this shard; the same on every machine."""
-        return crc32(object_id.encode()) % self.of == self.index
+    def part_of(self, n: int) -> range:
+        """Which of n things in a row this shard does."""
+        return range(self.index * n // self.of, (self.index + 1) * n // self.of)
 
 
 WHOLE = Shard()

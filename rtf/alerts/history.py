@@ -59,6 +59,10 @@ class SourceHistory:
     label: int = UNKNOWN  # fine class index (`rtf.classes.FINE`), -1 unknown
     split: str = ""  # "train", "val", "test", or "" when the input does not say
     limits: np.ndarray = field(default_factory=NO_LIMITS.copy)  # (K, 3) float64, by time: `LIMIT_FIELDS`
+    alert: float = float(
+        "nan"
+    )  # time of the alert's candidate [MJD], where the history is what one alert says
+    own: int = -1  # which detection is that candidate; -1: left out, or no alert
 
     def __len__(self) -> int:
         return len(self.mjd)
@@ -66,7 +70,9 @@ class SourceHistory:
     def select(self, index: np.ndarray) -> "SourceHistory":
         """The same source with the detections at `index`, in that order."""
         cutouts = None if self.cutouts is None else [self.cutouts[k] for k in index]
-        return replace(self, cutouts=cutouts, **{name: getattr(self, name)[index] for name in _COLUMNS})
+        own = next(iter(np.flatnonzero(index == self.own).tolist()), -1) if self.own >= 0 else -1
+        columns = {name: getattr(self, name)[index] for name in _COLUMNS}
+        return replace(self, cutouts=cutouts, own=own, **columns)
 
 
 def from_columns(object_id, mjd, band, mag, magerr, *, metadata=None, candid=None, **rest) -> SourceHistory:

@@ -7,6 +7,7 @@ Notable:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import pairwise
 
@@ -141,6 +142,51 @@ def merged_limits(source: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, n
     return source[first], limits[first]
 
 
+@dataclass
+class Pile:
+    """The R detections and K non-detections of H histories, in one set of arrays."""
+
+    names: list[str]  # of the objects, sorted
+    of_history: np.ndarray  # (H,) which object each history is of
+    history: np.ndarray  # (R,) which history a detection is in
+    numbers: dict[str, np.ndarray]  # the columns `NUMBERS`, (R,) each
+    metadata: np.ndarray  # (R, 30)
+    cutouts: list[Cutouts]  # R
+    n_stamps: np.ndarray  # (R,)
+    with_cutouts: set[str]  # objects whose input has cutouts
+    limits: np.ndarray  # (K, 3)
+    limit_history: np.ndarray  # (K,) which history a non-detection is in
+
+    @classmethod
+    def of(cls, histories: Sequence[SourceHistory]) -> "Pile":
+        names = sorted({h.object_id for h in histories})
+        number = {name: k for k, name in enumerate(names)}
+        cutouts = [c for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h))]
+        return cls(
+            names,
+            np.array([number[h.object_id] for h in histories]),
+            np.repeat(np.arange(len(histories)), [len(h) for h in histories]),
+            {name: np.concatenate([getattr(h, name) for h in histories]) for name in NUMBERS},
+            np.concatenate([h.metadata for h in histories]),
+            cutouts,
+            np.array([sum(bool(stamp) for stamp in c) for c in cutouts], np.int64),
+            {h.object_id for h in histories if h.cutouts is not None},
+            np.concatenate([h.limits for h in histories]),
+            np.repeat(np.arange(len(histories)), [len(h.limits) for h in histories]),
+        )
+
+    def __post_init__(self):
+        self.source = self.of_history[self.history]  # (R,) which object a detection is of
+        self.richness, self.content = richness(self.metadata, self.n_stamps), content(self.metadata)
+
+    def merged(self, rows: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """Which of some detections, in places of `rows` (M,), stay if they are of sources (M,)."""
+        return merged_rows(
+            source, {name: values[rows] for name, values in self.numbers.items()}, self.richness[rows],
+            self.content[rows], lambda some: stamps_content([self.cutouts[k] for k in rows[some]]),
+        )  # fmt: skip
+
+
 def merge_objects(histories: Iterable[SourceHistory], report: ReadReport) -> list[SourceHistory]:
     """One history for each object, sorted by its id, whatever the order of `histories`.
 
@@ -149,26 +195,14 @@ def merge_objects(histories: Iterable[SourceHistory], report: ReadReport) -> lis
     histories = list(histories)
     if not histories:
         return []
-    names = sorted({h.object_id for h in histories})
-    number = {name: k for k, name in enumerate(names)}
-    of_history = np.array([number[h.object_id] for h in histories])
-    source = np.repeat(of_history, [len(h) for h in histories])
-    numbers = {name: np.concatenate([getattr(h, name) for h in histories]) for name in NUMBERS}
-    metadata = np.concatenate([h.metadata for h in histories])
-    cutouts = [c for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h))]
-    n_stamps = [sum(bool(stamp) for stamp in c) for c in cutouts]
-    kept = merged_rows(
-        source, numbers, richness(metadata, n_stamps), content(metadata),
-        lambda rows: stamps_content([cutouts[k] for k in rows]),
-    )  # fmt: skip
+    pile = Pile.of(histories)
+    names, source, numbers, cutouts = pile.names, pile.source, pile.numbers, pile.cutouts
+    kept = pile.merged(np.arange(len(source)), source)
     facts = merged_facts(
-        of_history, len(names), *([getattr(h, x) for h in histories] for x in ("label", "split", "ra", "dec"))
-    )
-    with_cutouts = {h.object_id for h in histories if h.cutouts is not None}
-    whose, limits = merged_limits(
-        np.repeat(of_history, [len(h.limits) for h in histories]),
-        np.concatenate([h.limits for h in histories]),
-    )
+        pile.of_history, len(names),
+        *([getattr(h, x) for h in histories] for x in ("label", "split", "ra", "dec")),
+    )  # fmt: skip
+    whose, limits = merged_limits(pile.of_history[pile.limit_history], pile.limits)
     limit_starts = np.searchsorted(whose, np.arange(len(names) + 1))
     merged = []
     starts = np.searchsorted(source[kept], np.arange(len(names) + 1))
@@ -178,8 +212,8 @@ def merge_objects(histories: Iterable[SourceHistory], report: ReadReport) -> lis
         report.count("objects" if len(rows) else "empty")
         if len(rows):
             columns = {column: values[rows] for column, values in numbers.items()}
-            stamps = [cutouts[k] for k in rows] if name in with_cutouts else None
-            history = SourceHistory(name, **columns, metadata=metadata[rows], cutouts=stamps)
+            stamps = [cutouts[k] for k in rows] if name in pile.with_cutouts else None
+            history = SourceHistory(name, **columns, metadata=pile.metadata[rows], cutouts=stamps)
             history.ra, history.dec = position.tolist()
             history.label, history.split, history.limits = int(label), split, limits[c:d]
             merged.append(history)

@@ -112,9 +112,9 @@ class ReadReport:
     def summary(self) -> str:
         """One line a person can read."""
         names = {
-            "packets": "packets", "objects": "objects", "detections": "detections", "repeats": "repeats",
-            "non_detections": "non-detections", "negative": "negative subtractions left out",
-            "empty": "objects left without a detection",
+            "packets": "packets", "alerts": "alerts", "objects": "objects",
+            "detections": "detections", "repeats": "repeats", "non_detections": "non-detections",
+            "negative": "negative subtractions left out", "empty": "objects left without a detection",
         }  # fmt: skip
         parts = [f"{self.counts[key]:,} {name}" for key, name in names.items() if self.counts[key]]
         bad = sum(self.skipped.values())

@@ -233,7 +233,7 @@ def _read(packet, report, file, negative, cutouts, object_id) -> SourceHistory:
         metadata=metadata, candid=candid[index],
         cutouts=None if own == NO_CUTOUTS else [own, *[NO_CUTOUTS] * (len(index) - 1)],
         ra=_coordinate(candidate.get("ra"), 360), dec=_coordinate(candidate.get("dec"), 90),
-        limits=_limits(missed, report),
+        limits=_limits(missed, report), alert=float(time[0] - MJD_ZERO), own=0 if keep[0] else -1,
     )  # fmt: skip
     # Everything that can make the whole packet bad is behind us: from here on it counts.
     report.count("non_detections", len(missed))

@@ -86,11 +86,8 @@ def describe_errors(main: Callable) -> Callable:
     return wrapper
 
 
-def read_input(config: DictConfig, cutouts: bool = False):
-    """An iterator of the histories of `config.input`, alerts in any format or a store, and their report.
-
-    A store is read as it is asked for, so that its stamps are never all in memory.
-    """
+def read_input(config: DictConfig):
+    """An iterator of the histories of `config.input`, alerts or a store, without stamps, and their report."""
     from hydra.utils import instantiate
 
     from rtf.alerts.read import read_histories
@@ -100,10 +97,10 @@ def read_input(config: DictConfig, cutouts: bool = False):
     report = ReadReport()
     if (Path(config.input) / "zarr.json").exists():
         store = open_store(config.input)
-        histories = store.histories(cutouts=cutouts)
+        histories = store.histories(cutouts=False)
         report.count("objects", store.n)
     else:
-        reader = instantiate(config.reader, _convert_="all", cutouts=cutouts)
+        reader = instantiate(config.reader, _convert_="all", cutouts=False)
         histories = read_histories(config.input, reader, report=report, progress=config.progress)
     return iter(histories), report
 

@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 #: Last words of the settings that are paths; their values are taken as they are typed.
 PATHS = {
     "input", "out", "run", "runs", "store", "labels", "splits", "real", "simulated", "table", "path",
-    "outliers", "weights",
+    "outliers", "weights", "old", "new",
 }  # fmt: skip
 
 

@@ -56,16 +56,18 @@ def fingerprint_table(
     report: ReadReport | None = None,
     where: str = "",
     progress=None,
+    alerts: bool = False,
 ) -> pa.Table:
     """Fingerprints of sources, one row each.
 
     Sources that cannot be encoded, or whose fingerprint is not finite, are left out and named in `report`, as
-    of the file `where`.
+    of the file `where`. With `alerts` each history is what one alert knew (`rtf/alerts/known.py`).
 
     Columns
     -------
     object_id : string
-    candid : int64, the latest detection the fingerprint includes; null where the survey gives no id
+    candid : int64, the latest detection the fingerprint includes, of `alerts` the alert's own; null where the
+        survey gives no id
     mjd : double, time of that detection [day]
     n_detections : int32, detections the fingerprint includes
     n_history : int32, detections the source has in all (the model sees its first 257, within 100 days)
@@ -92,7 +94,7 @@ def fingerprint_table(
     if not found.finite.all():
         histories, found = [histories[k] for k in np.flatnonzero(found.finite)], found.take(found.finite)
     source, probability = class_probabilities(found, probe)
-    last = [int(k) for k in found.last]
+    last = [len(h) - 1 for h in histories] if alerts else found.last.tolist()
     candid = np.array([h.candid[k] for h, k in zip(histories, last, strict=True)], np.int64)
     columns = {
         "object_id": pa.array([h.object_id for h in histories], pa.string()),

@@ -29,6 +29,23 @@ def scaler(train: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return apply
 
 
+def neighbours(query: np.ndarray, index: np.ndarray, k: int) -> np.ndarray:
+    """(Q, k) the rows of the index (M, F) most similar to each query, by cosine, the nearest first.
+
+    Query number q (Q <= M) does not count row q, its own source. Ties go to the lower row.
+    """
+    if not 0 < k < len(index):
+        raise ValueError(f"{k} neighbours of each of {len(index)} sources")
+    query, index = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-30) for x in (query, index))
+    found = np.empty((len(query), k), np.int64)
+    for start in range(0, len(query), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(query)))
+        cosine = query[rows] @ index.T
+        cosine[np.arange(len(rows)), rows] = -np.inf
+        found[rows] = np.argsort(-cosine, axis=1, kind="stable")[:, :k]
+    return found
+
+
 def precision_at(index: np.ndarray, label: np.ndarray, k: int) -> np.ndarray:
     """Share (N,) of the k most similar others that are of the same class, for unit vectors (N, F)."""
     n = len(index)

@@ -122,9 +122,9 @@ def preprocess_shard(
         work = plan.claim(out, settings, shard.of > 1)
 
     mine = range(shard.index, len(units), shard.of)
-    with _bars(progress) as bars:
-        bar = bars.add_task(shard.label("reading"), total=len(mine))
-        parts.read_units(reader, units, names, mine, work, workers, lambda: bars.advance(bar))
+    with bars(progress) as shown:
+        bar = shown.add_task(shard.label("reading"), total=len(mine))
+        parts.read_units(reader, units, names, mine, work, workers, lambda: shown.advance(bar))
         with _lock(out, shard):
             if not plan.plan_path(out).exists():
                 return _made_by_another(path, out), []
@@ -133,7 +133,7 @@ def preprocess_shard(
                 if missing:
                     return _report(work, names, mine), sorted({k % shard.of for k in missing})
                 try:
-                    _merge(path, out, work, workers, tables, nameless, before, run, names, bars)
+                    _merge(path, out, work, workers, tables, nameless, before, run, names, shown)
                 except Exception:
                     plan.forget_shards(out)  # the mistake may be mended without reading again
                     raise
@@ -175,7 +175,7 @@ def _report(work: Path, names: list[str], units: range) -> ReadReport:
     return report
 
 
-def _merge(path, out, work, workers, tables, nameless, before, run, names, bars: Progress) -> None:
+def _merge(path, out, work, workers, tables, nameless, before, run, names, shown: Progress) -> None:
     """Merge all parts, and leave the whole store at OUT.new."""
     units = range(len(names))
     report = _report(work, names, units)
@@ -200,13 +200,14 @@ def _merge(path, out, work, workers, tables, nameless, before, run, names, bars:
 
     new = beside(out, ".new")
     remove(new)
-    bar = bars.add_task("writing", total=None)
+    bar = shown.add_task("writing", total=None)
     runs = [*([] if before is None else before.attributes["runs"]), run]
-    write_group(new, merged, runs, workers, lambda k, total: bars.update(bar, completed=k, total=total))
+    write_group(new, merged, runs, workers, lambda k, total: shown.update(bar, completed=k, total=total))
     report.write(new / "report.json")
 
 
-def _bars(progress: bool) -> Progress:
+def bars(progress: bool) -> Progress:
+    """Bars on stderr, or none."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=Console(stderr=True), disable=not progress)
 

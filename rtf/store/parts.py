@@ -29,6 +29,8 @@ from rtf.workers import in_processes
 
 #: Bytes gathered before a record batch is written: bounds a worker's memory.
 BATCH_BYTES = 32 << 20
+#: Bytes of a detection without stamps, and of a non-detection.
+DETECTION_BYTES, LIMIT_BYTES = 150, 24
 
 _ROW = pa.list_(pa.float32(), len(METADATA_FIELDS))
 _LIMIT = pa.list_(pa.float64(), len(LIMIT_FIELDS))
@@ -38,6 +40,7 @@ _SCHEMA = pa.schema(
         ("ra", pa.float64()), ("dec", pa.float64()), ("has_cutouts", pa.bool_()),
         *((name, pa.list_(pa.from_numpy_dtype(dtype))) for name, dtype in NUMBERS.items()),
         ("metadata", pa.list_(_ROW)), ("cutouts", pa.list_(pa.large_binary())), ("limits", pa.list_(_LIMIT)),
+        ("alert", pa.float64()), ("own", pa.int32()),
     ]
 )  # fmt: skip
 
@@ -143,7 +146,7 @@ def _groups(histories: Iterable[SourceHistory]) -> Iterator[list[SourceHistory]]
     for history in histories:
         _check(history)
         group.append(history)
-        size += 150 * len(history) + 24 * len(history.limits)
+        size += DETECTION_BYTES * len(history) + LIMIT_BYTES * len(history.limits)
         size += sum(len(s) for c in history.cutouts or () for s in c if s)
         if size >= BATCH_BYTES:
             yield group
@@ -176,6 +179,7 @@ def _batch(histories: list[SourceHistory]) -> pa.RecordBatch:
     limits = np.concatenate([h.limits for h in histories])
     limit_offset = np.concatenate([[0], np.cumsum([len(h.limits) for h in histories])])
     kinds = {"object_id": str, "label": int, "split": str, "ra": float, "dec": float}
+    kinds |= {"alert": float, "own": int}
     columns = {name: [kind(getattr(h, name)) for h in histories] for name, kind in kinds.items()}
     for name, kind in NUMBERS.items():
         values = np.concatenate([np.asarray(getattr(h, name), kind) for h in histories])
@@ -187,6 +191,33 @@ def _batch(histories: list[SourceHistory]) -> pa.RecordBatch:
         "limits": _lists(limit_offset, pa.FixedSizeListArray.from_arrays(limits.ravel(), type=_LIMIT)),
     }
     return pa.record_batch(columns, schema=_SCHEMA)
+
+
+def histories(batch: pa.RecordBatch) -> Iterator[SourceHistory]:
+    """The histories in a record batch of a part."""
+    offset, limit_offset = (batch.column(name).offsets.to_numpy() for name in ("mjd", "limits"))
+    numbers = {name: batch.column(name).values.to_numpy() for name in NUMBERS}
+    metadata = batch.column("metadata").values.values.to_numpy().reshape(-1, len(METADATA_FIELDS))
+    limits = batch.column("limits").values.values.to_numpy().reshape(-1, len(LIMIT_FIELDS))
+    stamps = batch.column("cutouts").values
+    facts = ("object_id", "label", "split", "ra", "dec", "alert", "own")
+    facts = batch.select([*facts, "has_cutouts"]).to_pylist()
+    for k, fact in enumerate(facts):
+        a, b = offset[k : k + 2]
+        own = stamps.slice(3 * a, 3 * (b - a)).to_pylist() if fact.pop("has_cutouts") else None
+        yield SourceHistory(
+            **fact, **{name: values[a:b] for name, values in numbers.items()}, metadata=metadata[a:b],
+            cutouts=None if own is None else [tuple(own[j : j + 3]) for j in range(0, len(own), 3)],
+            limits=limits[slice(*limit_offset[k : k + 2])],
+        )  # fmt: skip
+
+
+def sizes(batch: pa.RecordBatch) -> np.ndarray:
+    """(H,) about how many bytes each history of a record batch takes in memory."""
+    offset = batch.column("mjd").offsets.to_numpy()
+    stamps = np.frombuffer(batch.column("cutouts").values.buffers()[1], np.int64)[3 * offset]
+    limits = np.diff(batch.column("limits").offsets.to_numpy())
+    return DETECTION_BYTES * np.diff(offset) + LIMIT_BYTES * limits + np.diff(stamps)
 
 
 def _lists(offset: np.ndarray, values: pa.Array) -> pa.ListArray:

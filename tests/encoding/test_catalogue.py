@@ -85,7 +85,7 @@ def test_partitions_that_failed_are_done_again_alone(run, catalogue, tmp_path, m
     with distributed.LocalCluster(1, processes=False, threads_per_worker=1, dashboard_address=None) as here:
         how = {"columns": COLUMNS, "dask": here.scheduler_address, "progress": False}
         monkeypatch.setattr(catalogue_module, "light_curves", fails)
-        with pytest.raises(RunError, match="partition . ?.*: a disk fails; the same command"):
+        with pytest.raises(RunError, match="a disk fails; the same command"):
             encode_catalogue(str(run), path, tmp_path / "out", **how)
         done = len(list((tmp_path / "out").rglob("Npix*.parquet")))
         parts = len(list(path.rglob("Npix*.parquet")))

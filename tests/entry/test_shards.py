@@ -13,19 +13,18 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 import rtf
-import rtf.encode
 from rtf.alerts.read import auto_reader
 from rtf.alerts.report import NothingReadable
 from rtf.cli.command import resolved
-from rtf.encode import encode, encode_shard
-from rtf.encoding import shards as fingerprint_shards
+from rtf.encode import encode
+from rtf.encoding import night
 from rtf.encoding.fingerprinter import RunError
 from rtf.encoding.load import CONFIG, STATISTICS, build_modalities, build_model, save_weights
-from rtf.encoding.shards import merge_parts, source_range
 from rtf.features.normalisation import save_statistics
 from rtf.jobs import Shard
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.simulation.write import write_survey
+from rtf.store import parts
 from rtf.store.build import preprocess, preprocess_shard
 from rtf.store.read import open_store
 from rtf.training.data import load_training_data
@@ -74,8 +73,10 @@ def work(tmp_path_factory):
     return folder
 
 
-def encoding(work: Path, source: str, out: Path):
-    return composed("encode", f"run={work}/run", f"input={work / source}", f"out={out}", "progress=false")
+def encoding(work: Path, source: str, out: Path, shard: Shard | None = None, *more: str):
+    shards = [] if shard is None else [f"shards={shard.of}", f"shard={shard.index}"]
+    line = [f"run={work}/run", f"input={work / source}", f"out={out}", "progress=false", "workers=0"]
+    return composed("encode", *line, *shards, *more)
 
 
 def assert_same_table(a: Path, b: Path, exact: bool) -> None:
@@ -111,7 +112,7 @@ def test_encode_gives_the_same_rows_and_report(work, source, tmp_path, capsys):
     whole, out = tmp_path / "whole.parquet", tmp_path / "out.parquet"
     encode(encoding(work, source, whole))
     for k in (1, 0, 2):
-        encode_shard(encoding(work, source, out), Shard(k, 3))
+        encode(encoding(work, source, out, Shard(k, 3)))
     assert_same_table(whole, out, exact=False)
     assert report_of(whole) == report_of(out)
     assert len(pq.read_table(out)) == (N if source == "avro" else open_store(work / "tar.zarr").n)
@@ -121,50 +122,51 @@ def test_encode_gives_the_same_rows_and_report(work, source, tmp_path, capsys):
     assert "still waits for shards 0, 2 of 3" in capsys.readouterr().out
 
 
-def test_shards_of_a_store_are_cut_where_one_run_cuts_it(work, tmp_path, monkeypatch):
+def test_shards_are_cut_where_one_run_cuts(work, tmp_path, monkeypatch):
     """Then the same sources share a batch, and nothing differs, not even by rounding."""
-    monkeypatch.setattr(rtf.encode, "_CHUNK", {False: 3, True: 3})
-    whole, out = tmp_path / "whole.parquet", tmp_path / "out.parquet"
-    encode(encoding(work, "avro.zarr", whole))
-    for k in range(3):
-        encode_shard(encoding(work, "avro.zarr", out), Shard(k, 3))
-    assert_same_table(whole, out, exact=True)
-
-    for n, chunk, of in ((24, 5, 3), (1000, 16, 8), (3, 100, 8), (100, 100, 7), (1, 1, 1), (17, 2, 9)):
-        ranges = [source_range(n, chunk, Shard(k, of)) for k in range(of)]
-        assert [k for r in ranges for k in range(n)[r]] == list(range(n))
-        assert n < chunk * of or all(r.start % chunk == 0 for r in ranges)
+    monkeypatch.setattr(night, "LOT_BYTES", 1 << 11)
+    for source in ("avro", "avro.zarr"):
+        whole, out = tmp_path / "whole.parquet", tmp_path / "out.parquet"
+        encode(encoding(work, source, whole))
+        for k in range(3):
+            encode(encoding(work, source, out, Shard(k, 3)))
+        assert_same_table(whole, out, exact=True)
+    for n, of in ((24, 3), (3, 8), (0, 2), (100, 7)):
+        assert [j for k in range(of) for j in Shard(k, of).part_of(n)] == list(range(n))
 
 
 def test_a_shard_that_is_done_is_not_encoded_again_unless_the_run_changed(work, tmp_path, monkeypatch):
-    out, calls, table = tmp_path / "out.parquet", [], rtf.encode._table
-    monkeypatch.setattr(rtf.encode, "_table", lambda *a: calls.append(str(a[-1])) or table(*a))
+    out, calls, lot = tmp_path / "out.parquet", [], night._encode_lot
+    monkeypatch.setattr(night, "_encode_lot", lambda *a: calls.append(a[2].name[12]) or lot(*a))
+    monkeypatch.setattr(night, "_cut", lambda sizes, shard: np.arange(len(sizes)) * 3 // len(sizes))
     for k in (0, 0, 2):
-        encode_shard(encoding(work, "avro.zarr", out), Shard(k, 3))
+        encode(encoding(work, "avro.zarr", out, Shard(k, 3)))
     # killed before its report is there, a shard is done again
-    (tmp_path / "out.parquet.shards/00002-of-00003.json").unlink()
+    (tmp_path / "out.parquet.parts/table-0000002.json").unlink()
     for k in (2, 1, 0, 1, 2):
-        encode_shard(encoding(work, "avro.zarr", out), Shard(k, 3))
-    assert calls == [f"shard {k} of 3" for k in (0, 2, 2, 1)]
-    assert not (tmp_path / "out.parquet.shards").exists()
-
+        encode(encoding(work, "avro.zarr", out, Shard(k, 3)))
+    assert calls == ["0", "2", "2", "1"] and not (tmp_path / "out.parquet.parts").exists()
     untrained_run(work / "avro.zarr", tmp_path / "run")
-    changed = composed(
-        "encode", f"run={tmp_path}/run", f"input={work}/avro.zarr", f"out={out}", "progress=false"
-    )
-    encode_shard(changed, Shard(0, 3))
-    assert calls[4:] == ["shard 0 of 3"] and (tmp_path / "out.parquet.shards").exists()
+    encode(encoding(work, "avro.zarr", out, Shard(0, 3), f"run={tmp_path}/run"))
+    assert calls[4:] == ["0"] and (tmp_path / "out.parquet.parts").exists()
+
+
+def test_a_shard_reads_what_no_other_has_read(work, tmp_path, monkeypatch):
+    """In whatever order they come, every unit is read once."""
+    read, reading = [], parts.read_unit
+    monkeypatch.setattr(parts, "read_unit", lambda *a: read.append(a[3]) or reading(*a))
+    for k in (2, 0, 1):
+        encode(encoding(work, "tar", tmp_path / "out.parquet", Shard(k, 3)))
+    assert sorted(read) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("bottleneck", ["vqvae", "rvq", "fsq"])
 def test_codes_stand_for_the_fingerprints(work, bottleneck, tmp_path):
     """They are written in as many bytes as the bottleneck states, in shards too, and give the latent back."""
     run = untrained_run(work / "avro.zarr", tmp_path / "run", f"bottleneck={bottleneck}")
-    config = composed(
-        "encode", f"run={run}", f"input={work}/avro.zarr", f"out={tmp_path}/f.parquet", "progress=false"
-    )
     for k in range(2):
-        encode_shard(config, Shard(k, 2))
+        config = encoding(work, "avro.zarr", tmp_path / "f.parquet", Shard(k, 2), f"run={run}")
+        encode(config)
     table, model = pq.read_table(config.out), rtf.load(run)
     assert table.schema.field("code").type.byte_width == model.model.bottleneck.bytes
     code = np.stack([np.frombuffer(c, np.uint8) for c in table["code"].to_pylist()])
@@ -176,30 +178,19 @@ def test_codes_stand_for_the_fingerprints(work, bottleneck, tmp_path):
 
 
 def test_shards_that_end_together_merge_once(work, tmp_path, monkeypatch):
-    out, written, write = tmp_path / "out.parquet", [], fingerprint_shards.merge_tables
-    config = encoding(work, "avro.zarr", out)
-    settings = []
-    with monkeypatch.context() as m:  # every shard is stopped before it merges
-        m.setattr(
-            fingerprint_shards, "merge_parts", lambda o, of, s, *a: (settings.append(s), (None, [0]))[1]
-        )
-        for k in range(3):
-            encode_shard(config, Shard(k, 3))
-    monkeypatch.setattr(fingerprint_shards, "merge_tables", lambda t, o: written.append(o) or write(t, o))
+    out, written, write = tmp_path / "out.parquet", [], night.merge_tables
+    monkeypatch.setattr(night, "merge_tables", lambda t, o: written.append(o) or write(t, o))
     with ThreadPoolExecutor(4) as pool:
-        ends = [pool.submit(merge_parts, out, 3, settings[0], False, config.input) for _ in range(4)]
-    assert [end.result()[1] for end in ends] == [[]] * 4 and written == [out]
-    assert len({end.result()[0].counts["objects"] for end in ends}) == 1
+        ends = [pool.submit(encode, encoding(work, "avro", out, Shard(k, 4))) for k in range(4)]
+    assert [end.result() for end in ends] == [None] * 4 and written == [out]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.parquet", "out.parquet.report.json"]
 
 
 def test_nothing_readable_is_said_by_the_last(work, tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/one.avro").write_bytes(b"Obj\x01 and no more")
-    config = encoding(work, str(tmp_path / "bad"), tmp_path / "out.parquet")
-    encode_shard(config, Shard(0, 2))
     with pytest.raises(NothingReadable, match=r"one\.avro"):
-        encode_shard(config, Shard(1, 2))
+        encode(encoding(work, str(tmp_path / "bad"), tmp_path / "out.parquet", Shard(1, 2)))
 
 
 def test_the_commands(work, tmp_path):
