@@ -247,7 +247,7 @@ class TrainingBatches:
             rng_here = np.random.default_rng([self.seed, self.epoch(), 1, k])
             changes = self.augmentation.draw(rng_here, len(whole), int(shown[whole].max()), part)
             batch = self.sources.batch(source[chosen], length[chosen], self.targets, changes.kept)
-            changes.apply(batch, self.statistics)
+            changes.apply(batch, self.statistics, self.columns)
             missing = np.random.default_rng([self.seed, self.epoch(), 0, k])
             drop_modalities(batch, self.columns, self.modality_dropout, missing, part, len(whole))
             yield batch

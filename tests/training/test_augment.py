@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from rtf.alerts.history import concatenate
-from rtf.features.normalisation import feature_columns, fit_statistics
+from rtf.features.metadata import Metadata
+from rtf.features.normalisation import feature_columns, fit_statistics, masked_columns
 from rtf.features.photometry import Photometry
 from rtf.store.batches import Sources
 from rtf.training.augment import Augmentation
@@ -60,6 +62,32 @@ def test_noise_is_in_proportion_to_errors_which_grow():
         pull = (batch.features - whole.features)[..., 2][batch.mask] * STD[2] / sigma[0]
         assert (sigma[1] >= sigma[0] - 1e-6).all() and 0.5 < pull.std() < 1.6
         assert (batch.target.values == whole.target.values).all()
+
+
+def test_fields_of_metadata_are_left_out_of_whole_sources():
+    modalities = {"photometry": Photometry(), "metadata": Metadata()}
+    statistics = fit_statistics(modalities, DETECTIONS)
+    sources = Sources(DETECTIONS, feature_columns(modalities, DETECTIONS, statistics), times=TIMES)
+    columns = masked_columns(modalities)
+    left_out = []
+    for rate in (0.0, 0.8):
+        made = TrainingBatches(
+            sources, 16, 0, None, lambda: 3, columns=columns, augmentation=Augmentation(fields=rate),
+            statistics=statistics,
+        )  # fmt: skip
+        values, masks = zip(*((b.features[..., 7:37], b.features[..., 37:]) for b in made))
+        left_out.append(np.mean([float(m.sum() / v.numel()) for v, m in zip(values, masks)]))
+        for value, mask, batch in zip(values, masks, made):
+            assert (value[mask == 1] == 0).all() and (mask[~batch.mask] == 0).all()
+    assert left_out[1] > left_out[0] + 0.1
+
+
+def test_stamps_are_turned_and_mirrored_each_way():
+    image = torch.arange(4.0).view(1, 1, 2, 2)
+    changes = Augmentation(turn=True).draw(np.random.default_rng(0), 400, 1, slice(None))
+    turned = changes._turned(image.expand(400, 3, 2, 2)).flatten(1)
+    assert len({tuple(row) for row in turned.tolist()}) == 8
+    assert (turned.sort(1).values == turned[0].sort().values).all()
 
 
 def test_processes_share_what_is_drawn():
