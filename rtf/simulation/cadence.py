@@ -26,10 +26,10 @@ from rtf.simulation.sky import Place, draw_place, draw_position
 _FULL_MOON, _MONTH = 58149.56, 29.5306  # a full moon [MJD] and the synodic month [day]
 _EQUINOX, _YEAR = 58197.68, 365.25  # the Sun crosses right ascension 0 at this date [MJD]; year [day]
 #: 5-sigma depth of a 30 s exposure in a dark clear night [mag], g, r, i, and what the full Moon takes.
-DARK_DEPTH = np.array([21.05, 21.25, 20.1])
+DARK_DEPTH = np.array([21.2, 21.05, 20.1])
 _MOON = np.array([1.21, 0.91, 0.5])
 #: Shares of fields by nights between visits.
-_INTERVALS, _INTERVAL_SHARES = np.array([1, 2, 3]), np.array([0.25, 0.4, 0.35])
+_INTERVALS, _INTERVAL_SHARES = np.array([1, 2, 3]), np.array([0.1, 0.5, 0.4])
 #: Solar midnight at Palomar [day, UT], and a winter solstice [MJD].
 _MIDNIGHT, _SOLSTICE = 0.307, 58108.7
 #: Side of a field, declination of the lowest row and latitude of Palomar [degree]; median seeing in r at the
@@ -40,13 +40,13 @@ FAIR_SPELL, FOUL_SPELL, LONG_SPELL, LONG_SHARE = 5.7, 1.8, 7.1, 0.13
 #: Median loss of depth to haze by night, how much of it the next night has, and mean loss by visit [mag];
 #: share of nights with both g and r; scatter of the hour of the first exposure [day].
 NIGHT_LOSS, NIGHT_MEMORY, VISIT_LOSS = 0.33, 0.67, 0.21
-PAIRS, HOUR_SCATTER = 0.75, 0.019
+PAIRS, PAIRS_SCATTER, HOUR_SCATTER = 0.75, 0.2, 0.019
 #: Half the length of the usable night, mean and seasonal amplitude, and hour angles of fields [day].
-HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.15, 0.14)
+HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.13, 0.16)
 SLIPS = 0.28  # share of visits that come a night late
 SEASON_LAG = 8.0  # days after opposition at which seasons have their middle
 #: Median time between the exposures of a pair [day], and its scatter (ln), within a season and between them.
-PAIR_GAP, PAIR_GAP_SCATTER, PAIR_GAP_SEASONS = 0.0465, 0.57, 0.3
+PAIR_GAP, PAIR_GAP_SCATTER, PAIR_GAP_SEASONS = 0.049, 0.45, 0.25
 _BEFORE, _AFTER = 60, 520  # nights before and after the survey's own for which the log is drawn
 
 
@@ -80,7 +80,7 @@ def season(mjd: float, ra: float, dec: float) -> tuple[float, float]:
 
 
 def _half_season(dec: float) -> float:
-    return 0.5 * min(max(215 + 1.3 * dec, 160.0), 330.0)
+    return 0.5 * min(max(185 + 1.1 * dec, 140.0), 280.0)
 
 
 #: Declination of each row of fields [degree], fields in it, and number of its first.
@@ -154,7 +154,7 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     year -= year.min()
     years = year.max() + 1
     interval = rng.choice(_INTERVALS, years, p=_INTERVAL_SHARES)[year]
-    both = np.clip(PAIRS + 0.15 * rng.standard_normal(years), 0.3, 1.0)[year]  # nights with g and r
+    both = np.clip(PAIRS + PAIRS_SCATTER * rng.standard_normal(years), 0.1, 1.0)[year]  # nights with g and r
     hour_angle = rng.uniform(*HOUR_ANGLES, years)[year]
     pair_gap = PAIR_GAP * np.exp(PAIR_GAP_SEASONS * rng.standard_normal(years))[year]
     spread = HOUR_SCATTER * np.exp(0.4 * rng.standard_normal(years))[year]
@@ -183,7 +183,8 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     order = np.concatenate([np.arange(len(night)), np.flatnonzero(pair), np.flatnonzero(red)])
     mjd = np.concatenate([base, (base + gap)[pair], (base - 0.03)[red]])
     band = np.concatenate([first_band, 1 - first_band[pair], np.full(red.sum(), 2)]).astype(np.int8)
-    again = np.flatnonzero(rng.random(len(mjd)) < model.repeats)
+    often = (model.repeats * rng.exponential(size=years))[year][keep][order]
+    again = np.flatnonzero(rng.random(len(mjd)) < often)
     mjd = np.concatenate([mjd, mjd[again] + rng.choice([0.0005, 0.02], len(again))])
     band, order = np.concatenate([band, band[again]]), np.concatenate([order, order[again]])
     by_time = np.lexsort((band, mjd))

@@ -51,7 +51,7 @@ class Population(NamedTuple):
 # bright samples); SLSN Frohmaier et al. 2021; kilonovae Abbott et al. 2023; FBOT Ho et al. 2023; afterglows
 # Ho et al. 2022; stars and AGN: share among the classified ZTF sources of the Transient Name Server.
 POPULATIONS = {
-    "SN Ia": Population(2.4e4, 0.16),
+    "SN Ia": Population(2.4e4, 0.16, limit=18.9, softness=0.12),
     "SN Ib": Population(1.1e4, 0.12),
     "SN Ic": Population(0.9e4, 0.14),
     "SN II": Population(2.2e4, 0.15),

@@ -21,7 +21,7 @@ from rtf.alerts.ztf import MJD_ZERO, sound_limits
 from rtf.classes import FINE
 from rtf.simulation import populations
 from rtf.simulation.cadence import ObservingModel, Visits, season
-from rtf.simulation.detections import Detections, alternating, detect
+from rtf.simulation.detections import HISTORY_DAYS, Detections, alternating, detect
 from rtf.simulation.metadata import draw_metadata
 from rtf.simulation.scene import Scene, add_field, draw_host, light_at_source
 from rtf.simulation.sky import Event, Place
@@ -29,8 +29,7 @@ from rtf.simulation.sky import Event, Place
 CHUNK, CHUNK_STAMPS = 256, 32  # sources in a unit of work, without stamps and with them
 _PATIENCE = 20000  # a class that yields nothing after so many draws is impossible under the settings
 #: A source begins at most so many days before its season, and at least so many before the end of it.
-BEFORE_SEASON, WITHIN_SEASON = 15, 36
-HISTORY_DAYS = 30.0  # alerts tell the visits of so many days before them
+BEFORE_SEASON, WITHIN_SEASON = 5, 15
 
 
 @dataclass(frozen=True)
