@@ -29,7 +29,7 @@ _EQUINOX, _YEAR = 58197.68, 365.25  # the Sun crosses right ascension 0 at this 
 DARK_DEPTH = np.array([21.2, 21.05, 20.1])
 _MOON = np.array([1.21, 0.91, 0.5])
 #: Shares of fields by nights between visits.
-_INTERVALS, _INTERVAL_SHARES = np.array([1, 2, 3]), np.array([0.1, 0.5, 0.4])
+_INTERVALS, _INTERVAL_SHARES = np.array([1, 2, 3]), np.array([0.1, 0.6, 0.3])
 #: Solar midnight at Palomar [day, UT], and a winter solstice [MJD].
 _MIDNIGHT, _SOLSTICE = 0.307, 58108.7
 #: Side of a field, declination of the lowest row and latitude of Palomar [degree]; median seeing in r at the
@@ -40,13 +40,13 @@ FAIR_SPELL, FOUL_SPELL, LONG_SPELL, LONG_SHARE = 5.7, 1.8, 7.1, 0.13
 #: Median loss of depth to haze by night, how much of it the next night has, and mean loss by visit [mag];
 #: share of nights with both g and r; scatter of the hour of the first exposure [day].
 NIGHT_LOSS, NIGHT_MEMORY, VISIT_LOSS = 0.33, 0.67, 0.21
-PAIRS, PAIRS_SCATTER, HOUR_SCATTER = 0.75, 0.2, 0.019
+PAIRS, PAIRS_SCATTER, HOUR_SCATTER = 0.68, 0.25, 0.019
 #: Half the length of the usable night, mean and seasonal amplitude, and hour angles of fields [day].
-HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.13, 0.16)
-SLIPS = 0.28  # share of visits that come a night late
+HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.09, 0.20)
+SLIPS = 0.2  # share of visits that come a night late
 SEASON_LAG = 8.0  # days after opposition at which seasons have their middle
 #: Median time between the exposures of a pair [day], and its scatter (ln), within a season and between them.
-PAIR_GAP, PAIR_GAP_SCATTER, PAIR_GAP_SEASONS = 0.049, 0.45, 0.25
+PAIR_GAP, PAIR_GAP_SCATTER, PAIR_GAP_SEASONS = 0.048, 0.4, 0.25
 _BEFORE, _AFTER = 60, 520  # nights before and after the survey's own for which the log is drawn
 
 
@@ -80,7 +80,7 @@ def season(mjd: float, ra: float, dec: float) -> tuple[float, float]:
 
 
 def _half_season(dec: float) -> float:
-    return 0.5 * min(max(185 + 1.1 * dec, 140.0), 280.0)
+    return 0.5 * min(max(195 + 1.2 * dec, 145.0), 300.0)
 
 
 #: Declination of each row of fields [degree], fields in it, and number of its first.

@@ -27,16 +27,16 @@ QUOTED_OVER_SCORR, QUOTED_OVER_TRUE = 1.5, 1.8
 #: the sources lose hardly any), and the largest.
 LOST, LOST_SHAPE, MOST_LOST = 0.045, 0.4, 0.6
 #: Share lost besides at 5 sigma of the quoted error, and in how many sigma more that falls to 1 / e.
-LOST_FAINT, LOST_FAINT_SCALE = 0.3, 2.5
-KEPT_FAINT = 0.8  # share of fainter detections that are there, where an alert follows within `HISTORY_DAYS`
+LOST_FAINT, LOST_FAINT_SCALE = 0.4, 2.5
+KEPT_FAINT = 0.65  # share of fainter detections that are there, where an alert follows within `HISTORY_DAYS`
 HISTORY_DAYS = 30.0  # alerts tell the visits of so many days before them
 ZERO_POINT = 25.0  # zero point of the flux unit [mag]: flux 1 is magnitude 25
-RESIDUAL = 0.03  # of a host's light, left by the subtraction of the reference
+RESIDUAL = 0.024  # of a host's light, left by the subtraction of the reference
 #: Scatter (ln) of the photon term between sources, and of quoted errors between visits.
 GAIN_SCATTER, ERROR_SCATTER = 0.1, 0.12
 #: Quoted error of the sky in units of the one behind the limiting magnitude, in g, r, i; relative one of photons at
 #: magnitude 15, above pure photon noise, as quoted errors are. Both are fitted to them.
-SKY, PHOTONS = np.array([0.97, 0.72, 0.87]), 0.0125
+SKY, PHOTONS = np.array([0.95, 0.71, 0.87]), 0.0118
 FLOOR = 0.02  # relative systematic floor of the quoted error
 
 

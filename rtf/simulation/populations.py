@@ -37,8 +37,8 @@ class Population(NamedTuple):
 
     rate: float  # [1 / Gpc^3 / yr], comoving; of stars and AGN, spectra for each 1000 of SN Ia
     redshift_max: float  # end of the volume; 0 for stars of our Galaxy
-    limit: float = 18.95  # apparent peak [mag] at which half the sources get a spectrum
-    softness: float = 0.08  # how gradually [mag]
+    limit: float = 18.9  # apparent peak [mag] at which half the sources get a spectrum
+    softness: float = 0.15  # how gradually [mag]
 
     @property
     def faintest(self) -> float:
@@ -51,7 +51,7 @@ class Population(NamedTuple):
 # bright samples); SLSN Frohmaier et al. 2021; kilonovae Abbott et al. 2023; FBOT Ho et al. 2023; afterglows
 # Ho et al. 2022; stars and AGN: share among the classified ZTF sources of the Transient Name Server.
 POPULATIONS = {
-    "SN Ia": Population(2.4e4, 0.16, limit=18.9, softness=0.12),
+    "SN Ia": Population(2.4e4, 0.16),
     "SN Ib": Population(1.1e4, 0.12),
     "SN Ic": Population(0.9e4, 0.14),
     "SN II": Population(2.2e4, 0.15),
