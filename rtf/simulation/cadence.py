@@ -39,8 +39,8 @@ FIELD_SIDE, _SOUTHERNMOST, _LATITUDE, SEEING = 7.0, -28.0, 33.36, 2.0
 FAIR_SPELL, FOUL_SPELL, LONG_SPELL, LONG_SHARE = 5.7, 1.8, 7.1, 0.13
 #: Median loss of depth to haze by night, how much of it the next night has, and mean loss by visit [mag];
 #: share of nights with both g and r; scatter of the hour of the first exposure [day].
-NIGHT_LOSS, NIGHT_MEMORY, VISIT_LOSS = 0.33, 0.67, 0.21
-PAIRS, PAIRS_SCATTER, HOUR_SCATTER = 0.68, 0.25, 0.019
+NIGHT_LOSS, NIGHT_MEMORY, VISIT_LOSS = 0.31, 0.67, 0.19
+PAIRS, PAIRS_SCATTER, HOUR_SCATTER = 0.68, 0.25, 0.022
 #: Half the length of the usable night, mean and seasonal amplitude, and hour angles of fields [day].
 HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.09, 0.20)
 SLIPS = 0.2  # share of visits that come a night late
@@ -155,6 +155,7 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     years = year.max() + 1
     interval = rng.choice(_INTERVALS, years, p=_INTERVAL_SHARES)[year]
     both = np.clip(PAIRS + PAIRS_SCATTER * rng.standard_normal(years), 0.1, 1.0)[year]  # nights with g and r
+    first = rng.uniform(0.2, 0.8, years)[year]  # chance that r comes first, or alone
     hour_angle = rng.uniform(*HOUR_ANGLES, years)[year]
     pair_gap = PAIR_GAP * np.exp(PAIR_GAP_SEASONS * rng.standard_normal(years))[year]
     spread = HOUR_SCATTER * np.exp(0.4 * rng.standard_normal(years))[year]
@@ -169,7 +170,7 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     edge = np.abs(after - SEASON_LAG) / _half_season(dec)
 
     pair = dice[2] < both
-    first_band = (dice[3] < 0.5).astype(np.int8)
+    first_band = (dice[3] < first[keep]).astype(np.int8)
     # The first exposure comes at much the same hour angle, 4 minutes earlier every night, or else at what is
     # nearest of the night; `middle` is how far from dusk and dawn that is, 0 to 1.
     half = HALF_NIGHT + HALF_NIGHT_SEASON * np.cos(2 * np.pi * (night - _SOLSTICE) / _YEAR)

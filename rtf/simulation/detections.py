@@ -27,7 +27,7 @@ QUOTED_OVER_SCORR, QUOTED_OVER_TRUE = 1.5, 1.8
 #: the sources lose hardly any), and the largest.
 LOST, LOST_SHAPE, MOST_LOST = 0.045, 0.4, 0.6
 #: Share lost besides at 5 sigma of the quoted error, and in how many sigma more that falls to 1 / e.
-LOST_FAINT, LOST_FAINT_SCALE = 0.4, 2.5
+LOST_FAINT, LOST_FAINT_SCALE = 0.45, 3.0
 KEPT_FAINT = 0.65  # share of fainter detections that are there, where an alert follows within `HISTORY_DAYS`
 HISTORY_DAYS = 30.0  # alerts tell the visits of so many days before them
 ZERO_POINT = 25.0  # zero point of the flux unit [mag]: flux 1 is magnitude 25

@@ -15,7 +15,7 @@ from rtf.simulation.light_curves.priors import Prior, drawn, log_normal, normal,
 from rtf.simulation.light_curves.spectrum import black_body, blanketing, photosphere
 
 
-def _priors(nickel, tau_m, scatter, velocity, floor=5000.0, t_gamma=75.0) -> dict[str, Prior]:
+def _priors(nickel, tau_m, scatter, velocity, floor=5000.0, t_gamma=60.0) -> dict[str, Prior]:
     return {
         # [Sun] (the low side of Anderson 2019, as Meza & Anderson 2020 find without Arnett's rule)
         "nickel_mass": log_normal(nickel, 0.75),
@@ -30,9 +30,9 @@ def _priors(nickel, tau_m, scatter, velocity, floor=5000.0, t_gamma=75.0) -> dic
 
 
 PRIORS = {
-    "Ib": _priors(0.105, 11.0, 0.3, 8000.0),
-    "Ic": _priors(0.14, 10.0, 0.35, 9000.0),  # wide for the broad-lined
-    "IIb": _priors(0.085, 11.0, 0.25, 7500.0) | shock_cooling.PRIORS["IIb"],
+    "Ib": _priors(0.105, 10.0, 0.38, 8000.0),
+    "Ic": _priors(0.14, 9.0, 0.42, 9000.0),  # wide for the broad-lined
+    "IIb": _priors(0.085, 10.0, 0.33, 7500.0) | shock_cooling.PRIORS["IIb"],
     "FBOT": _priors(0.03, 6.0, 0.20, 15000.0, 6500.0, 30.0) | shock_cooling.PRIORS["FBOT"],
 }
 _DUST = 0.2  # Stritzinger et al. 2018

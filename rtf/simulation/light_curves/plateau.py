@@ -15,13 +15,13 @@ from rtf.simulation.light_curves.spectrum import absolute, black_body_ratio, bla
 
 _SHARED = {
     "width": normal(5.0, 1.2, 2.0),  # [d]
-    "rise": log_normal(7.0, 0.5),  # [d]
+    "rise": log_normal(5.5, 0.6),  # [d]
     "cool_time": log_normal(22.0, 0.4),  # of the temperature from 14 000 K [d]
     "cool_temperature": log_normal(5600.0, 0.08),  # [K]
     # Of g, reached over 80 days [mag] (g - r of 10 real ones: 0.5 after 15 days, 0.7 after 30, 1.0 after 60)
     "blanketing": normal(0.55, 0.25, 0.0),
 }
-_EARLY = {"early": normal(0.25, 0.25, 0.0)}  # [mag] (29 real ones fade by 0.25 mag in r within 15 days)
+_EARLY = {"early": normal(0.15, 0.3, 0.0)}  # [mag] (29 real ones fade by 0.25 mag in r within 15 days)
 #: Magnitudes are brighter by 0.5 (decline - typical), at most 1 mag: the fast decliners are the luminous
 #: (Li et al. 2011; Anderson et al. 2014).
 PRIORS = {
@@ -35,7 +35,7 @@ PRIORS = {
     },
     "II": {  # holds linear ones
         # Anderson et al. 2014, V-band s2; 16 real SN II fade by 0.44 mag in r within 50 days
-        "decline": normal(0.6, 0.6, -0.3),
+        "decline": log_normal(0.5, 1.1),
         "end": normal(85.0, 14.0, 55.0),
         "drop": normal(1.3, 0.5, 0.3),
         **_SHARED,

@@ -17,13 +17,13 @@ RISE = 18.0  # rest-frame days from explosion to the phase zero of the tables, a
 PRIORS = {
     "stretch": normal(0.0, 1.0),  # about 0.99, in units of 0.10 below and 0.07 above: the tail is 91bg-like
     "magnitude": normal(0.0, 0.12),  # about -19.25 - 1.4 (stretch - 1)
-    "colour": normal(0.0, 0.066),  # intrinsic scatter of the slope from 4500 to 6000 A [mag]
+    "colour": normal(0.0, 0.075),  # intrinsic scatter of the slope from 4500 to 6000 A [mag]
     "bump": normal(1.0, 0.15),  # of the second r and i maximum, weaker at low stretch (Kasen 2006)
     "rise": normal(1.0, 0.06),  # the rising part alone is stretched so much more (Miller et al. 2020)
 }
 #: Mean E(B-V) of dusty and clean hosts [mag], share of the dusty (Jha et al. 2007 find 0.15; a limited sample
 #: keeps the unreddened).
-DUSTY, CLEAN, DUSTY_SHARE = 0.35, 0.075, 0.35
+DUSTY, CLEAN, DUSTY_SHARE = 0.45, 0.07, 0.35
 
 #: Emitted wavelengths of the tables [Angstrom]; the upper three are the survey's bands at redshift 0.06.
 _WAVELENGTH = np.array([3500.0, 4477.0, 6006.0, 7386.0])
@@ -67,7 +67,7 @@ def draw(rng: np.random.Generator, kind: str = "") -> dict:
     """Parameters of one SN Ia."""
     parameters = drawn(rng, PRIORS)
     side = parameters["stretch"]
-    stretch = float(np.clip(0.99 + (0.07 if side > 0 else 0.10) * side, 0.65, 1.25))
+    stretch = float(np.clip(0.97 + (0.07 if side > 0 else 0.10) * side, 0.65, 1.25))
     return parameters | {
         "stretch": stretch,
         "magnitude": -19.25 - 1.4 * (stretch - 1) + parameters["magnitude"],
