@@ -15,13 +15,13 @@ from rtf.simulation.light_curves.spectrum import absolute, black_body_ratio, bla
 
 _SHARED = {
     "width": normal(5.0, 1.2, 2.0),  # [d]
-    "rise": log_normal(5.5, 0.6),  # [d]
-    "cool_time": log_normal(22.0, 0.4),  # of the temperature from 14 000 K [d]
+    "rise": log_normal(8.0, 0.6),  # [d]
+    "cool_time": log_normal(26.0, 0.4),  # of the temperature from 14 000 K [d]
     "cool_temperature": log_normal(5600.0, 0.08),  # [K]
     # Of g, reached over 80 days [mag] (g - r of 10 real ones: 0.5 after 15 days, 0.7 after 30, 1.0 after 60)
-    "blanketing": normal(0.55, 0.25, 0.0),
+    "blanketing": normal(0.4, 0.25, 0.0),
 }
-_EARLY = {"early": normal(0.15, 0.3, 0.0)}  # [mag] (29 real ones fade by 0.25 mag in r within 15 days)
+_EARLY = {"early": normal(0.5, 0.35, 0.0)}  # [mag] (29 real ones fade by 0.25 mag in r within 15 days)
 #: Magnitudes are brighter by 0.5 (decline - typical), at most 1 mag: the fast decliners are the luminous
 #: (Li et al. 2011; Anderson et al. 2014).
 PRIORS = {
@@ -35,15 +35,16 @@ PRIORS = {
     },
     "II": {  # holds linear ones
         # Anderson et al. 2014, V-band s2; 16 real SN II fade by 0.44 mag in r within 50 days
-        "decline": log_normal(0.5, 1.1),
-        "end": normal(85.0, 14.0, 55.0),
+        "decline": log_normal(0.75, 0.8),
+        "end": normal(95.0, 16.0, 55.0),
         "drop": normal(1.3, 0.5, 0.3),
         **_SHARED,
         "magnitude": normal(-17.1, 0.8),
         **_EARLY,
     },
 }
-_DUST = 0.18
+RISING = 0.3  # taken off the decline of `II` [mag / 100 d]
+_DUST = 0.11
 _TAIL = 0.0098  # mag / d, full trapping of 56Co
 _PEAK_AGE = np.concatenate([np.arange(2.0, 30.0, 1.0), np.arange(30.0, 150.0, 6.0)])
 
@@ -52,13 +53,15 @@ def draw(rng: np.random.Generator, kind: str) -> dict:
     """Parameters of one hydrogen-rich supernova of `kind` IIP or II."""
     parameters = drawn(rng, PRIORS[kind], _DUST)
     parameters["magnitude"] -= 0.5 * min(parameters["decline"] - PRIORS[kind]["decline"].centre, 2.0)
+    if kind == "II":
+        parameters["decline"] -= RISING
     return parameters | {"top": float(shape(_PEAK_AGE, parameters).max())}
 
 
 def magnitude(age, parameters: dict):
     """r magnitude (T,) relative to the start of the line, without the rise."""
     line = 0.01 * parameters["decline"] * np.minimum(age, parameters["end"])
-    line = line - parameters["early"] * np.exp(-age / 12)
+    line = line - parameters["early"] * np.exp(-age / 25)
     line = line + _TAIL * np.maximum(age - parameters["end"], 0.0)
     step = np.clip((age - parameters["end"]) / parameters["width"], -30, 30)
     return line + parameters["drop"] / (1 + np.exp(-step))

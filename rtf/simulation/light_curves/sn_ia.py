@@ -23,7 +23,7 @@ PRIORS = {
 }
 #: Mean E(B-V) of dusty and clean hosts [mag], share of the dusty (Jha et al. 2007 find 0.15; a limited sample
 #: keeps the unreddened).
-DUSTY, CLEAN, DUSTY_SHARE = 0.45, 0.07, 0.35
+DUSTY, CLEAN, DUSTY_SHARE = 0.6, 0.07, 0.38
 
 #: Emitted wavelengths of the tables [Angstrom]; the upper three are the survey's bands at redshift 0.06.
 _WAVELENGTH = np.array([3500.0, 4477.0, 6006.0, 7386.0])
