@@ -40,9 +40,10 @@ FAIR_SPELL, FOUL_SPELL, LONG_SPELL, LONG_SHARE = 5.7, 1.8, 7.1, 0.13
 #: Median loss of depth to haze by night, how much of it the next night has, and mean loss by visit [mag];
 #: share of nights with both g and r; scatter of the hour of the first exposure [day].
 NIGHT_LOSS, NIGHT_MEMORY, VISIT_LOSS = 0.31, 0.67, 0.19
-PAIRS, PAIRS_SCATTER, HOUR_SCATTER = 0.68, 0.25, 0.022
+REPEAT_GAP = (-3.2, -1.4)  # log10 of the time between repeated exposures of a band [day], uniform
+PAIRS, PAIRS_SCATTER, HOUR_SCATTER = 0.72, 0.25, 0.022
 #: Half the length of the usable night, mean and seasonal amplitude, and hour angles of fields [day].
-HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.09, 0.20)
+HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.08, 0.15)
 SLIPS = 0.2  # share of visits that come a night late
 SEASON_LAG = 8.0  # days after opposition at which seasons have their middle
 #: Median time between the exposures of a pair [day], and its scatter (ln), within a season and between them.
@@ -109,7 +110,7 @@ class ObservingModel:
     mjd_start: float = 58800.0  # when sources begin; the log reaches beyond on both sides
     mjd_end: float = 60200.0
     i_share: float = 0.05  # chance that a field is in the i-band survey, with a visit every four nights
-    repeats: float = 0.1  # chance of a second visit in the night and band (overlapping fields)
+    repeats: float = 0.14  # chance of a second visit in the night and band (overlapping fields)
 
     def span(self) -> tuple[float, float]:
         return self.mjd_start, self.mjd_end
@@ -186,7 +187,7 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     band = np.concatenate([first_band, 1 - first_band[pair], np.full(red.sum(), 2)]).astype(np.int8)
     often = (model.repeats * rng.exponential(size=years))[year][keep][order]
     again = np.flatnonzero(rng.random(len(mjd)) < often)
-    mjd = np.concatenate([mjd, mjd[again] + rng.choice([0.0005, 0.02], len(again))])
+    mjd = np.concatenate([mjd, mjd[again] + 10 ** rng.uniform(*REPEAT_GAP, len(again))])
     band, order = np.concatenate([band, band[again]]), np.concatenate([order, order[again]])
     by_time = np.lexsort((band, mjd))
     mjd, band, order = mjd[by_time], band[by_time], order[by_time]

@@ -28,8 +28,8 @@ from rtf.simulation.sky import Event, Place
 
 CHUNK, CHUNK_STAMPS = 256, 32  # sources in a unit of work, without stamps and with them
 _PATIENCE = 20000  # a class that yields nothing after so many draws is impossible under the settings
-#: A source begins at most so many days before its season, and at least so many before the end of it.
-BEFORE_SEASON, WITHIN_SEASON = 5, 15
+#: A source begins at least so many days before the end of its season.
+WITHIN_SEASON = 15
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _begin(survey: SimulatedSurvey, rng: np.random.Generator, name: str) -> tupl
         place = survey.cadence.draw_place(rng)
         start = float(rng.uniform(survey.mjd_start, survey.mjd_end))
         opening, closing = season(start, place.ra, place.dec)
-        if opening - BEFORE_SEASON <= start <= closing - WITHIN_SEASON:
+        if opening - populations.POPULATIONS[name].early <= start <= closing - WITHIN_SEASON:
             event = (survey.backend or populations.draw_event)(rng, name, place)
             if event is not None:
                 return place, start, event

@@ -12,7 +12,7 @@ from rtf.simulation.light_curves.priors import drawn, log_normal, normal
 from rtf.simulation.light_curves.spectrum import absolute, black_body_ratio
 
 PRIORS = {
-    "rise": log_normal(8.5, 0.8),  # [d], that is 20 to 50 days to the peak (Nyholm et al. 2020)
+    "rise": log_normal(9.0, 0.8),  # [d], that is 20 to 50 days to the peak (Nyholm et al. 2020)
     "fall": log_normal(60.0, 0.8),  # [d], at least twice the rise (0.013 to 0.027 mag a day, the same)
     "cool_temperature": log_normal(8300.0, 0.28),  # [K], from 12 000 K
     "cool_time": log_normal(40.0, 0.3),  # e-folding time [d]
