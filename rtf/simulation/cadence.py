@@ -41,7 +41,7 @@ FAIR_SPELL, FOUL_SPELL, LONG_SPELL, LONG_SHARE = 5.7, 1.8, 7.1, 0.13
 #: share of nights with both g and r; scatter of the hour of the first exposure [day].
 NIGHT_LOSS, NIGHT_MEMORY, VISIT_LOSS = 0.31, 0.67, 0.19
 REPEAT_GAP = (-3.2, -1.4)  # log10 of the time between repeated exposures of a band [day], uniform
-PAIRS, PAIRS_SCATTER, HOUR_SCATTER = 0.72, 0.25, 0.022
+PAIRS, PAIRS_SCATTER, HOUR_SCATTER = 0.73, 0.25, 0.022
 #: Half the length of the usable night, mean and seasonal amplitude, and hour angles of fields [day].
 HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.08, 0.15)
 SLIPS = 0.2  # share of visits that come a night late
@@ -156,7 +156,7 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     years = year.max() + 1
     interval = rng.choice(_INTERVALS, years, p=_INTERVAL_SHARES)[year]
     both = np.clip(PAIRS + PAIRS_SCATTER * rng.standard_normal(years), 0.1, 1.0)[year]  # nights with g and r
-    first = rng.uniform(0.2, 0.8, years)[year]  # chance that r comes first, or alone
+    first = rng.uniform(0.15, 0.75, years)[year]  # chance that r comes first, or alone
     hour_angle = rng.uniform(*HOUR_ANGLES, years)[year]
     pair_gap = PAIR_GAP * np.exp(PAIR_GAP_SEASONS * rng.standard_normal(years))[year]
     spread = HOUR_SCATTER * np.exp(0.4 * rng.standard_normal(years))[year]

@@ -12,10 +12,10 @@ from rtf.simulation.light_curves.priors import drawn, log_normal, normal
 from rtf.simulation.light_curves.spectrum import absolute, black_body_ratio
 
 PRIORS = {
-    "rise": log_normal(9.0, 0.8),  # [d], that is 20 to 50 days to the peak (Nyholm et al. 2020)
-    "fall": log_normal(60.0, 0.8),  # [d], at least twice the rise (0.013 to 0.027 mag a day, the same)
-    "cool_temperature": log_normal(8300.0, 0.28),  # [K], from 12 000 K
-    "cool_time": log_normal(40.0, 0.3),  # e-folding time [d]
+    "rise": log_normal(8.5, 0.75),  # [d], that is 20 to 50 days to the peak (Nyholm et al. 2020)
+    "fall": log_normal(50.0, 0.8),  # [d], at least twice the rise (0.013 to 0.027 mag a day, the same)
+    "cool_temperature": log_normal(7000.0, 0.27),  # [K], from 15 000 K
+    "cool_time": log_normal(35.0, 0.3),  # e-folding time [d]
     "magnitude": normal(-18.7, 0.9),  # Kiewe et al. 2012; Nyholm et al. 2020
 }
 _DUST = 0.14
@@ -39,6 +39,6 @@ def luminosity(phase, wavelength, parameters: dict):
     rise, fall = parameters["rise"], parameters["fall"]
     age = np.maximum(phase, 0.0)
     cool = parameters["cool_temperature"]
-    temperature = cool + (12000 - cool) * np.exp(-age / parameters["cool_time"])
+    temperature = cool + (15000 - cool) * np.exp(-age / parameters["cool_time"])
     light = absolute(parameters["magnitude"]) * shape(age - 5 * rise, rise, fall)
     return np.where(phase > 0, light * black_body_ratio(temperature, wavelength), 0.0)

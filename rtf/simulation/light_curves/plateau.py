@@ -15,13 +15,13 @@ from rtf.simulation.light_curves.spectrum import absolute, black_body_ratio, bla
 
 _SHARED = {
     "width": normal(5.0, 1.2, 2.0),  # [d]
-    "rise": log_normal(8.0, 0.6),  # [d]
+    "rise": log_normal(8.0, 0.7),  # [d]
     "cool_time": log_normal(14.0, 0.4),  # of the temperature from 20 000 K [d]
     "cool_temperature": log_normal(5600.0, 0.08),  # [K]
     # Of g, reached over 80 days [mag] (g - r of 10 real ones: 0.5 after 15 days, 0.7 after 30, 1.0 after 60)
     "blanketing": normal(0.4, 0.25, 0.0),
 }
-_EARLY = {"early": normal(0.3, 0.35, 0.0)}  # [mag] (29 real ones fade by 0.25 mag in r within 15 days)
+_EARLY = {"early": normal(0.25, 0.3, 0.0)}  # [mag] (29 real ones fade by 0.25 mag in r within 15 days)
 #: Magnitudes are brighter by 0.5 (decline - typical), at most 1 mag: the fast decliners are the luminous
 #: (Li et al. 2011; Anderson et al. 2014).
 PRIORS = {
@@ -35,7 +35,7 @@ PRIORS = {
     },
     "II": {  # holds linear ones
         # Anderson et al. 2014, V-band s2; 16 real SN II fade by 0.44 mag in r within 50 days
-        "decline": log_normal(0.85, 1.0),
+        "decline": log_normal(0.65, 1.1),
         "end": normal(95.0, 16.0, 55.0),
         "drop": normal(1.3, 0.5, 0.3),
         **_SHARED,
@@ -44,7 +44,7 @@ PRIORS = {
     },
 }
 RISING = 0.45  # taken off the decline of `II` [mag / 100 d]
-_DUST = 0.11
+_DUST = 0.08
 _TAIL = 0.0098  # mag / d, full trapping of 56Co
 _PEAK_AGE = np.concatenate([np.arange(2.0, 30.0, 1.0), np.arange(30.0, 150.0, 6.0)])
 
