@@ -34,8 +34,8 @@ ZERO_POINT = 25.0  # zero point of the flux unit [mag]: flux 1 is magnitude 25
 RESIDUAL = 0.024  # of a host's light, left by the subtraction of the reference
 #: Scatter (ln) of the photon term between sources, and of quoted errors between visits.
 GAIN_SCATTER, ERROR_SCATTER = 0.1, 0.12
-#: Quoted error of the sky in units of the one behind the limiting magnitude, in g, r, i; relative one of photons at
-#: magnitude 15, above pure photon noise, as quoted errors are. Both are fitted to them.
+#: Quoted error of the sky in units of the one behind the limiting magnitude, in g, r, i; relative one of
+#: photons at magnitude 15, above pure photon noise, as quoted errors are. Both are fitted to them.
 SKY, PHOTONS = np.array([0.95, 0.71, 0.87]), 0.0118
 FLOOR = 0.02  # relative systematic floor of the quoted error
 

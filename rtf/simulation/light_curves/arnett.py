@@ -19,10 +19,10 @@ def _priors(nickel, tau_m, scatter, velocity, floor=5000.0, t_gamma=60.0) -> dic
     return {
         # [Sun] (the low side of Anderson 2019, as Meza & Anderson 2020 find without Arnett's rule)
         "nickel_mass": log_normal(nickel, 0.75),
-        # Diffusion time [d]: a rise in 14 to 21 days (Taddia et al. 2015, 2018; Prentice et al. 2016)
+        # Diffusion time [d]: a rise in 10 to 22 days (Taddia et al. 2015, 2018; Prentice et al. 2016)
         "tau_m": log_normal(tau_m, scatter),
-        "t_gamma": log_normal(t_gamma, 0.25),  # [d]
-        "velocity": log_normal(velocity, 0.25),  # of the photosphere [km/s] (Taddia et al. 2018)
+        "t_gamma": log_normal(t_gamma, 0.25),  # [d], by the decline of r in 30 days of 201 real ones
+        "velocity": log_normal(velocity, 0.25),  # of the photosphere [km/s] (Taddia et al. 2018), wider
         "floor": normal(floor, 300.0),  # [K]
         # Of g once cool [mag]: g - r is 0.9 and r - i 0.2 thirty days after the peak, as in 3 real SN Ic
         "blanketing": normal(0.2, 0.1, 0.0),

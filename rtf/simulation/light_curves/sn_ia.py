@@ -3,9 +3,8 @@
 A fireball rise (flux grows as time squared, Riess et al. 1999) joins a table of magnitudes by age at four
 emitted wavelengths, interpolated in log wavelength.
 Tables are in the shape of published normal SN Ia (Hsiao et al. 2007; Folatelli et al. 2010; U of Jha et al.
-2006), adjusted to the median g and r by phase of 2,450 real SN Ia of ZTF, the training split of the Transient Name
-Server's (`experiments/real_supernovae.yaml`); none of its test split had a part in it. Luminosity follows the
-stretch of the time axis (Phillips 1993; slope of Guy et al. 2007).
+2006), adjusted to the median g and r by phase of 2,450 real SN Ia of ZTF: the training split of
+`experiments/real_supernovae.yaml`, none of its test split. Luminosity follows the stretch of the time axis (Phillips 1993; slope of Guy et al. 2007).
 """
 
 import numpy as np
@@ -22,8 +21,8 @@ PRIORS = {
     "bump": normal(1.0, 0.15),  # of the second r and i maximum, weaker at low stretch (Kasen 2006)
     "rise": normal(1.0, 0.06),  # the rising part alone is stretched so much more (Miller et al. 2020)
 }
-#: Mean E(B-V) of dusty and clean hosts [mag], share of the dusty (Jha et al. 2007 find 0.15; a limited sample
-#: keeps the unreddened).
+#: Mean E(B-V) of dusty and clean hosts [mag], share of the dusty: in the volume, by g - r at the peak
+#: of the same real ones (Jha et al. 2007 find 0.15 in a limited sample, which keeps the unreddened).
 DUSTY, CLEAN, DUSTY_SHARE = 0.45, 0.08, 0.35
 
 #: Emitted wavelengths of the tables [Angstrom]; the upper three are the survey's bands at redshift 0.06.
