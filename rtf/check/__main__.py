@@ -18,7 +18,7 @@ def main(config: DictConfig) -> None:
     selection = Selection(**{name: values[name] for name in Selection._fields})
     verdict, page = check(
         config.real, config.simulated, config.out, selection,
-        at_most=config.at_most, seed=config.seed, repeats=config.repeats,
+        split=config.split, at_most=config.at_most, seed=config.seed, repeats=config.repeats,
         progress=partial(progress_bar, show=config.progress),
     )  # fmt: skip
     say(to_rich(verdict), f"report: {page}")

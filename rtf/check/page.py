@@ -2,6 +2,8 @@
 
 Notable:
 - what is known of how the real sample was made is done to both sides (`Selection`)
+- time is limited on both sides of the brightest detection: real histories have stray detections years before
+  the event, after which a window from the first detection would hold nothing of it
 - the parts follow from what both stores hold: light curves always, metadata, stamps, classes
 - of a source one detection stands for its metadata, and one for its stamps: those of one source are alike and
   must not lie on both sides of a split
@@ -18,7 +20,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from rtf.alerts.cutouts import decode_cutout, pad_cutout
-from rtf.alerts.history import BANDS, METADATA_FIELDS, SourceHistory
+from rtf.alerts.history import BANDS, METADATA_FIELDS, SPLITS, SourceHistory
 from rtf.check import figures, summaries
 from rtf.check.two_sample import FOLDS, TwoSample, tell_apart
 from rtf.classes import FINE, fine_label
@@ -41,28 +43,36 @@ class Selection(NamedTuple):
     bands: Sequence[str] | None = None  # names of those that stay, None for all
     alternate: bool = False  # of each run of detections in one band, only the middle one stays
     max_error: float | None = None  # largest quoted error that stays [mag]
-    window: float = 100.0  # days after the first detection that stay
+    window: float = 100.0  # days before and after the brightest detection that stay
     min_detections: int = 3  # sources with fewer of them are left out
-    type: str | None = None  # only sources of this class, None for all
+    type: str | Sequence[str] | None = None  # only sources of this class, or of these; None for all
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes asked for, none for all."""
+        return [self.type] if isinstance(self.type, str) else list(self.type or ())
 
     def check(self) -> None:
         """Raises ValueError for a band or a class that does not exist."""
         if strange := set(self.bands or ()) - set(BANDS):
             raise ValueError(f"no band {', '.join(sorted(strange))}; there are {', '.join(BANDS)}")
-        if self.type is not None and fine_label(self.type) < 0:
-            raise ValueError(f"no class {self.type}; there are {', '.join(FINE)}")
+        if strange := [name for name in self.classes if fine_label(name) < 0]:
+            raise ValueError(f"no class {', '.join(strange)}; there are {', '.join(FINE)}")
 
     def rows(self, history: SourceHistory) -> np.ndarray:
         """Indices of the detections that stay; none for a source that is left out."""
         keep = np.isin(history.band, [BANDS.index(band) for band in self.bands or BANDS])
         rows = np.flatnonzero(keep if self.max_error is None else keep & (history.magerr <= self.max_error))
         rows = rows[alternating(history.band[rows])] if self.alternate else rows
-        rows = rows[history.mjd[rows] <= history.mjd[rows[:1]] + self.window] if len(rows) else rows
+        if len(rows):
+            brightest = rows[history.mag[rows].argmin()]
+            rows = rows[np.abs(history.mjd[rows] - history.mjd[brightest]) <= self.window]
         return rows if len(rows) >= self.min_detections else rows[:0]
 
     def __str__(self) -> str:
-        said = [f"class {self.type}"] if self.type else []
-        said += [f"bands {', '.join(self.bands or BANDS)}", f"the first {self.window:g} days"]
+        said = [f"class {' or '.join(self.classes)}"] if self.classes else []
+        said += [f"bands {', '.join(self.bands or BANDS)}"]
+        said += [f"{self.window:g} days before and after the brightest detection"]
         said += [f"quoted errors up to {self.max_error:g} mag"] if self.max_error is not None else []
         said += ["of each run of detections in one band the middle one"] if self.alternate else []
         return ", ".join([*said, f"sources with {self.min_detections} detections or more"])
@@ -80,6 +90,7 @@ def check(
     out: str | os.PathLike,
     selection: Selection = Selection(),  # noqa: B008, it cannot change
     *,
+    split: str | None = None,
     at_most: int = 2000,
     seed: int = 0,
     repeats: int = 3,
@@ -87,10 +98,13 @@ def check(
 ) -> tuple[Table, Path]:
     """Compare two stores and write a report; returns the verdict and the path of the page.
 
-    ValueError for an impossible selection or too few sources that lie in one store alone; FileExistsError
-    where `out` is anything but a former report, which is replaced.
+    Of the real store sources of `split` (train, val, test) alone are compared, None for all. ValueError for an
+    impossible selection or too few sources that lie in one store alone; FileExistsError where `out` is
+    anything but a former report, which is replaced.
     """
     selection.check()
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"no split {split}; there are {', '.join(SPLITS)}")
     if at_most < FOLDS:
         raise ValueError(f"at_most is {at_most}; a comparison needs {FOLDS} sources a side")
     out = Path(os.path.abspath(out))
@@ -100,7 +114,10 @@ def check(
     stores = [open_store(path) for path in (real, simulated)]
     shared = set(stores[0].object_id) & set(stores[1].object_id)
     left_out = [f"{len(shared):,} sources lie in both stores and are left out."] if shared else []
-    sides = [draw_sources(store, selection, shared, at_most, seed) for store in stores]
+    sides = [
+        draw_sources(store, selection, shared, at_most, seed, only)
+        for store, only in zip(stores, (split, None))
+    ]
     if min(map(len, sides)) < FOLDS:
         few = "{} real and {} simulated sources are too few to compare".format(*map(len, sides))
         raise ValueError(" ".join([f"{few} ({selection}).", *left_out]))
@@ -116,6 +133,7 @@ def check(
         f"{side.capitalize()}: {store.path}, digest {store.digest[:12]}; {len(own):,} of {store.n:,} sources."
         for side, store, own in zip(figures.SIDES, stores, sides)
     ]
+    said += [f"Real sources of the {split} split alone."] if split else []
     said += [f"Both sides: {selection}; at most {at_most:,} sources, drawn with seed {seed}."]
     verdict = _verdict(results)
     sections = [Section("In short", said + left_out, {"verdict": verdict})]
@@ -129,7 +147,7 @@ def check(
     title = "A simulated survey against real data"
     write_text(folder / "report.md", page_markdown(title, sections))
     write_text(folder / "index.html", to_html(title, sections, folder))
-    numbers = {"selection": selection._asdict(), "parts": {}}
+    numbers = {"selection": selection._asdict(), "split": split, "parts": {}}
     for name, result in results.items():
         numbers["parts"][name] = result._asdict() | {"features": [f._asdict() for f in result.features]}
     # NaN becomes null.
@@ -138,12 +156,16 @@ def check(
     return verdict, out / "index.html"
 
 
-def draw_sources(store: Store, selection: Selection, without: set, at_most: int, seed: int) -> list[Source]:
-    """At most so many sources that the selection leaves, at random."""
+def draw_sources(
+    store: Store, selection: Selection, without: set, at_most: int, seed: int, split: str | None = None
+) -> list[Source]:
+    """At most so many sources that the selection leaves, at random; of one split, or of all."""
     rng, found = np.random.default_rng(seed), []
     wanted = np.array([name not in without for name in store.object_id], bool)
-    if selection.type is not None:
-        wanted &= store.label == fine_label(selection.type)
+    if selection.classes:
+        wanted &= np.isin(store.label, [fine_label(name) for name in selection.classes])
+    if split is not None:
+        wanted &= store.split == SPLITS.index(split)
     order = rng.permutation(np.flatnonzero(wanted))
     # In rounds, each in the order of the store: a large one is not read as a whole.
     for start in range(0, len(order), 2 * at_most):

@@ -7,6 +7,8 @@ Notable:
   survey, Bellm et al. 2019, 2022), in g and r on most nights and in one of them on the rest, and in i seldom
   or not at all. Clouds and seeing belong to the night, and so to all fields; the Moon takes depth, more in g;
   a field has a season
+- shares, hours and depths are by 2,450 real SN Ia of ZTF, the training split of
+  `experiments/real_supernovae.yaml`, after a first setting by those of the Bright Transient Survey
 - a field's log is drawn when it is first asked for, from the seed and the field's number
 """
 
@@ -26,10 +28,10 @@ from rtf.simulation.sky import Place, draw_place, draw_position
 _FULL_MOON, _MONTH = 58149.56, 29.5306  # a full moon [MJD] and the synodic month [day]
 _EQUINOX, _YEAR = 58197.68, 365.25  # the Sun crosses right ascension 0 at this date [MJD]; year [day]
 #: 5-sigma depth of a 30 s exposure in a dark clear night [mag], g, r, i, and what the full Moon takes.
-DARK_DEPTH = np.array([21.05, 21.25, 20.1])
+DARK_DEPTH = np.array([21.2, 21.05, 20.1])
 _MOON = np.array([1.21, 0.91, 0.5])
 #: Shares of fields by nights between visits.
-_INTERVALS, _INTERVAL_SHARES = np.array([1, 2, 3]), np.array([0.25, 0.4, 0.35])
+_INTERVALS, _INTERVAL_SHARES = np.array([1, 2, 3]), np.array([0.1, 0.6, 0.3])
 #: Solar midnight at Palomar [day, UT], and a winter solstice [MJD].
 _MIDNIGHT, _SOLSTICE = 0.307, 58108.7
 #: Side of a field, declination of the lowest row and latitude of Palomar [degree]; median seeing in r at the
@@ -38,15 +40,17 @@ FIELD_SIDE, _SOUTHERNMOST, _LATITUDE, SEEING = 7.0, -28.0, 33.36, 2.0
 #: Mean length of spells of clear nights, of lost ones, of the few long losses, and the share of those.
 FAIR_SPELL, FOUL_SPELL, LONG_SPELL, LONG_SHARE = 5.7, 1.8, 7.1, 0.13
 #: Median loss of depth to haze by night, how much of it the next night has, and mean loss by visit [mag];
-#: share of nights with both g and r; scatter of the hour of the first exposure [day].
-NIGHT_LOSS, NIGHT_MEMORY, VISIT_LOSS = 0.33, 0.67, 0.21
-PAIRS, HOUR_SCATTER = 0.75, 0.019
+#: share of nights with both g and r, its scatter between seasons; scatter of the hour of the first exposure
+#: [day].
+NIGHT_LOSS, NIGHT_MEMORY, VISIT_LOSS = 0.31, 0.67, 0.19
+PAIRS, PAIRS_SCATTER, HOUR_SCATTER = 0.73, 0.25, 0.022
+REPEAT_GAP = (-3.2, -1.4)  # log10 of the time between repeated exposures of a band [day], uniform
 #: Half the length of the usable night, mean and seasonal amplitude, and hour angles of fields [day].
-HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.15, 0.14)
-SLIPS = 0.28  # share of visits that come a night late
+HALF_NIGHT, HALF_NIGHT_SEASON, HOUR_ANGLES = 0.178, 0.05, (-0.08, 0.15)
+SLIPS = 0.2  # share of visits that come a night late
 SEASON_LAG = 8.0  # days after opposition at which seasons have their middle
 #: Median time between the exposures of a pair [day], and its scatter (ln), within a season and between them.
-PAIR_GAP, PAIR_GAP_SCATTER, PAIR_GAP_SEASONS = 0.0465, 0.57, 0.3
+PAIR_GAP, PAIR_GAP_SCATTER, PAIR_GAP_SEASONS = 0.048, 0.4, 0.25
 _BEFORE, _AFTER = 60, 520  # nights before and after the survey's own for which the log is drawn
 
 
@@ -80,7 +84,7 @@ def season(mjd: float, ra: float, dec: float) -> tuple[float, float]:
 
 
 def _half_season(dec: float) -> float:
-    return 0.5 * min(max(215 + 1.3 * dec, 160.0), 330.0)
+    return 0.5 * min(max(195 + 1.2 * dec, 145.0), 300.0)
 
 
 #: Declination of each row of fields [degree], fields in it, and number of its first.
@@ -109,7 +113,7 @@ class ObservingModel:
     mjd_start: float = 58800.0  # when sources begin; the log reaches beyond on both sides
     mjd_end: float = 60200.0
     i_share: float = 0.05  # chance that a field is in the i-band survey, with a visit every four nights
-    repeats: float = 0.1  # chance of a second visit in the night and band (overlapping fields)
+    repeats: float = 0.14  # mean chance, by field and season, of a second visit in the night and band
 
     def span(self) -> tuple[float, float]:
         return self.mjd_start, self.mjd_end
@@ -154,7 +158,8 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     year -= year.min()
     years = year.max() + 1
     interval = rng.choice(_INTERVALS, years, p=_INTERVAL_SHARES)[year]
-    both = np.clip(PAIRS + 0.15 * rng.standard_normal(years), 0.3, 1.0)[year]  # nights with g and r
+    both = np.clip(PAIRS + PAIRS_SCATTER * rng.standard_normal(years), 0.1, 1.0)[year]  # nights with g and r
+    first = rng.uniform(0.15, 0.75, years)[year]  # chance that r comes first, or alone
     hour_angle = rng.uniform(*HOUR_ANGLES, years)[year]
     pair_gap = PAIR_GAP * np.exp(PAIR_GAP_SEASONS * rng.standard_normal(years))[year]
     spread = HOUR_SCATTER * np.exp(0.4 * rng.standard_normal(years))[year]
@@ -169,7 +174,7 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     edge = np.abs(after - SEASON_LAG) / _half_season(dec)
 
     pair = dice[2] < both
-    first_band = (dice[3] < 0.5).astype(np.int8)
+    first_band = (dice[3] < first[keep]).astype(np.int8)
     # The first exposure comes at much the same hour angle, 4 minutes earlier every night, or else at what is
     # nearest of the night; `middle` is how far from dusk and dawn that is, 0 to 1.
     half = HALF_NIGHT + HALF_NIGHT_SEASON * np.cos(2 * np.pi * (night - _SOLSTICE) / _YEAR)
@@ -183,8 +188,9 @@ def _field_log(model: ObservingModel, field: int) -> Visits:
     order = np.concatenate([np.arange(len(night)), np.flatnonzero(pair), np.flatnonzero(red)])
     mjd = np.concatenate([base, (base + gap)[pair], (base - 0.03)[red]])
     band = np.concatenate([first_band, 1 - first_band[pair], np.full(red.sum(), 2)]).astype(np.int8)
-    again = np.flatnonzero(rng.random(len(mjd)) < model.repeats)
-    mjd = np.concatenate([mjd, mjd[again] + rng.choice([0.0005, 0.02], len(again))])
+    often = (model.repeats * rng.exponential(size=years))[year][keep][order]
+    again = np.flatnonzero(rng.random(len(mjd)) < often)
+    mjd = np.concatenate([mjd, mjd[again] + 10 ** rng.uniform(*REPEAT_GAP, len(again))])
     band, order = np.concatenate([band, band[again]]), np.concatenate([order, order[again]])
     by_time = np.lexsort((band, mjd))
     mjd, band, order = mjd[by_time], band[by_time], order[by_time]

@@ -6,7 +6,10 @@ Notable:
   4,125 real alerts the median of scorr × sigmapsf is 1.6, where 2.5 / ln 10 = 1.09 would be exact; real SN Ia
   scatter about their own interpolation by 0.54 of the quoted error
 - an alert needs 5 sigma of the quoted error too: no candidate among the real alerts has a `sigmapsf` above
-  0.217. Fainter detections come seldom (`KEPT_FAINT`), and some good ones fail the quality cuts (`KEPT`)
+  0.217. Fainter detections are known from the history of a later alert alone, so that no light curve ends
+  with one; of them a part is there (`KEPT_FAINT`)
+- quality cuts take some good detections: a share of its own of each source, for chip gaps and bad columns
+  (`LOST`), and more near the threshold (`LOST_FAINT`)
 """
 
 from typing import NamedTuple
@@ -20,15 +23,20 @@ RAW = 3.0  # what `ndethist` counts
 POGSON = 2.5 / np.log(10)
 #: Quoted errors against the sigma of `scorr`, and against the true scatter.
 QUOTED_OVER_SCORR, QUOTED_OVER_TRUE = 1.5, 1.8
-#: Share of detections that pass the quality cuts, at 5 sigma of the quoted error and below.
-KEPT, KEPT_FAINT = 0.98, 0.3
+#: Mean share of a source's detections that the quality cuts take, the shape of its gamma distribution (half
+#: the sources lose hardly any), and the largest.
+LOST, LOST_SHAPE, MOST_LOST = 0.045, 0.4, 0.6
+#: Share lost besides at 5 sigma of the quoted error, and in how many sigma more that falls to 1 / e.
+LOST_FAINT, LOST_FAINT_SCALE = 0.45, 3.0
+KEPT_FAINT = 0.65  # share of fainter detections that are there, where an alert follows within `HISTORY_DAYS`
+HISTORY_DAYS = 30.0  # alerts tell the visits of so many days before them
 ZERO_POINT = 25.0  # zero point of the flux unit [mag]: flux 1 is magnitude 25
-RESIDUAL = 0.022  # of a host's light, left by the subtraction of the reference
+RESIDUAL = 0.024  # of a host's light, left by the subtraction of the reference
 #: Scatter (ln) of the photon term between sources, and of quoted errors between visits.
 GAIN_SCATTER, ERROR_SCATTER = 0.1, 0.12
-#: Quoted error of the sky in units of the one behind the limiting magnitude; relative one of photons at
-#: magnitude 15, above pure photon noise, as quoted errors are. Both are fitted to them.
-SKY, PHOTONS = 0.87, 0.0116
+#: Quoted error of the sky in units of the one behind the limiting magnitude, in g, r, i; relative one of
+#: photons at magnitude 15, above pure photon noise, as quoted errors are. Both are fitted to them.
+SKY, PHOTONS = np.array([0.95, 0.71, 0.87]), 0.0118
 FLOOR = 0.02  # relative systematic floor of the quoted error
 
 
@@ -48,9 +56,9 @@ def magnitude_to_flux(magnitude):
     return 10 ** (-0.4 * (magnitude - ZERO_POINT))
 
 
-def quoted_sigma(flux, depth, host, gain: float = 1.0):
+def quoted_sigma(flux, depth, band, host, gain: float = 1.0):
     """Error (V,) of a true flux as alerts quote it; `host` is a flux too, `gain` scales the photon term."""
-    sky = SKY * magnitude_to_flux(depth) / 5.0
+    sky = SKY[band] * magnitude_to_flux(depth) / 5.0
     photons = gain * PHOTONS**2 * magnitude_to_flux(15.0) * np.abs(flux)
     return np.sqrt(sky**2 + photons + (FLOOR * flux) ** 2 + (RESIDUAL * host) ** 2)
 
@@ -63,14 +71,20 @@ def detect(rng: np.random.Generator, visits: Visits, flux: np.ndarray, host: np.
     gain = np.exp(GAIN_SCATTER * rng.standard_normal())
     normal = rng.standard_normal((3, len(flux)))
     under = magnitude_to_flux(np.asarray(host))[visits.band]
-    quoted = quoted_sigma(flux, visits.depth, under, gain) * np.exp(0.08 * normal[0])
+    quoted = quoted_sigma(flux, visits.depth, visits.band, under, gain) * np.exp(0.08 * normal[0])
     measured = flux + quoted / QUOTED_OVER_TRUE * normal[1]
     size = np.abs(measured)
     snr = size / (quoted / QUOTED_OVER_SCORR)
     # Quoted errors scatter on their own, so that magerr and scorr are not one number.
     magerr = POGSON * quoted / np.maximum(size, 1e-9) * np.exp(ERROR_SCATTER * normal[2])
-    kept = np.where(magerr <= POGSON / THRESHOLD, KEPT, KEPT_FAINT)
-    visit = np.flatnonzero((snr >= THRESHOLD) & (rng.random(len(flux)) < kept))
+    lost = min(rng.gamma(LOST_SHAPE, LOST / LOST_SHAPE), MOST_LOST)
+    near = LOST_FAINT * np.exp(-np.maximum(POGSON / magerr - THRESHOLD, 0.0) / LOST_FAINT_SCALE)
+    bright = magerr <= POGSON / THRESHOLD
+    kept = (1 - lost) * np.where(bright, 1 - near, KEPT_FAINT)
+    found = (snr >= THRESHOLD) & (rng.random(len(flux)) < kept)
+    alerts = visits.mjd[found & bright]
+    following = np.append(alerts, np.inf)[np.searchsorted(alerts, visits.mjd)]
+    visit = np.flatnonzero(found & (following - visits.mjd <= HISTORY_DAYS))
     mag = ZERO_POINT - 2.5 * np.log10(size[visit])
     raw = np.cumsum(snr >= RAW)[visit]
     return Detections(visit, mag, magerr[visit], snr[visit], measured[visit] > 0, raw)

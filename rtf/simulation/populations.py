@@ -37,8 +37,9 @@ class Population(NamedTuple):
 
     rate: float  # [1 / Gpc^3 / yr], comoving; of stars and AGN, spectra for each 1000 of SN Ia
     redshift_max: float  # end of the volume; 0 for stars of our Galaxy
-    limit: float = 18.95  # apparent peak [mag] at which half the sources get a spectrum
-    softness: float = 0.08  # how gradually [mag]
+    limit: float = 18.9  # apparent peak [mag] at which half the sources get a spectrum
+    softness: float = 0.15  # how gradually [mag]
+    early: float = 5.0  # days before its season at which one may begin, and yet be found and typed
 
     @property
     def faintest(self) -> float:
@@ -54,16 +55,16 @@ POPULATIONS = {
     "SN Ia": Population(2.4e4, 0.16),
     "SN Ib": Population(1.1e4, 0.12),
     "SN Ic": Population(0.9e4, 0.14),
-    "SN II": Population(2.2e4, 0.15),
-    "SN IIP": Population(4.2e4, 0.15),
-    "SN IIn": Population(1.5e3, 0.25),
+    "SN II": Population(2.2e4, 0.15, early=45.0),
+    "SN IIP": Population(4.2e4, 0.15, early=60.0),
+    "SN IIn": Population(1.5e3, 0.25, early=45.0),
     "SN IIb": Population(1.1e4, 0.12),
     "Cataclysmic": Population(37.0, 0.0, limit=19.2, softness=0.3),
     "AGN": Population(10.0, 0.5, limit=18.8, softness=0.3),
-    "TDE": Population(1.0e2, 0.35, limit=19.1, softness=0.25),
+    "TDE": Population(1.0e2, 0.35, limit=19.1, softness=0.25, early=30.0),
     "Kilonova": Population(2.1e2, 0.06, limit=20.3, softness=0.25),
     "Afterglow": Population(3.0, 3.0, limit=20.3, softness=0.25),
-    "SLSN": Population(35.0, 0.8, limit=19.3, softness=0.3),
+    "SLSN": Population(35.0, 0.8, limit=19.3, softness=0.3, early=30.0),
     "FBOT": Population(70.0, 0.35, limit=19.6, softness=0.25),
     "Flare": Population(20.0, 0.0, limit=16.5, softness=0.5),
 }

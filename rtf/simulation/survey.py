@@ -21,16 +21,15 @@ from rtf.alerts.ztf import MJD_ZERO, sound_limits
 from rtf.classes import FINE
 from rtf.simulation import populations
 from rtf.simulation.cadence import ObservingModel, Visits, season
-from rtf.simulation.detections import Detections, alternating, detect
+from rtf.simulation.detections import HISTORY_DAYS, Detections, alternating, detect
 from rtf.simulation.metadata import draw_metadata
 from rtf.simulation.scene import Scene, add_field, draw_host, light_at_source
 from rtf.simulation.sky import Event, Place
 
 CHUNK, CHUNK_STAMPS = 256, 32  # sources in a unit of work, without stamps and with them
 _PATIENCE = 20000  # a class that yields nothing after so many draws is impossible under the settings
-#: A source begins at most so many days before its season, and at least so many before the end of it.
-BEFORE_SEASON, WITHIN_SEASON = 15, 36
-HISTORY_DAYS = 30.0  # alerts tell the visits of so many days before them
+#: A source begins at least so many days before the end of its season.
+WITHIN_SEASON = 15
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def _begin(survey: SimulatedSurvey, rng: np.random.Generator, name: str) -> tupl
         place = survey.cadence.draw_place(rng)
         start = float(rng.uniform(survey.mjd_start, survey.mjd_end))
         opening, closing = season(start, place.ra, place.dec)
-        if opening - BEFORE_SEASON <= start <= closing - WITHIN_SEASON:
+        if opening - populations.POPULATIONS[name].early <= start <= closing - WITHIN_SEASON:
             event = (survey.backend or populations.draw_event)(rng, name, place)
             if event is not None:
                 return place, start, event

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rtf.alerts.history import METADATA_FIELDS, from_columns
+from rtf.alerts.history import METADATA_FIELDS, SPLITS, from_columns
 from rtf.alerts.readers.light_curve_table import LightCurveTable
 from rtf.alerts.report import ReadReport
 from rtf.check import figures
@@ -67,9 +67,31 @@ def test_selection_does_what_it_says():
     said = str(Selection(("g",), True, 0.2, 50.0, 5, "SN Ia"))
     for words in ("bands g,", "50 days", "0.2 mag", "the middle one", "5 detections", "class SN Ia"):
         assert words in said
-    for wrong in (Selection(("z",)), Selection(type="SN X")):
+    assert "class SN Ib or SN Ic," in str(Selection(type=["SN Ib", "SN Ic"]))
+    for wrong in (Selection(("z",)), Selection(type="SN X"), Selection(type=["SN Ia", "SN X"])):
         with pytest.raises(ValueError, match="there are"):
             wrong.check()
+
+
+def test_stray_detections_long_before_the_event_are_left_out():
+    mjd = 59000 + np.array([-900, -899, 0, 30, 60, 150])
+    history = from_columns("a", mjd, [0] * 6, [20.0, 19.9, 19.0, 18.0, 18.5, 19.5], [0.1] * 6)
+    assert Selection().rows(history).tolist() == [2, 3, 4]
+    assert Selection(window=1000.0).rows(history).tolist() == list(range(6))
+
+
+def test_real_sources_of_one_split_alone_are_compared(surveys, tmp_path):
+    store = open_store(surveys[0])
+    for split, name in enumerate(SPLITS):
+        found = draw_sources(store, Selection(), set(), 1000, 0, name)
+        assert {h.object_id for h, _ in found} == set(store.object_id[store.split == split])
+    both = draw_sources(store, Selection(type=["SN Ia", "SN II"]), set(), 1000, 0)
+    assert {FINE[h.label] for h, _ in both} == {"SN Ia", "SN II"}
+    verdict, _ = check(*surveys, tmp_path / "out", split="train", repeats=1)
+    assert verdict.rows[0][2:4] == (str((store.split == 0).sum()), "30")
+    assert "train split alone" in (tmp_path / "out/report.md").read_text()
+    with pytest.raises(ValueError, match="no split dev; there are train"):
+        check(*surveys, tmp_path / "out", split="dev")
 
 
 def test_both_sides_are_selected_alike(surveys):
@@ -80,7 +102,7 @@ def test_both_sides_are_selected_alike(surveys):
         assert 0 < len(found) <= 5
         for history, detections in found:
             assert FINE[history.label] == "SN Ia" and set(history.band) == {0} and len(history) >= 4
-            assert history.mjd[-1] - history.mjd[0] <= 30
+            assert np.abs(history.mjd - history.mjd[history.mag.argmin()]).max() <= 30
             np.testing.assert_array_equal(store.read("mjd")[detections], history.mjd)
         every = draw_sources(store, selection, set(), 1000, seed=0)
         names = {history.object_id for history, _ in every}

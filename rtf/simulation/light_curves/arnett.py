@@ -15,14 +15,14 @@ from rtf.simulation.light_curves.priors import Prior, drawn, log_normal, normal,
 from rtf.simulation.light_curves.spectrum import black_body, blanketing, photosphere
 
 
-def _priors(nickel, tau_m, scatter, velocity, floor=5000.0, t_gamma=100.0) -> dict[str, Prior]:
+def _priors(nickel, tau_m, scatter, velocity, floor=5000.0, t_gamma=60.0) -> dict[str, Prior]:
     return {
         # [Sun] (the low side of Anderson 2019, as Meza & Anderson 2020 find without Arnett's rule)
         "nickel_mass": log_normal(nickel, 0.75),
-        # Diffusion time [d]: a rise in 14 to 21 days (Taddia et al. 2015, 2018; Prentice et al. 2016)
+        # Diffusion time [d]: a rise in 10 to 22 days (Taddia et al. 2015, 2018; Prentice et al. 2016)
         "tau_m": log_normal(tau_m, scatter),
-        "t_gamma": log_normal(t_gamma, 0.25),  # [d]
-        "velocity": log_normal(velocity, 0.15),  # of the photosphere [km/s] (Taddia et al. 2018)
+        "t_gamma": log_normal(t_gamma, 0.25),  # [d], by the decline of r in 30 days of 201 real ones
+        "velocity": log_normal(velocity, 0.25),  # of the photosphere [km/s] (Taddia et al. 2018), wider
         "floor": normal(floor, 300.0),  # [K]
         # Of g once cool [mag]: g - r is 0.9 and r - i 0.2 thirty days after the peak, as in 3 real SN Ic
         "blanketing": normal(0.2, 0.1, 0.0),
@@ -30,12 +30,12 @@ def _priors(nickel, tau_m, scatter, velocity, floor=5000.0, t_gamma=100.0) -> di
 
 
 PRIORS = {
-    "Ib": _priors(0.105, 12.0, 0.20, 8000.0),
-    "Ic": _priors(0.14, 11.0, 0.28, 9000.0),  # wide for the broad-lined
-    "IIb": _priors(0.085, 12.0, 0.18, 7500.0) | shock_cooling.PRIORS["IIb"],
+    "Ib": _priors(0.105, 10.0, 0.38, 8000.0),
+    "Ic": _priors(0.14, 9.0, 0.42, 9000.0),  # wide for the broad-lined
+    "IIb": _priors(0.085, 10.0, 0.33, 7500.0) | shock_cooling.PRIORS["IIb"],
     "FBOT": _priors(0.03, 6.0, 0.20, 15000.0, 6500.0, 30.0) | shock_cooling.PRIORS["FBOT"],
 }
-_DUST = 0.15  # Stritzinger et al. 2018
+_DUST = 0.2  # Stritzinger et al. 2018
 _TIME = np.geomspace(0.2, 500.0, 110)
 #: Of one solar mass of 56Ni and its daughter [erg / s] (Nadyozhin 1994).
 _HEAT = 6.45e43 * np.exp(-_TIME / 8.8) + 1.45e43 * np.exp(-_TIME / 111.3)
