@@ -26,7 +26,8 @@ SMALLER = {
     "rtf.fit": "",
     "rtf.evaluate": "",
     "rtf.preprocess": "",
-    "rtf.encode": "",
+    "rtf.encode": "progress=false",
+    "rtf.export": "",
     "rtf.report": "",
     "rtf.check": "repeats=1 min_detections=1",
 }
