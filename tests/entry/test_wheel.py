@@ -50,6 +50,7 @@ def test_every_step_from_alerts_to_a_report_runs_outside_the_checkout(installed,
     run("train", "data.store=s.zarr", "run=run", "experiment=light_curves", "scale=smoke", "tracking=none")
     run("evaluate", "run=run", "task=physical", "n_bootstrap=20")
     run("encode", "run=run", "input=packets", "out=f.parquet", "progress=false")
+    run("encode", "input=packets", "out=shipped.parquet", "progress=false")
     assert "1 run" in run("report", "runs=run", "out=report", "progress=false")
     assert (tmp_path / "report/index.html").is_file() and (tmp_path / "f.parquet").is_file()
     where = "import rtf, rtf.conf; print(rtf.__file__, rtf.conf.__file__)"
