@@ -98,8 +98,8 @@ def check(
 ) -> tuple[Table, Path]:
     """Compare two stores and write a report; returns the verdict and the path of the page.
 
-    Of the real store sources of `split` (train, val, test) alone are compared, None for all. ValueError for an
-    impossible selection or too few sources that lie in one store alone; FileExistsError where `out` is
+    Of the real store, sources of `split` (train, val, test) alone are compared, None for all. ValueError for
+    an impossible selection or too few sources that lie in one store alone; FileExistsError where `out` is
     anything but a former report, which is replaced.
     """
     selection.check()

@@ -52,7 +52,7 @@ def test_packets_of_a_simulated_source_give_its_limits_back():
         read = [packet_history(p, ReadReport(), "x") for p in packets(source)]
         merged, _ = merge([h for h in read if h is not None])
         np.testing.assert_array_equal(merged.limits, history_of(source).limits)
-        assert len(merged.limits) > 3
+        assert len(merged.limits) > 0
 
 
 def test_limits_of_several_packets_merge_in_any_order():

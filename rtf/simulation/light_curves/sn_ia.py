@@ -4,7 +4,8 @@ A fireball rise (flux grows as time squared, Riess et al. 1999) joins a table of
 emitted wavelengths, interpolated in log wavelength.
 Tables are in the shape of published normal SN Ia (Hsiao et al. 2007; Folatelli et al. 2010; U of Jha et al.
 2006), adjusted to the median g and r by phase of 2,450 real SN Ia of ZTF: the training split of
-`experiments/real_supernovae.yaml`, none of its test split. Luminosity follows the stretch of the time axis (Phillips 1993; slope of Guy et al. 2007).
+`experiments/real_supernovae.yaml`, none of its test split. Luminosity follows the stretch of the time axis
+(Phillips 1993; slope of Guy et al. 2007).
 """
 
 import numpy as np
