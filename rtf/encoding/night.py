@@ -11,6 +11,7 @@ Notable:
   lots; the one that finds the tables of all others there puts them together
 """
 
+import ctypes
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -41,8 +42,8 @@ from rtf.workers import cores, in_processes
 
 #: About how many bytes of histories are encoded as one lot.
 LOT_BYTES = 16 << 20
-#: Detections and sources, without stamps and with them, that are encoded at once.
-_DETECTIONS, _SOURCES = 1 << 17, {False: 16384, True: 512}
+#: Detections with non-detections, and sources without stamps and with them, that are encoded at once.
+_ROWS, _SOURCES = 1 << 15, {False: 16384, True: 512}
 PER = ("object", "alert")
 
 
@@ -271,6 +272,7 @@ def _encode_lot(task: _Task, lot: np.ndarray | tuple[int, int], path: Path, made
         for chunk in _chunks(histories, _SOURCES[model.needs_cutouts]):
             table = fingerprint_table(model, chunk, probe, report, task.input, alerts=task.per == "alert")
             tables.extend([table] if len(table) else [])
+            _give_back()
     write_table(pa.concat_tables(tables) if tables else pa.table({}), path)
     finish_part(path, made, report.as_dict())
 
@@ -288,6 +290,13 @@ def _threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(former)
 
 
+def _give_back() -> None:
+    """Return freed memory to the system, which glibc keeps: some 200 MB after a batch of long sequences."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def _gathered(work: Path, lot: np.ndarray) -> Iterator[SourceHistory]:
     """The histories at places (H, 3) of the parts, ordered by part and batch."""
     for part, places in groupby(lot.tolist(), lambda place: place[0]):
@@ -302,13 +311,13 @@ def _gathered(work: Path, lot: np.ndarray) -> Iterator[SourceHistory]:
 
 
 def _chunks(histories: Iterable[SourceHistory], sources: int) -> Iterator[list[SourceHistory]]:
-    """Histories in lists of so many sources, or of so many detections if that is less."""
-    chunk, detections = [], 0
+    """Histories in lists of so many sources, or of `_ROWS` if that is less."""
+    chunk, rows = [], 0
     for history in histories:
         chunk.append(history)
-        detections += len(history)
-        if len(chunk) == sources or detections >= _DETECTIONS:
+        rows += len(history) + len(history.limits)
+        if len(chunk) == sources or rows >= _ROWS:
             yield chunk
-            chunk, detections = [], 0
+            chunk, rows = [], 0
     if chunk:
         yield chunk
