@@ -4,6 +4,7 @@ The input may be in any format that rtf.preprocess reads, or a store, of any siz
 light curves. With `shards` it is divided among jobs.
 """
 
+from functools import partial
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -21,10 +22,8 @@ def main(config: DictConfig) -> None:
 def encode(config: DictConfig) -> None:
     """Encode the shard that the settings ask for, and say what became of it."""
     from rtf.encoding.catalogue import encode_catalogue, is_catalogue
-    from rtf.encoding.load import build_modalities, read_config
     from rtf.encoding.night import encode_night
     from rtf.encoding.shipped import run_folder
-    from rtf.features.snapshots import needs_cutouts
 
     config.run = str(run_folder(config.run))
     if is_catalogue(Path(config.input)):
@@ -34,10 +33,9 @@ def encode(config: DictConfig) -> None:
         )  # fmt: skip
         print(f"{counts['objects']:,} objects, {counts['without']:,} without a fingerprint: {config.out}")
         return
-    shard, reader = chosen_shard(config.shards, config.shard), None
-    if not (Path(config.input) / "zarr.json").exists():
-        cutouts = needs_cutouts(build_modalities(read_config(config.run)))
-        reader = instantiate(config.reader, _convert_="all", cutouts=cutouts)
+    shard = chosen_shard(config.shards, config.shard)
+    is_store = (Path(config.input) / "zarr.json").exists()
+    reader = None if is_store else partial(instantiate, config.reader, _convert_="all")
     report, missing = encode_night(
         config.run, config.input, config.out, reader, shard,
         per=config.per, workers=config.workers, device=config.device, progress=config.progress,

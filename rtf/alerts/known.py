@@ -18,7 +18,7 @@ from rtf.alerts.merge import Pile, merge_objects, merged_limits
 from rtf.alerts.report import ReadReport
 
 #: Detections and non-detections merged at once.
-_LOT = 1 << 18
+_LOT = 1 << 16
 
 
 def alert_histories(histories: Iterable[SourceHistory], report: ReadReport) -> Iterator[SourceHistory]:

@@ -66,14 +66,16 @@ def describe_errors(main: Callable) -> Callable:
 
     @functools.wraps(main)
     def wrapper(config: DictConfig):
-        from rtf.alerts.report import NothingReadable
-        from rtf.encoding.fingerprinter import RunError
-        from rtf.store.read import StoreError
-
-        expected = (NothingReadable, RunError, StoreError, MissingMandatoryValue, OSError, ValueError)
         try:
             return main(config)
-        except (*expected, InstantiationException) as error:
+        except Exception as error:
+            from rtf.alerts.report import NothingReadable
+            from rtf.encoding.fingerprinter import RunError  # and torch, which not every command needs
+            from rtf.store.read import StoreError
+
+            expected = (NothingReadable, RunError, StoreError, MissingMandatoryValue, OSError, ValueError)
+            if not isinstance(error, (*expected, InstantiationException)):
+                raise
             # Hydra wraps what a part raises when it is made
             cause = error.__cause__ if isinstance(error, InstantiationException) else error
             # a sweep goes on with its other jobs, and names this one at the end

@@ -6,12 +6,15 @@ Notable:
   rule, encoded, and written as a table. A store is cut into lots as it lies
 - parts and tables are known by content, in OUT.parts: the same command, killed at any moment, goes on there
   and ends with the same bytes. Lots follow from what was read, not from the order of files
+- torch, 600 MB of memory in each process that imports it, is left to those that encode
 - a shard reads its share of the input, then whatever no other shard is reading, and encodes its share of the
   lots; the one that finds the tables of all others there puts them together
 """
 
+import ctypes
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +25,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 
 from rtf import __version__
 from rtf.alerts.history import SourceHistory
@@ -30,7 +32,6 @@ from rtf.alerts.known import alert_histories
 from rtf.alerts.merge import merge_objects
 from rtf.alerts.read import existing, nothing_message
 from rtf.alerts.report import NothingReadable, ReadReport
-from rtf.encoding.load import CONFIG, PROBE, STATISTICS, STRANGENESS, WEIGHTS, load
 from rtf.encoding.table import fingerprint_table, load_probe, merge_tables, write_table
 from rtf.files import write_json
 from rtf.jobs import WHOLE, Shard, beside, digest, finish_part, locked, made_from, part_record, remove
@@ -40,9 +41,9 @@ from rtf.store.read import Store, open_store
 from rtf.workers import cores, in_processes
 
 #: About how many bytes of histories are encoded as one lot.
-LOT_BYTES = 32 << 20
-#: Detections and sources, without stamps and with them, that are encoded at once.
-_DETECTIONS, _SOURCES = 1 << 17, {False: 16384, True: 512}
+LOT_BYTES = 16 << 20
+#: Detections with non-detections, and sources without stamps and with them, that are encoded at once.
+_ROWS, _SOURCES = 1 << 15, {False: 16384, True: 512}
 PER = ("object", "alert")
 
 
@@ -77,7 +78,8 @@ def encode_night(
     run : run folder of the model
     path : a store, or alerts as the reader takes them
     out : the table to write (`rtf/encoding/table.py`), by name of the object, or as the store has them
-    reader : of `rtf.alerts.readers`, or None for a store
+    reader : makes a reader of `rtf.alerts.readers`, given `cutouts`: whether the model looks at stamps; None
+        for a store
     per : "object", a row for each; or "alert", a row for each from what was known when it came
         (`rtf/alerts/known.py`)
     workers : processes that read and encode, with one thread each; None is one for each core, 0 only this one
@@ -96,9 +98,9 @@ def encode_night(
     if per not in PER:
         raise ValueError(f"per is {per!r}; it must be one of {', '.join(PER)}")
     out, workers = Path(os.path.abspath(out)), cores() if workers is None else workers
-    model = load(run, device)
-    load_probe(run, model.space)  # refuses a wrong one
+    (_, cutouts), *_ = in_processes(_looks_at_stamps, [(str(run), device)], workers and 1, died=_died)
     store = open_store(path) if reader is None else None
+    reader = None if reader is None else reader(cutouts=cutouts)
     units = [] if reader is None else list(reader.units(existing(path)))
     seen: dict = {}
     names = [made_from(reader, unit, parts.LAYOUT, known=seen) for unit in units]
@@ -112,7 +114,7 @@ def encode_night(
             if store is None:
                 lots = _lots_of_parts(work, len(units), shard)
             else:
-                lots = _lots_of_store(store, model.needs_cutouts, shard)
+                lots = _lots_of_store(store, cutouts, shard)
             made = digest([settings, shard.of])
             several = workers > 1 and len(lots) > 1 and device == "cpu"
             task = _Task(str(run), str(path), work, per, device, 1 if several else None)
@@ -145,11 +147,23 @@ def merged_report(out: Path, settings: str) -> ReadReport | None:
 def _run_digest(run: str | os.PathLike) -> dict[str, str]:
     """What fingerprints, classes and strangeness depend on."""
     files = {}
-    for name in (CONFIG, STATISTICS, WEIGHTS, PROBE, STRANGENESS):
-        if (Path(run) / name).exists():
-            with open(Path(run) / name, "rb") as file:
-                files[name] = file_digest(file, "sha256").hexdigest()
+    for path in (Path(run) / "config.yaml", *sorted(Path(run).glob("*.safetensors"))):
+        with path.open("rb") as file:
+            files[path.name] = file_digest(file, "sha256").hexdigest()
     return files
+
+
+def _looks_at_stamps(run: str, device: str) -> bool:
+    """Whether a model needs cutouts; what is wrong with the run or its probe is said here."""
+    from rtf.encoding.load import load
+
+    model = load(run, device)
+    load_probe(run, model.space)
+    return model.needs_cutouts
+
+
+def _died(run: str, device: str):
+    raise BrokenProcessPool(f"a worker was killed or crashed, twice, while it loaded {run}")
 
 
 def _lock(path: Path, shard: Shard, work: Path):
@@ -234,6 +248,8 @@ def _reports(
 @lru_cache(1)
 def _model(run: str, device: str, made: str):
     """The model and its probe, once a process; `made` tells runs of one name apart."""
+    from rtf.encoding.load import load
+
     model = load(run, device)
     return model, load_probe(run, model.space)
 
@@ -256,6 +272,7 @@ def _encode_lot(task: _Task, lot: np.ndarray | tuple[int, int], path: Path, made
         for chunk in _chunks(histories, _SOURCES[model.needs_cutouts]):
             table = fingerprint_table(model, chunk, probe, report, task.input, alerts=task.per == "alert")
             tables.extend([table] if len(table) else [])
+            _give_back()
     write_table(pa.concat_tables(tables) if tables else pa.table({}), path)
     finish_part(path, made, report.as_dict())
 
@@ -263,12 +280,21 @@ def _encode_lot(task: _Task, lot: np.ndarray | tuple[int, int], path: Path, made
 @contextmanager
 def _threads(number: int | None) -> Iterator[None]:
     """Let torch use so many threads, None: as many as it would."""
+    import torch
+
     former = torch.get_num_threads()
     torch.set_num_threads(number or former)
     try:
         yield
     finally:
         torch.set_num_threads(former)
+
+
+def _give_back() -> None:
+    """Return freed memory to the system, which glibc keeps: some 200 MB after a batch of long sequences."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _gathered(work: Path, lot: np.ndarray) -> Iterator[SourceHistory]:
@@ -285,13 +311,13 @@ def _gathered(work: Path, lot: np.ndarray) -> Iterator[SourceHistory]:
 
 
 def _chunks(histories: Iterable[SourceHistory], sources: int) -> Iterator[list[SourceHistory]]:
-    """Histories in lists of so many sources, or of so many detections if that is less."""
-    chunk, detections = [], 0
+    """Histories in lists of so many sources, or of `_ROWS` if that is less."""
+    chunk, rows = [], 0
     for history in histories:
         chunk.append(history)
-        detections += len(history)
-        if len(chunk) == sources or detections >= _DETECTIONS:
+        rows += len(history) + len(history.limits)
+        if len(chunk) == sources or rows >= _ROWS:
             yield chunk
-            chunk, detections = [], 0
+            chunk, rows = [], 0
     if chunk:
         yield chunk

@@ -1,6 +1,9 @@
-"""The table of fingerprints that `rtf.encode` writes."""
+"""The table of fingerprints that `rtf.encode` writes; whoever only puts tables together needs no torch."""
+
+from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -9,11 +12,12 @@ import pyarrow.parquet as pq
 from rtf.alerts.history import NO_CANDID, SourceHistory, concatenate
 from rtf.alerts.report import ReadReport
 from rtf.classes import FINE
-from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints, unsound
-from rtf.encoding.load import PROBE
 from rtf.encoding.space import OtherSpace, one_space
 from rtf.files import whole
 from rtf.models.probe import LinearProbe
+
+if TYPE_CHECKING:
+    from rtf.encoding.fingerprinter import Fingerprinter, Fingerprints
 
 
 def load_probe(run: Path, space: str) -> LinearProbe | None:
@@ -23,6 +27,8 @@ def load_probe(run: Path, space: str) -> LinearProbe | None:
     ------
     OtherSpace : it was fitted on fingerprints of another space
     """
+    from rtf.encoding.load import PROBE
+
     path = Path(run) / PROBE
     if not path.exists():
         return None
@@ -81,6 +87,8 @@ def fingerprint_table(
     strangeness : float from 0 to 1, the share of validation sources of as many detections that are less
         strange (`rtf/encoding/strangeness.py`); null where the run was not fitted for it
     """
+    from rtf.encoding.fingerprinter import unsound
+
     report = ReadReport() if report is None else report
     wrong = unsound(concatenate(histories))
     for k, reason in wrong.items():

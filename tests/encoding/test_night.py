@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def work(tmp_path_factory):
 
 def encoded(work: Path, source: str, out: Path, run: str = "run", **settings) -> pa.Table:
     path = work / source
-    reader = None if path.suffix == ".zarr" else auto_reader(path)
+    reader = None if path.suffix == ".zarr" else partial(auto_reader, path)
     report, missing = encode_night(work / run, path, out, reader, **QUIET | settings)
     assert not missing and json.loads(Path(f"{out}.report.json").read_text())["counts"] == report.counts
     assert not Path(f"{out}.parts").exists()
@@ -141,7 +142,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(work, tmp_path, monkey
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a fork has none of the others
     straight = encoded(work, "avro", tmp_path / "straight.parquet", per="alert")
-    out, kills = tmp_path / "out.parquet", 0
+    out, reader, kills = tmp_path / "out.parquet", partial(auto_reader, work / "avro"), 0
     for stop in (0, 3, 5, 13, 20, 22, 23, 24, 25):
         child = os.fork()
         if not child:
@@ -152,7 +153,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(work, tmp_path, monkey
                     os.kill(os.getpid(), signal.SIGKILL)
 
             sys.addaudithook(watch)
-            encode_night(work / "run", work / "avro", out, auto_reader(work / "avro"), per="alert", **QUIET)
+            encode_night(work / "run", work / "avro", out, reader, per="alert", **QUIET)
             os._exit(0)
         kills += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         if stop > 5:  # the later ones begin anew, the first ones go on
@@ -180,7 +181,7 @@ def test_a_probe_of_another_space_is_refused_before_anything_is_read(work, tmp_p
     arrays = [np.zeros(16), np.ones(16), np.zeros((2, 16)), np.zeros(2), np.arange(2)]
     LinearProbe(*arrays, space="another").save(tmp_path / "run" / PROBE)
     with pytest.raises(OtherSpace, match="space another"):
-        encode_night(tmp_path / "run", work / "avro", tmp_path / "f", auto_reader(work / "avro"), **QUIET)
+        encode_night(tmp_path / "run", work / "avro", tmp_path / "f", auto_reader, **QUIET)
     assert not (tmp_path / "f.parts").exists()
     with pytest.raises(ValueError, match="per is 'packet'"):
         encode_night(work / "run", work / "avro", tmp_path / "f", None, per="packet")

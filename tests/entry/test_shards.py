@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -46,6 +47,7 @@ def untrained_run(store: Path, run: Path, *overrides: str) -> Path:
     modalities, data = build_modalities(config), config.data
     view = {"max_detections": data.max_detections, "max_days": data.max_days}
     run.mkdir()
+    torch.manual_seed(1)
     OmegaConf.save(config, run / CONFIG)
     save_statistics(run / STATISTICS, load_training_data(store, modalities, **view).statistics)
     save_weights(run, build_model(config, modalities))
