@@ -78,6 +78,7 @@ ROWS = [
 def main(run: str, name: str) -> None:
     run, out = Path(run), FOLDER / name
     model, facts = load(run), FACTS[name]
+    data = json.loads((run / "run.json").read_text())["data"]
     columns = {}  # heading: records by task
     for folder, what in ((run / "evaluations", ""), (run / "codes", ", from codes")):
         for path in sorted(folder.glob("*@*.json")):
@@ -97,7 +98,8 @@ def main(run: str, name: str) -> None:
         cells.append(row)
     card = {
         "name": name, "rtf": __version__, "space": model.space, "fingerprint": model.config.latent_dim,
-        "run": json.loads((run / "run.json").read_text())["command"],
+        "run": f"python -m rtf.train experiment={name} seed={model.config.seed} tracking=none",
+        "stores": {Path(s["path"]).name: s["digest"] for s in (data["store"], *data["also_train"])},
         "modalities": list(model.modalities), **facts, "metrics": metrics,
     }  # fmt: skip
     if out.exists():
@@ -106,6 +108,9 @@ def main(run: str, name: str) -> None:
     for file in (CONFIG, WEIGHTS, STATISTICS, STRANGENESS, PROBE, SOURCES):
         if (run / file).exists():
             shutil.copyfile(run / file, out / file)
+    # paths as the experiment has them, not where they lay on the machine that trained
+    text = (out / CONFIG).read_text(encoding="utf-8")
+    (out / CONFIG).write_text(text.replace(f"{Path.cwd()}/", ""), encoding="utf-8")
     write_json(out / "model_card.json", card)
     table = Table("Test sources", ["", *columns], cells)
     lines = [f"# The model `{name}`", "", f'`rtf.load("{name}")`. Space {model.space}. Made by', ""]

@@ -216,8 +216,8 @@ class FromArrays(nn.Module):
         noise = torch.maximum(noise, least).clamp(min=torch.finfo(torch.float32).tiny)
         scaled = (torch.where(measured, flat, background) - background) * (1 / (noise * self.softening))
         flat_image = (count == 0) | (low == high)
-        # halves in between, as training keeps stamps
-        prepared = torch.where(flat_image, 0.0, asinh(scaled)).half().float()
+        # in float64, so that hardly a pixel rounds to another half, in which stamps are kept
+        prepared = torch.where(flat_image, 0.0, asinh(scaled.double()).float()).half().float()
         return prepared.unflatten(2, pixels.shape[2:])
 
     def _codes(self, pooled: Tensor) -> Tensor:

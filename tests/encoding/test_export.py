@@ -15,7 +15,6 @@ from rtf.encoding.exported import ENCODE, Exported, padded
 from rtf.encoding.fingerprints import RunError
 from rtf.encoding.load import load
 from rtf.simulation.survey import SimulatedSurvey
-from rtf.store.build import preprocess
 from tests.small_runs import train
 from tests.sources import made_up_sources
 
@@ -23,24 +22,14 @@ onnx = pytest.importorskip("onnx")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A tiny model of all that a ZTF alert holds, with codes and a head."""
-    folder = tmp_path_factory.mktemp("run")
-    survey = SimulatedSurvey(n_sources=40, seed=5, stamps=True)
-    preprocess(survey, "simulated", folder / "store.zarr", workers=0, seed=0, fractions=(0.6, 0.2, 0.2))
-    settings = ["modalities=ztf", "bottleneck=ae_rvq", "cls_weight=0.3", "epochs=2", "batch_size=8"]
-    train(folder / "store.zarr", folder / "run", *settings)
-    return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def model(run):
-    return rtf.load(run)
+def model():
+    """The shipped one reads all that a ZTF alert holds, and has codes, a head and strangeness."""
+    return rtf.load("ztf")
 
 
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory) -> Exported:
-    return rtf.load(export(model, tmp_path_factory.mktemp("onnx") / "out", {"run": "tiny"}))
+    return rtf.load(export(model, tmp_path_factory.mktemp("onnx") / "out", {"run": "ztf"}))
 
 
 def assert_same(exported, model, histories, atol=1e-5):
@@ -134,7 +123,7 @@ def test_golden_vectors_and_description(exported, model):
     assert (mjd == golden["encode.in.mjd"]).all() and "encode.in.stamps" not in plain
     told = {p.key: p.value for p in onnx.load(exported.folder / ENCODE).metadata_props}
     assert told["space"] == exported.space == model.space and told["opset"] == "18"
-    assert exported.about["metadata"] == list(METADATA_FIELDS) and exported.about["run"] == "tiny"
+    assert exported.about["metadata"] == list(METADATA_FIELDS) and exported.about["run"] == "ztf"
 
 
 def test_other_operators_have_no_place_on_a_gpu(exported):
@@ -178,7 +167,7 @@ def test_it_runs_without_torch(exported):
         "print(model.encode(made_up_sources(3)).latent.shape, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["(3,", "16)", "False"]
+    assert done.stdout.split() == ["(3,", "64)", "False"]
 
 
 def test_an_incomplete_folder_is_refused(exported, tmp_path):
