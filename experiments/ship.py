@@ -19,25 +19,38 @@ from rtf.files import write_json
 
 FACTS = {
     "ztf": {
-        "survey": "Zwicky Transient Facility, public alerts (positive subtractions, difference magnitudes)",
+        "survey": ("Zwicky Transient Facility, public alerts (positive subtractions, difference magnitudes)"),
         "bands": "g and r; i occurs in simulated sources and in 22 real ones alone",
         "cadence": "that of ZTF: a visit every two or three nights in each of g and r",
-        "least detections": "1; probabilities of fewer than 3 detections are hardly better than class shares",
+        "least detections": (
+            "1; probabilities of fewer than 3 detections are hardly better than class shares"
+        ),
         "view": "the latest 365 days, never fewer than 30 detections, at most 257",
         "trained on": [
-            "3,397 real supernovae of known type: photometry of alerts from the ALeRCE broker, through "
-            "ztf-supernova-features, with their non-detections; types of the Transient Name Server",
+            "3,397 real supernovae of known type: photometry of alerts from the ALeRCE broker, through ztf-"
+            "supernova-features, with their non-detections; types of the Transient Name Server",
             "15 real tidal disruptions of forced photometry (manyTDE), made alert-like",
-            "simulated supernovae, superluminous ones and tidal disruptions (rtf.simulate), a new part "
-            "of them in every epoch, some with metadata and stamps",
+            "simulated supernovae, superluminous ones and tidal disruptions (rtf.simulate), a new part of "
+            "them in every epoch, some with metadata and stamps",
             "simulated active nuclei and cataclysmic variables, with metadata and stamps",
         ],
         "bad at": [
-            "active nuclei and cataclysmic variables: it has seen simulated ones alone",
+            "active nuclei and cataclysmic variables: it has seen simulated ones alone, and its figures for"
+            " them on ztf.zarr are of simulated ones, which have metadata where the real supernovae there "
+            "have none",
             "metadata and stamps: it has seen simulated ones alone, which can be told from real ones",
             "SN Ib, SN Ic, SN IIn and SN IIb: some hundred of each to learn from, taken for SN Ia or SN II",
             "variable stars, asteroids and artefacts: no class of theirs, they get the nearest one",
             "deep forced photometry, and other surveys",
+        ],
+        "real alerts with cutouts": [
+            "51 objects of known type that it was not trained on (15 SN Ia, 4 other supernovae, 9 "
+            "cataclysmic variables, 11 active nuclei, 3 tidal disruptions, 9 superluminous): ROC-AUC of the"
+            " coarse classes 0.802 [0.686, 0.899] with all modalities, 0.803 [0.691, 0.903] without stamps,"
+            " 0.735 [0.616, 0.849] of photometry alone; accuracy 0.471, 0.549, 0.392",
+            "right with all modalities: 8 SN Ia, 3 other supernovae, 4 cataclysmic variables, 6 active "
+            "nuclei; stamps help active nuclei (3 without) and cost SN Ia (13 without)",
+            "metadata and stamps of the simulator were tuned on alerts of the same small sample",
         ],
         "licence": "BSD-3-Clause, as the package",
     }
