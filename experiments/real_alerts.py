@@ -17,6 +17,7 @@ import rtf
 from rtf.classes import COARSE, coarse_label
 from rtf.documents import Table, to_markdown
 from rtf.encoding.load import trained_on
+from rtf.encoding.shipped import run_folder
 from rtf.evaluation.classification import head_probability
 from rtf.evaluation.statistics import accuracy, balanced_accuracy, bootstrap, class_auc, format_estimate
 from rtf.evaluation.statistics import mean_over_classes as mean
@@ -42,12 +43,13 @@ def without(history, names):
 
 def main(path: str, *runs: str) -> None:
     store = open_store(path)
-    known = frozenset().union(*(trained_on(run) for run in runs))
+    known = frozenset().union(*(trained_on(run_folder(run)) for run in runs))
     histories = [h for h in store.histories(slice(0, store.n), cutouts=True) if h.object_id not in known]
     label = coarse_label(np.array([h.label for h in histories])).astype(int)
     histories = [h for h, k in zip(histories, label) if k >= 0]
     label = label[label >= 0]
     present = np.unique(label)
+    print(f"median {np.median([len(h) for h in histories]):.0f} detections;", end=" ")
     print(len(label), "objects:", ", ".join(f"{COARSE[k]} {(label == k).sum()}" for k in present))
     rows = []
     for given, names in GIVEN.items():
