@@ -162,15 +162,16 @@ class Archive:
         space = space_of_table(table, name)
         if not _SPACE.fullmatch(space):
             raise ArchiveError(f"{name}: {space!r} is no name of a space")
+        there = self._table(space) if space in self.spaces() else None
+        if there is not None and "fingerprint" not in there.schema.names:
+            keep = "code"
         rows, without = rows_of(table, survey, keep, name)
         added.without += without
         added.repeats += len(table) - without - len(rows)
-        if space in self.spaces():
-            there = self._table(space)
+        if there is not None:
             rows = fitting(rows, there, name)
         elif len(rows):
-            connection = self._lancedb.connect(self.folder)
-            there = connection.create_table(space, schema=rows.schema)
+            there = self._lancedb.connect(self.folder).create_table(space, schema=rows.schema)
         for on, some in parts_by_key(rows):
             new = there.merge_insert(on).when_not_matched_insert_all().execute(some).num_inserted_rows
             added.rows += new

@@ -82,18 +82,18 @@ class Ask:
         return (query.select(columns) if columns else query).with_row_id(True)
 
     def object(self, name: str, folder: Path) -> Own:
-        """The newest row of an object, in the time and survey that are asked for."""
+        """The newest row of an object; of the survey asked for, where several have the name."""
         from lancedb.expr import col, lit
 
-        survey = [] if self.where.survey is None else [col("survey") == lit(self.where.survey)]
-        asked = [col("object_id") == lit(name), *survey, *self.where.times()]
-        rows = self._scan(asked).to_arrow()
+        rows = self._scan([col("object_id") == lit(name)]).to_arrow()
         if not len(rows):
-            raise ArchiveError(f"{folder} has no object {name!r} in the survey and time asked for")
-        if len(surveys := pc.unique(rows["survey"])) > 1:
+            raise ArchiveError(f"{folder} has no object {name!r}")
+        surveys = pc.unique(rows["survey"]).to_pylist()
+        survey = surveys[0] if len(surveys) == 1 else self.where.survey
+        if survey not in surveys:
             raise ArchiveError(f"several surveys have an object {name!r}: choose survey={surveys[0]}")
-        row = latest(rows)
-        return Own(row["survey"][0].as_py(), name, self._latent(row)[0])
+        row = latest(rows.filter(pc.equal(rows["survey"], survey)))
+        return Own(survey, name, self._latent(row)[0])
 
     def nearest(self, latent: np.ndarray, without: Own | None = None) -> pa.Table:
         """The k rows nearest to a fingerprint (F,) that pass."""
@@ -134,10 +134,11 @@ class Ask:
         ids = [] if newest is None else newest["_rowid"].to_pylist()
         made = self._taken(ids) if ids else self._nothing()
         if asked := self.where.expressions():
-            passing = set()
+            passing = []
             for batch in self._scan(asked, ["candid"]).to_batches(batch_size=16 * _BATCH):
-                passing.update(batch["_rowid"].to_pylist())
-            made = made.filter(pa.array([r in passing for r in made["_rowid"].to_pylist()], pa.bool_()))
+                own = batch["_rowid"]
+                passing.append(own.filter(pc.is_in(own, made["_rowid"].combine_chunks())))
+            made = made.filter(pc.is_in(made["_rowid"], pa.chunked_array(passing, pa.uint64())))
         made = self._within(made)
         return self._shown(made.sort_by([("survey", "ascending"), ("object_id", "ascending")]))
 
@@ -216,7 +217,9 @@ class Ask:
             asked = [col("object_id").isin(names[start : start + _NAMES]), *self.where.times()]
             found = self._scan(asked, ["survey", "object_id", *_ORDER]).to_arrow()
             own.append(latest(found)["_rowid"])
-        return rows.filter(pc.is_in(rows["_rowid"], pa.chunked_array([c for o in own for c in o.chunks])))
+        return rows.filter(
+            pc.is_in(rows["_rowid"], pa.chunked_array([c for o in own for c in o.chunks], pa.uint64()))
+        )
 
     def _within(self, rows: pa.Table) -> pa.Table:
         """Rows inside the cone, and their separation from its centre; all where no cone is asked for."""

@@ -12,7 +12,7 @@ from rtf.classes import FINE
 from rtf.encoding.space import one_space
 
 #: About how many bytes of rows are added at once, and what a row takes beside its fingerprint.
-_BATCH_BYTES, _ROW_BYTES = 32 << 20, 300
+_BATCH_BYTES, _ROW_BYTES = 16 << 20, 300
 _MOST_ROWS = 1 << 16
 #: What is kept of a fingerprint: floats and code, or the code alone.
 KEEP = ("all", "code")
