@@ -6,6 +6,7 @@ Notable:
 - codes alone are turned into fingerprints by the model, in batches, and all compared
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def make_index(table) -> None:
     parts = next((n for n in range(max(1, width // 4), 0, -1) if width % n == 0), 1)
     if rows < 256:
         raise ArchiveError(f"an index needs 256 rows or more; there are {rows}")
-    partitions = max(1, rows // _PARTITION)
+    partitions = max(1, min(rows // _PARTITION, 2 * math.isqrt(rows)))
     vectors = IvfPq(
         distance_type="cosine", num_partitions=partitions, num_sub_vectors=parts, max_iterations=20
     )
