@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ INDEX_ROWS = 100_000
 SMALL_FILES = 64
 #: Former versions are removed when they are older, so that a search that has begun can end.
 _KEPT = timedelta(hours=1)
+#: Bytes of an index, and of what tables say of themselves, that are kept in memory.
+_INDEX_CACHE, _CACHE = 1 << 30, 1 << 28
 _SPACE = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
@@ -86,6 +89,12 @@ class Archive:
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder)
         self._lancedb = lancedb()
+
+    @cached_property
+    def _connection(self):
+        """One for all searches, which share what it keeps in memory."""
+        session = self._lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_CACHE)
+        return self._lancedb.connect(self.folder, session=session)
 
     def spaces(self) -> list[str]:
         """Spaces of which there are fingerprints."""
@@ -171,7 +180,7 @@ class Archive:
         if there is not None:
             rows = fitting(rows, there, name)
         elif len(rows):
-            there = self._lancedb.connect(self.folder).create_table(space, schema=rows.schema)
+            there = self._connection.create_table(space, schema=rows.schema)
         for on, some in parts_by_key(rows):
             new = there.merge_insert(on).when_not_matched_insert_all().execute(some).num_inserted_rows
             added.rows += new
@@ -287,7 +296,7 @@ class Archive:
         return neighbours.Ask(self._table(space), 1, where or Where(), True, False, None).all_newest()
 
     def _table(self, space: str | None):
-        return self._lancedb.connect(self.folder).open_table(self.space(space))
+        return self._connection.open_table(self.space(space))
 
 
 def _named(found: pa.Table, query: int) -> pa.Table:
