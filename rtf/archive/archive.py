@@ -296,7 +296,11 @@ class Archive:
         return neighbours.Ask(self._table(space), 1, where or Where(), True, False, None).all_newest()
 
     def _table(self, space: str | None):
-        return self._connection.open_table(self.space(space))
+        space = self.space(space)
+        try:
+            return self._connection.open_table(space)
+        except (RuntimeError, ValueError) as error:  # of whatever is wrong in a Lance table
+            raise ArchiveError(f"{self.folder}: the table of space {space} is damaged: {error}") from error
 
 
 def _named(found: pa.Table, query: int) -> pa.Table:

@@ -287,6 +287,31 @@ def test_what_is_no_fingerprint_is_left_out_and_what_is_no_table_refused(tmp_pat
         open_archive(tmp_path / "b", create=False)
 
 
+def test_a_folder_of_files_with_lists_of_any_kind(tmp_path):
+    """As a catalogue of fingerprints has them."""
+    (tmp_path / "in/deep").mkdir(parents=True)
+    a, b = table(30), table(30, seed=1)
+    column = a.column_names.index("fingerprint")
+    lists = pa.array([None, *a["fingerprint"].to_pylist()[1:]], pa.large_list(pa.float64()))
+    pq.write_table(a.set_column(column, "fingerprint", lists), tmp_path / "in/a.parquet")
+    pq.write_table(
+        b.drop_columns(["candid", "ra", "dec", "code", "strangeness"]), tmp_path / "in/deep/b.parquet"
+    )
+    archive = open_archive(tmp_path / "archive")
+    assert vars(archive.add(tmp_path / "in")) == {"rows": 59, "repeats": 0, "without": 1}
+    assert vars(archive.add(tmp_path / "in")) == {"rows": 0, "repeats": 59, "without": 1}
+    assert names(archive.search(latent_of(b)[4], 1)) == ["ZTF010000004"]
+    assert everything(archive)["ra"].null_count == 30
+
+
+def test_a_damaged_table_is_named(tmp_path):
+    open_archive(tmp_path).add(table(30))
+    for path in tmp_path.rglob("*.manifest"):
+        path.write_bytes(b"no")
+    with pytest.raises(ArchiveError, match="is damaged"):
+        open_archive(tmp_path).search(fingerprints(1)[0])
+
+
 def test_classes_that_a_later_version_knows_are_added(tmp_path):
     archive = open_archive(tmp_path)
     fewer = table(30).drop_columns(["p_LBV", "p_ILRT"])
