@@ -24,7 +24,7 @@ from rtf.archive.rows import (
     KEEP,
     ArchiveError,
     batches_of,
-    parts_by_key,
+    new_rows,
     rows_of,
     space_of_table,
 )
@@ -181,10 +181,12 @@ class Archive:
             rows = fitting(rows, there, name)
         elif len(rows):
             there = self._connection.create_table(space, schema=rows.schema)
-        for on, some in parts_by_key(rows):
-            new = there.merge_insert(on).when_not_matched_insert_all().execute(some).num_inserted_rows
-            added.rows += new
-            added.repeats += len(some) - new
+        if len(rows):
+            new = new_rows(rows, there)
+            if len(new):
+                there.add(new)
+            added.rows += len(new)
+            added.repeats += len(rows) - len(new)
         if len(rows) and there.stats()["fragment_stats"]["num_small_fragments"] > SMALL_FILES:
             there.optimize(cleanup_older_than=_KEPT)
         return space

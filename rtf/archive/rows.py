@@ -1,6 +1,6 @@
 """Rows of an archive, made from tables of fingerprints (`rtf/encoding/table.py`)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -199,12 +199,30 @@ def first_of_each(rows: pa.Table) -> pa.Table:
     return rows.take(first["row_min"].combine_chunks().sort())
 
 
-def parts_by_key(rows: pa.Table) -> Iterable[tuple[list[str], pa.Table]]:
-    """Rows with a candid and rows without, and the columns that each are known by."""
+def new_rows(rows: pa.Table, there) -> pa.Table:
+    """Those rows of one survey whose key a Lance table does not hold; its keys pass by in batches."""
+    from lancedb.expr import col, lit
+
+    found = []
     nothing = rows["candid"].is_null()
-    for on, some in (
-        (["survey", "candid"], rows.filter(pc.invert(nothing))),
-        (["survey", "object_id", "mjd"], rows.filter(nothing)),
-    ):
-        if len(some):
-            yield on, some
+    for column, some in (("candid", rows.filter(pc.invert(nothing))), ("mjd", rows.filter(nothing))):
+        if not len(some):
+            continue
+        # a merge by LanceDB holds the keys of the whole table in memory
+        low, high = (some[column].combine_chunks().sort()[k].as_py() for k in (0, -1))
+        asked = (col("survey") == lit(some["survey"][0].as_py())) & (col(column) >= lit(low))
+        scan = there.search().where(asked & (col(column) <= lit(high)))
+        own, new = _key(some, column), np.ones(len(some), bool)
+        for batch in scan.select(["object_id", column]).to_batches(batch_size=_MOST_ROWS):
+            known = _key(pa.Table.from_batches([batch]), column)
+            new &= ~pc.is_in(own, value_set=known).to_numpy(zero_copy_only=False)
+        found.append(some.filter(pa.array(new)))
+    return pa.concat_tables(found) if found else rows
+
+
+def _key(rows: pa.Table, column: str) -> pa.Array:
+    """The candid, or name and time to the last bit."""
+    if column == "candid":
+        return rows["candid"].combine_chunks()
+    bits = rows["mjd"].combine_chunks().view(pa.int64()).cast(pa.string())
+    return pc.binary_join_element_wise(bits, rows["object_id"].combine_chunks().cast(pa.string()), " ")
