@@ -9,6 +9,8 @@ COMMANDS = {
     "train": "a run folder: a trained model",
     "evaluate": "tables and figures of a run",
     "encode": "fingerprints of alerts",
+    "archive": "fingerprints kept to be searched",
+    "search": "what is alike or near in an archive",
     "export": "a model as ONNX graphs, for any language",
     "align": "a map from the fingerprints of one run to those of another",
     "fit": "a table of light-curve parameters",

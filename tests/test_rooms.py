@@ -35,7 +35,11 @@ def imported(path: Path) -> set[str]:
 
 
 #: What stands beside the flow of data and is imported by no room of it.
-BESIDE = {"simulation": {"alerts"}, "check": {"alerts", "store", "simulation"}}
+BESIDE = {
+    "simulation": {"alerts"},
+    "check": {"alerts", "store", "simulation"},
+    "archive": {"alerts", "features", "store", "models", "encoding"},
+}
 
 
 @pytest.mark.parametrize("room", [*ROOMS, *BESIDE])

@@ -89,7 +89,7 @@ def _of_packets(packets: list[SourceHistory], report: ReadReport) -> Iterator[So
             columns = {column: values[some] for column, values in numbers.items()}
             yield SourceHistory(
                 name, **columns, metadata=pile.metadata[some], cutouts=stamps, limits=known[c:d],
-                alert=packets[k].alert, own=len(some) - 1,
+                alert=packets[k].alert, own=len(some) - 1, ra=packets[k].ra, dec=packets[k].dec,
             )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Paths as they were typed, and a home folder where there is none."""
+"""Paths and names as they were typed, and a home folder where there is none."""
 
 import os
 import pwd
@@ -8,10 +8,10 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-#: Last words of the settings that are paths; their values are taken as they are typed.
+#: Last words of the settings that are paths or names; their values are taken as they are typed.
 PATHS = {
     "input", "out", "run", "runs", "store", "labels", "splits", "real", "simulated", "table", "path",
-    "outliers", "weights", "old", "new",
+    "outliers", "weights", "old", "new", "archive", "add", "like", "object", "position", "space",
 }  # fmt: skip
 
 

@@ -138,6 +138,7 @@ def fingerprints_of(frame, run: str, names: Mapping[str, str]):
     with_some = [h for h in histories if len(h)]
     model = _model(run)
     made = fingerprint_table(model, with_some or EXAMPLE, load_probe(run_folder(run), model.space), report)
+    made = made.drop_columns(["ra", "dec"])  # the catalogue has its own
     made = made.slice(0, len(made) * bool(with_some)).to_pandas(types_mapper=pd.ArrowDtype)
     name = table["object_id"].to_pylist()
     rows = made.set_index("object_id").reindex(name)

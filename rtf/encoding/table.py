@@ -75,6 +75,7 @@ def fingerprint_table(
     candid : int64, the latest detection the fingerprint includes, of `alerts` the alert's own; null where the
         survey gives no id
     mjd : double, time of that detection [day]
+    ra, dec : double, position of the source [degree]; null where unknown
     n_detections : int32, detections the fingerprint includes
     n_history : int32, detections the source has in all (the model sees its first 257, within 100 days)
     space : string, what the fingerprint can be compared with (`rtf/encoding/space.py`); also in the schema's
@@ -104,10 +105,14 @@ def fingerprint_table(
     source, probability = class_probabilities(found, probe)
     last = [len(h) - 1 for h in histories] if alerts else found.last.tolist()
     candid = np.array([h.candid[k] for h, k in zip(histories, last, strict=True)], np.int64)
+    position = np.array([(h.ra, h.dec) for h in histories], np.float64)
+    unknown = ~np.isfinite(position).all(1)
     columns = {
         "object_id": pa.array([h.object_id for h in histories], pa.string()),
         "candid": pa.array(candid, mask=candid == NO_CANDID),
         "mjd": pa.array([float(h.mjd[k]) for h, k in zip(histories, last, strict=True)], pa.float64()),
+        "ra": pa.array(position[:, 0], mask=unknown),
+        "dec": pa.array(position[:, 1], mask=unknown),
         "n_detections": pa.array(found.n_detections.astype(np.int32)),
         "n_history": pa.array([len(h) for h in histories], pa.int32()),
         "space": pa.DictionaryArray.from_arrays(np.zeros(len(histories), np.int32), [model.space]),

@@ -27,6 +27,8 @@ SMALLER = {
     "rtf.evaluate": "",
     "rtf.preprocess": "",
     "rtf.encode": "progress=false",
+    "rtf.archive": "",
+    "rtf.search": "",
     "rtf.export": "",
     "rtf.report": "",
     "rtf.check": "repeats=1 min_detections=1",
