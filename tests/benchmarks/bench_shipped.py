@@ -27,6 +27,7 @@ from rtf.simulation.survey import SimulatedSurvey
 from rtf.simulation.write import write_survey
 from tests.benchmarks.bench_encoding import rate
 from tests.benchmarks.bench_training import bts_like
+from tests.benchmarks.memory import peak_of_tree
 
 
 def test_packets_to_fingerprints(tmp_path):
@@ -58,9 +59,9 @@ def test_packets_to_fingerprints(tmp_path):
         "cutouts to pixels [alerts/s, 1 core]": rate(lambda: [decode_cutout(s) for s in stamps], n),
         "pixels to stamps [alerts/s, 1 core]": rate(lambda: [prepare_stamp(i) for i in images], n),
     }
-    for name, some in (("all modalities", histories), ("photometry alone", light_curves)):
-        total = len(some) if name == "photometry alone" else len(histories)
-        seen = some if name == "photometry alone" else concatenate(histories)
+    # many times over, for batches hold sources of like length
+    for name, seen in (("all modalities", concatenate(histories * 10)), ("photometry alone", light_curves)):
+        total = len(seen)
         flops = FlopCounterMode(display=False)
         with flops:
             model.encode(seen)
@@ -97,7 +98,7 @@ def test_torch_and_onnx_runtime_side_by_side(tmp_path):
     for count in (1, 2):
         torch.set_num_threads(count)
         for name, encoder in (("torch", model), ("ONNX Runtime", Exported(folder, threads=count))):
-            whole = rate(lambda encoder=encoder: encoder.encode(histories), len(histories))
+            whole = rate(lambda encoder=encoder: encoder.encode(histories * 10), 10 * len(histories), 1)
             seconds = []
             for history in histories * 2:
                 began = time.perf_counter()
@@ -115,10 +116,5 @@ def test_torch_and_onnx_runtime_side_by_side(tmp_path):
     }.items():
         script += "; from rtf.alerts.history import from_columns"
         script += "\nm.encode([from_columns('a', [0.], [0], [18.], [.1])])"
-        script += "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-        began = time.perf_counter()
-        out = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, check=True
-        ).stdout
-        seconds = time.perf_counter() - began
-        print(f"  {what:<13} import, load, one source: {seconds:.1f} s, {float(out):.0f} MiB")
+        memory, _, seconds = peak_of_tree([sys.executable, "-c", script], step=0.05)
+        print(f"  {what:<13} import, load, one source: {seconds:.1f} s, {memory:.0f} MiB")
