@@ -1,4 +1,4 @@
-"""Time and memory by the number of light curves: python experiments/growth.py OUT.png [N ...]
+"""Time and memory by the number of light curves: python -m experiments.growth OUT.png [N ...]
 
 Reading into a store, an epoch of training and encoding, each in processes of its own whose memory is summed
 (pages they share counted once). Light curves are as long as those of the Bright Transient Survey and random
@@ -13,13 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from rtf.documents import Table, to_markdown, write_text  # noqa: E402
-from rtf.figures import save  # noqa: E402
-from tests.benchmarks.bench_training import bts_like  # noqa: E402
-from tests.benchmarks.memory import peak_of_tree  # noqa: E402
+from rtf.documents import Table, to_markdown, write_text
+from rtf.figures import save
+from tests.benchmarks.bench_training import bts_like
+from tests.benchmarks.memory import peak_of_tree
 
 NUMBERS = (1000, 10_000, 100_000)
 STEPS = ("preprocess", "train, one epoch", "encode")

@@ -10,6 +10,7 @@ and the same with append=true for ztf_alerts/typed and ztf_alerts/avro.
 
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def main(path: str, *runs: str) -> None:
             lambda p, w: balanced_accuracy(label, p.argmax(1), w, len(COARSE)),
             lambda p, w: mean(class_auc(label, p, w)[:, present]),
         ):
-            by_run = [bootstrap(lambda w, p=p: score(p, w), len(label)) for p in found]  # noqa: B023
+            by_run = [bootstrap(partial(score, p), len(label)) for p in found]
             row.append(" / ".join(map(format_estimate, by_run)))
         right = [[(p.argmax(1) == label)[label == k].sum() for k in present] for p in found]
         rows.append([*row, " / ".join(" ".join(map(str, r)) for r in right)])

@@ -75,16 +75,17 @@ def encode_catalogue(
         raise RunError(f"{path} has no column {', '.join(lacking)}: name it, as catalogue.light_curve=lc")
     catalogue = lsdb.open_catalog(path, columns=wanted)
     claim(Path(out), made_from(str(Path(path).resolve()), _model(run).space, names))
-    meta = fingerprints_of(catalogue.meta, run, names)
-    found = catalogue.map_partitions(fingerprints_of, run, names, meta=meta)
-    with client(dask, workers):
-        try:
-            found.write_catalog(
-                out, catalog_name=Path(out).name, as_collection=False, resume=True,
-                progress_bar=progress, addl_hats_properties={"rtf_space": _model(run).space},
-            )  # fmt: skip
-        except RuntimeError as error:  # lsdb names the partition
-            raise RunError(f"{error}; the same command does the partitions that are missing") from error
+    if not (Path(out) / "hats.properties").exists():  # which is written last
+        meta = fingerprints_of(catalogue.meta, run, names)
+        found = catalogue.map_partitions(fingerprints_of, run, names, meta=meta)
+        with client(dask, workers):
+            try:
+                found.write_catalog(
+                    out, catalog_name=Path(out).name, as_collection=False, resume=True,
+                    progress_bar=progress, addl_hats_properties={"rtf_space": _model(run).space},
+                )  # fmt: skip
+            except RuntimeError as error:  # lsdb names the partition
+                raise RunError(f"{error}; the same command does the partitions that are missing") from error
     done = lsdb.open_catalog(out, columns=["reason"]).compute()
     return {"objects": len(done), "without": int(done["reason"].notna().sum())}
 

@@ -63,8 +63,8 @@ def export(model: Fingerprinter, out: str | Path, about: dict | None = None) -> 
 
     Raises
     ------
-    RunError : the model cannot be exported (`rtf.encoding.graph.refuse`), a graph has an operator that ONNX
-        Runtime lacks on CUDA, or its answers to the golden sources are not torch's
+    RunError : `out` holds something else, the model cannot be exported (`rtf.encoding.graph.refuse`), a graph
+        has an operator that ONNX Runtime lacks on CUDA, or its answers to the golden sources are not torch's
     """
     out = Path(out)
     encoder = FromArrays(model)
@@ -74,6 +74,8 @@ def export(model: Fingerprinter, out: str | Path, about: dict | None = None) -> 
     graphs = {ENCODE: (encoder, arrays), DECODE: (FromFingerprint(model), queries)}
     if encoder.packs:
         graphs[FROM_CODE] = FromCode(model), {"code": golden_codes(len(arrays["mjd"]), len(encoder.sizes))}
+    if out.exists() and not (out / DESCRIPTION).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise RunError(f"{out} is there and is no export: it will not be replaced; choose another name")
     refuse_old(out)
     new = out.with_name(f"{out.name}.new")
     remove(new)

@@ -68,6 +68,8 @@ class Exported:
         ------
         ValueError : histories that `unsound` finds fault with; the message names the first
         """
+        if not histories:
+            raise ValueError("there is no source to encode")
         detections = concatenate(histories)
         if wrong := unsound(detections):
             first = min(wrong)

@@ -82,18 +82,23 @@ def test_partitions_that_failed_are_done_again_alone(run, catalogue, tmp_path, m
         calls.append(len(frame))
         return whole(frame, columns)
 
-    out = tmp_path / "out"
-    with distributed.LocalCluster(1, processes=False, threads_per_worker=1, dashboard_address=None) as here:
-        how = {"columns": COLUMNS, "dask": here.scheduler_address, "progress": False}
-        monkeypatch.setattr(catalogue_module, "light_curves", fails)
-        with pytest.raises(RunError, match="a disk fails; the same command"):
-            encode_catalogue(str(run), path, out, **how)
-        done, parts = (len(list(x.rglob("Npix*.parquet"))) for x in (out, path))
-        assert 0 < done < parts
+    out, here = tmp_path / "out", {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
+
+    def encoded(light_curves):
+        """On one worker within this process, which has ended when this returns."""
+        monkeypatch.setattr(catalogue_module, "light_curves", light_curves)
         calls.clear()
-        monkeypatch.setattr(catalogue_module, "light_curves", counts)
-        assert encode_catalogue(str(run), path, out, **how)["objects"] == 25
-        assert sum(n > 0 for n in calls) == parts - done
+        with distributed.LocalCluster(1, **here) as cluster:
+            how = {"columns": COLUMNS, "dask": cluster.scheduler_address, "progress": False}
+            return encode_catalogue(str(run), path, out, **how)["objects"]
+
+    with pytest.raises(RunError, match="a disk fails; the same command"):
+        encoded(fails)
+    done, parts = (len(list(x.rglob("Npix*.parquet"))) for x in (out, path))
+    assert 0 < done < parts
+    assert encoded(counts) == 25 and sum(n > 0 for n in calls) == parts - done
+    # what is finished is left as it is
+    assert encoded(counts) == 25 and not calls
 
 
 def test_another_model_or_column_is_refused(run, catalogue, tmp_path):

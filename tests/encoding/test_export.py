@@ -143,6 +143,13 @@ def test_what_cannot_be_exported_is_refused(store, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_of_somebody_else_is_not_replaced(model, tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match="is no export: it will not be replaced"):
+        export(model, tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+
+
 def test_a_model_of_photometry_alone(store, tmp_path):
     train(store, tmp_path / "run", "modalities=photometry", "data.view=first", "data.max_days=20", "epochs=1")
     model = load(tmp_path / "run")
@@ -158,6 +165,8 @@ def test_a_model_of_photometry_alone(store, tmp_path):
     bad = replace(histories[0], mag=histories[0].mag * np.nan)
     with pytest.raises(ValueError, match="made1_00000"):
         exported.encode([bad])
+    with pytest.raises(ValueError, match="no source"):
+        exported.encode([])
 
 
 def test_it_runs_without_torch(exported):
