@@ -141,16 +141,17 @@ class Detections:
         return Detections(offset, *columns, stamp, self.read_stamps, limits)
 
 
-def concatenate(histories: list[SourceHistory]) -> Detections:
-    """The detections of many sources as one set of arrays."""
+def concatenate(histories: list[SourceHistory], limits: bool = True) -> Detections:
+    """The detections of many sources as one set of arrays; `limits` False leaves that column out."""
     offset = np.concatenate([[0], np.cumsum([len(h) for h in histories])]).astype(np.int64)
     if not histories:
         empty = from_columns("", [], [], [], [])
         return Detections(offset, *(getattr(empty, name) for name in _COLUMNS))
     columns = [np.concatenate([getattr(h, name) for h in histories]) for name in _COLUMNS]
     found = Detections(offset, *columns)
-    limit_offset = np.concatenate([[0], np.cumsum([len(h.limits) for h in histories])])
-    found.limits = latest_limits(found, limit_offset, np.concatenate([h.limits for h in histories]))
+    if limits:
+        limit_offset = np.concatenate([[0], np.cumsum([len(h.limits) for h in histories])])
+        found.limits = latest_limits(found, limit_offset, np.concatenate([h.limits for h in histories]))
     if all(h.cutouts is None for h in histories):
         return found
     cutouts = [c for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h))]

@@ -70,7 +70,7 @@ class Exported:
         """
         if not histories:
             raise ValueError("there is no source to encode")
-        detections = concatenate(histories)
+        detections = concatenate(histories, limits=False)  # the graph makes that column
         if wrong := unsound(detections):
             first = min(wrong)
             raise ValueError(f"{name_of(histories, first)} cannot be encoded: {wrong[first]}")
@@ -78,7 +78,9 @@ class Exported:
         parts = []
         for start in range(0, len(order), batch_size):
             some = order[start : start + batch_size]
-            arrays = padded([histories[k] for k in some], self.about["inputs"], self.about["view"])
+            arrays = padded([histories[k] for k in some], self.about["inputs"])
+            if self.needs_cutouts:
+                arrays["stamps"] = raw_stamps(view(detections.take(some), **self.about["view"]))
             parts.append(self.run(ENCODE, arrays))
             if progress is not None:
                 progress(len(some))
@@ -123,13 +125,12 @@ def answers(session, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return dict(zip(names, session.run(names, arrays)))
 
 
-def padded(histories: list[SourceHistory], inputs: list[str], settings: dict) -> dict[str, np.ndarray]:
-    """Histories as the arrays of encode.onnx (`rtf/encoding/graph.py` says what they are).
+def padded(histories: list[SourceHistory], inputs: list[str]) -> dict[str, np.ndarray]:
+    """Histories as the arrays of encode.onnx (`rtf/encoding/graph.py` says what they are), without stamps.
 
     Parameters
     ----------
     inputs : names of the arrays wanted
-    settings : of the model's view, which a stamp has to lie in
     """
     size, length = len(histories), max(map(len, histories))
     arrays = {
@@ -154,8 +155,6 @@ def padded(histories: list[SourceHistory], inputs: list[str], settings: dict) ->
         if "limit_mjd" in inputs:
             for column, name in enumerate(("limit_mjd", "limit_band", "limit_mag")):
                 arrays[name][k, : len(history.limits)] = history.limits[:, column]
-    if "stamps" in inputs:
-        arrays["stamps"] = raw_stamps(view(concatenate(histories), **settings))
     return arrays
 
 

@@ -224,7 +224,7 @@ class Fingerprinter:
                 batch = sources.batch(chosen)
                 side = source_features(self.modalities, seen.take(chosen), self.statistics)
                 for name, (values, present) in side.items():
-                    batch.side[name] = torch.from_numpy(np.float32(values))
+                    batch.side[name] = torch.from_numpy(np.asarray(values, np.float32))
                     batch.present[name] = torch.from_numpy(present)
                 batch = batch.to(self.device)
                 yield batch, self.model(batch)

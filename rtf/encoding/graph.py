@@ -201,7 +201,9 @@ class FromArrays(nn.Module):
         flat = pixels.flatten(2)
         measured = flat.abs() <= _NO_PIXEL
         count = measured.sum(2, keepdim=True)
-        ordered = torch.where(measured, flat, torch.inf).sort(2).values
+        # the median and what lies below it are all that is asked for
+        smallest = torch.where(measured, flat, torch.inf).topk(flat.shape[2] // 2 + 1, largest=False)
+        ordered = smallest.values
         some = count.clamp(min=1)
         background = ordered.gather(2, torch.div(some, 2, rounding_mode="floor"))
         noise = background - ordered.gather(2, (some.double() * BELOW_ONE_SIGMA).long())
@@ -210,7 +212,7 @@ class FromArrays(nn.Module):
         spread = (
             (torch.where(measured, known - mean, 0.0).square().sum(2, keepdim=True) / some).sqrt().float()
         )
-        low, high = ordered[..., :1], ordered.gather(2, some - 1)
+        low, high = ordered[..., :1], torch.where(measured, flat, -torch.inf).amax(2, keepdim=True)
         noise = torch.where(noise == 0, spread, noise)
         least = RESOLUTION * torch.maximum(low.abs(), high.abs())
         noise = torch.maximum(noise, least).clamp(min=torch.finfo(torch.float32).tiny)
@@ -251,11 +253,8 @@ class FromArrays(nn.Module):
     ) -> Tensor:
         """(B,) as `rtf.encoding.strangeness.Strangeness`."""
         z = (latent.double() - self.strange_centre) @ self.strange_axes
-        distance = [
-            ((z - mean) @ precision).square().sum(1)
-            for mean, precision in zip(self.strange_mean, self.strange_precision)
-        ]
-        lonely = self.strange_log_weight - 0.5 * torch.stack(distance, 1)
+        distance = ((z - self.strange_mean[:, None]) @ self.strange_precision).square().sum(2)
+        lonely = self.strange_log_weight - 0.5 * distance.T
         highest = lonely.amax(1, keepdim=True)
         density = (lonely - highest).exp().sum(1).log() + highest[:, 0]
         answers = [surprise.double(), -density]

@@ -11,7 +11,6 @@ Notable:
   lots; the one that finds the tables of all others there puts them together
 """
 
-import ctypes
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -38,7 +37,7 @@ from rtf.jobs import WHOLE, Shard, beside, digest, finish_part, locked, made_fro
 from rtf.store import parts
 from rtf.store.build import bars
 from rtf.store.read import Store, open_store
-from rtf.workers import cores, in_processes
+from rtf.workers import cores, give_back, in_processes
 
 #: About how many bytes of histories are encoded as one lot.
 LOT_BYTES = 16 << 20
@@ -272,7 +271,7 @@ def _encode_lot(task: _Task, lot: np.ndarray | tuple[int, int], path: Path, made
         for chunk in _chunks(histories, _SOURCES[model.needs_cutouts]):
             table = fingerprint_table(model, chunk, probe, report, task.input, alerts=task.per == "alert")
             tables.extend([table] if len(table) else [])
-            _give_back()
+            give_back()
     write_table(pa.concat_tables(tables) if tables else pa.table({}), path)
     finish_part(path, made, report.as_dict())
 
@@ -288,13 +287,6 @@ def _threads(number: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(former)
-
-
-def _give_back() -> None:
-    """Return freed memory to the system, which glibc keeps: some 200 MB after a batch of long sequences."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _gathered(work: Path, lot: np.ndarray) -> Iterator[SourceHistory]:

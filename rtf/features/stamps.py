@@ -130,4 +130,6 @@ class Stamps:
 
     def normalise(self, raw: np.ndarray, statistics: dict[str, np.ndarray]) -> np.ndarray:
         """(N, 3, 63, 63) float32, 0 where absent: only to be used beside `present`."""
-        return np.where(self.present(raw)[:, None, None, None], raw, np.float16(0)).astype(np.float32)
+        values, present = np.zeros(raw.shape, np.float32), self.present(raw)
+        values[present] = raw[present]
+        return values

@@ -88,7 +88,10 @@ class Encoder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, d_model) one vector for each source."""
-        side = {name: self._branch(name, batch) for name in self.branches}
+        # Training computes a branch even where no source has it: processes that share a batch wait for one
+        # another's gradients.
+        names = [n for n in self.branches if torch.is_grad_enabled() or bool(batch.present[n].any())]
+        side = {name: self._branch(name, batch) for name in names}
         tokens_of = side if self.fusion == "token" else {}
         masked = not all(bool(there.all()) for there in (batch.mask, *(batch.present[n] for n in tokens_of)))
         return self.combine(batch.features, batch.days, batch.mask, side, batch.present, masked)
@@ -128,13 +131,7 @@ class Encoder(nn.Module):
         return self.norm(pooled)
 
     def _branch(self, name: str, batch: Batch) -> Tensor:
-        """(B, d_model) of one modality, 0 where a source lacks it.
-
-        Training computes it even where no source has it: processes that share a batch wait for one another's
-        gradients.
-        """
+        """(B, d_model) of one modality, 0 where a source lacks it."""
         present = batch.present[name]
-        if not (present.any() or torch.is_grad_enabled()):
-            return self.cls.new_zeros(len(batch), self.d_model)
         found = self.branches[name](batch.side[name][present])
         return found.new_zeros(len(batch), self.d_model).index_put((present.nonzero()[:, 0],), found)

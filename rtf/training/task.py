@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rtf.models.losses import Mean, classification_loss
 from rtf.store.batches import Batch
+from rtf.workers import give_back
 
 
 class ReconstructionTask(lightning.LightningModule):
@@ -76,6 +77,7 @@ class ReconstructionTask(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         for name, value in self.model.bottleneck.metrics().items():
             self.log(f"train/bottleneck_{name}", value, sync_dist=self.trainer.world_size > 1)
+        give_back()  # else the heap of a long training grows by half
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         losses = self.losses(batch)

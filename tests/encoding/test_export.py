@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import rtf
-from rtf.alerts.history import METADATA_FIELDS, from_columns
+from rtf.alerts.history import METADATA_FIELDS, concatenate, from_columns
 from rtf.encoding.export import export, without_cuda
-from rtf.encoding.exported import ENCODE, Exported, padded
+from rtf.encoding.exported import ENCODE, Exported, padded, raw_stamps
 from rtf.encoding.fingerprints import RunError
 from rtf.encoding.load import load
 from rtf.simulation.survey import SimulatedSurvey
@@ -93,7 +93,7 @@ def test_what_surrounds_a_source_changes_nothing(exported):
     histories = made_up_sources(12, seed=9, max_length=60)
     alone = np.concatenate([exported.encode([h]).latent for h in histories])
     np.testing.assert_allclose(exported.encode(histories).latent, alone, atol=1e-5)
-    arrays = padded(histories, exported.about["inputs"], exported.about["view"])
+    arrays = padded(histories, exported.about["inputs"]) | {"stamps": raw_stamps(concatenate(histories))}
     before = exported.run(ENCODE, arrays)
     for name in ("mag", "magerr", "metadata", "mjd"):
         arrays[name][~arrays["mask"]] = 1e9
