@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rtf.alerts.history import BANDS
+from rtf.alerts.surveys import BANDS
 from rtf.classes import FINE, UNKNOWN
 from rtf.files import whole
 
@@ -22,8 +22,11 @@ DPI = 130
 #: Colours of the lightness range that prints, and markers, in the order in which things are drawn.
 COLOURS = ("#1f4e9c", "#d9822b", "#1b8a4b", "#b2182b", "#7b4ea3", "#3aa6b9", "#8c6d1f", "#d6599a")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
-#: Colour and marker of each band: the field's green, red and goldenrod, of three lightnesses.
-BAND_STYLE = {"g": ("#1b8a4b", "o"), "r": ("#b2182b", "s"), "i": ("#daa520", "D")}
+#: Colour and marker of each band: the field's green, red and goldenrod, of several lightnesses.
+BAND_STYLE = {
+    "g": ("#1b8a4b", "o"), "r": ("#b2182b", "s"), "i": ("#daa520", "D"),
+    "u": ("#3a4fb0", "v"), "z": ("#7b4ea3", "^"), "y": ("#5c4033", "P"),
+}  # fmt: skip
 
 
 def literal(text: str) -> str:

@@ -1,7 +1,8 @@
 """Cutouts: the compressed stamp a survey sends, as pixels.
 
 Notable:
-- a stamp is a gzipped FITS file of one small image; parsing it here is some 20 times faster than with
+- a stamp is a FITS file of one small image, gzipped or plain; of several images the first is it, variance and
+  point-spread function come after it. Parsing it here is some 20 times faster than with
   astropy, and the tests hold it against astropy on every real cutout
 - stamps of a survey share a handful of headers, so a parsed header is remembered
 - what does not decode raises `BadCutout`; no pixel is ever made up
@@ -29,7 +30,8 @@ _HEADER = 32 * _BLOCK  # bytes; a ZTF stamp has 2 blocks
 _PIXEL = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 #: The BZERO by which FITS writes unsigned integers (signed ones for bytes), by BITPIX.
 _UNSIGNED = {8: -128, 16: 2**15, 32: 2**31, 64: 2**63}
-_KEYWORDS = ("SIMPLE", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "BSCALE", "BZERO", "BLANK")
+_FITS = b"SIMPLE  ="
+_KEYWORDS = ("SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "BSCALE", "BZERO", "BLANK")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([DE][+-]?\d+)?")
 
 
@@ -38,7 +40,7 @@ class BadCutout(BadItem):
 
 
 class _Layout(NamedTuple):
-    shape: tuple[int, int]
+    shape: tuple[int, ...]  # empty: no image
     dtype: np.dtype
     scale: float
     zero: float
@@ -50,12 +52,13 @@ def decode_cutout(stamp: bytes) -> np.ndarray:
 
     Parameters
     ----------
-    stamp : a gzipped FITS file whose primary HDU is a two-dimensional image (FITS standard 4.0, sections 3
-        and 4; pixels of any BITPIX, scaled by BSCALE and BZERO where given)
+    stamp : a FITS file, gzipped or not, whose primary HDU is a two-dimensional image, or empty with such an
+        image after it (FITS standard 4.0, sections 3, 4 and 7; pixels of any BITPIX, scaled by BSCALE and
+        BZERO where given)
 
     Raises
     ------
-    BadCutout : not gzip, cut short, not FITS, or no two-dimensional image in the primary HDU
+    BadCutout : neither gzip nor FITS, cut short, or no two-dimensional image
     """
     raw, start, layout = _unpack(stamp)
     count = layout.shape[0] * layout.shape[1]
@@ -71,15 +74,15 @@ def decode_cutout(stamp: bytes) -> np.ndarray:
     return pixels
 
 
-def check_cutout(stamp: bytes) -> None:
-    """Make sure that a stamp is at most 63 pixels a side and that `decode_cutout` cannot fail on it.
+def check_cutout(stamp: bytes, largest: int = SIZE) -> None:
+    """Make sure that a stamp has at most `largest` pixels a side and that `decode_cutout` cannot fail on it.
 
     Raises
     ------
     BadCutout
     """
     _, _, layout = _unpack(stamp)
-    _check_size(layout.shape, SIZE)
+    _check_size(layout.shape, largest)
 
 
 def pad_cutout(image: np.ndarray, size: int = SIZE) -> np.ndarray:
@@ -99,6 +102,18 @@ def pad_cutout(image: np.ndarray, size: int = SIZE) -> np.ndarray:
     return padded
 
 
+def centre_cutout(image: np.ndarray, size: int) -> np.ndarray:
+    """The (size, size) float32 pixels around the middle of an image (h, w), NaN beyond its edges."""
+    found = np.full((size, size), np.nan, np.float32)
+    here, there = [], []
+    for length in image.shape:
+        start = (length - size) // 2
+        here.append(slice(max(start, 0), max(start, 0) + min(length, size)))
+        there.append(slice(max(-start, 0), max(-start, 0) + min(length, size)))
+    found[tuple(there)] = image[tuple(here)]
+    return found
+
+
 def _check_size(shape: tuple[int, ...], size: int) -> None:
     if len(shape) != 2 or min(shape) < 1 or max(shape) > size:
         raise BadCutout(f"image of {' x '.join(map(str, shape))} pixels does not fit {size} x {size}")
@@ -108,6 +123,20 @@ def _unpack(stamp: bytes) -> tuple[bytes, int, _Layout]:
     """The FITS file in a stamp, where its pixels start, and what they are."""
     if not isinstance(stamp, bytes):
         raise BadCutout(f"not gzip: {type(stamp).__name__} instead of bytes")
+    raw = stamp if stamp.startswith(_FITS) else _gunzip(stamp)
+    if not raw.startswith(_FITS):
+        raise BadCutout("not FITS")
+    start, layout = _header(raw, 0)
+    if not layout.shape:
+        if not raw.startswith(b"XTENSION", start):
+            raise BadCutout("no two-dimensional image: an empty primary HDU, and none after it")
+        start, layout = _header(raw, start)
+    if len(raw) < start + math.prod(layout.shape) * layout.dtype.itemsize:
+        raise BadCutout("FITS image is cut short")
+    return raw, start, layout
+
+
+def _gunzip(stamp: bytes) -> bytes:
     gunzip = zlib.decompressobj(_GZIP)
     try:
         raw = gunzip.decompress(stamp, _LARGEST)
@@ -115,18 +144,19 @@ def _unpack(stamp: bytes) -> tuple[bytes, int, _Layout]:
         raise BadCutout(f"not gzip or damaged: {error}") from error
     if not gunzip.eof:
         raise BadCutout(f"gzip data are {'too large' if gunzip.unconsumed_tail else 'cut short'}")
-    if not raw.startswith(b"SIMPLE  ="):
-        raise BadCutout("not FITS")
-    start = _BLOCK
-    while len(raw) < start or (layout := _layout(raw[:start])) is None:
+    return raw
+
+
+def _header(raw: bytes, first: int) -> tuple[int, _Layout]:
+    """Where the data of the HDU that begins at byte `first` begin, and what they are."""
+    start = first + _BLOCK
+    while len(raw) < start or (layout := _layout(raw[first:start])) is None:
         if start > len(raw):
             raise BadCutout("FITS header is cut short")
-        if start >= _HEADER:
+        if start >= first + _HEADER:
             raise BadCutout("FITS header does not end")
         start += _BLOCK
-    if len(raw) < start + math.prod(layout.shape) * layout.dtype.itemsize:
-        raise BadCutout("FITS image is cut short")
-    return raw, start, layout
+    return start, layout
 
 
 @lru_cache(maxsize=256)
@@ -145,8 +175,11 @@ def _layout(header: bytes) -> _Layout | None:
             values[keyword] = value.partition("/")[0].strip()
     else:
         return None
-    if values.get("SIMPLE") != "T":
+    extension = values.get("XTENSION", "").strip("' ") == "IMAGE"
+    if values.get("SIMPLE") != "T" and not extension:
         raise BadCutout("not standard FITS (SIMPLE is not T)")
+    if _integer(values, "NAXIS") == 0 and not extension:
+        return _Layout((), np.dtype("u1"), 1, 0, None)
     if _integer(values, "NAXIS") != 2:
         raise BadCutout(f"no two-dimensional image in the primary HDU (NAXIS {values['NAXIS']})")
     bits = _integer(values, "BITPIX")

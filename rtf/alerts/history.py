@@ -7,22 +7,17 @@ Notable:
 - packets of one object arrive in any order and overlap: `rtf/alerts/merge.py` makes one history of them
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from rtf.alerts.surveys import Survey
+from rtf.alerts.surveys.ztf import ZTF
 from rtf.classes import UNKNOWN
 
-BANDS = ("g", "r", "i")
-
-#: Fields of a ZTF alert's `candidate` that make the metadata modality, in column order.
-METADATA_FIELDS = (
-    "sgscore1", "sgscore2", "distpsnr1", "distpsnr2", "nmtchps", "sharpnr", "scorr", "diffmaglim", "sky",
-    "ndethist", "ncovhist", "sigmapsf", "chinr", "classtar", "rb", "chipsf", "distnr", "magnr", "fwhm",
-    "srmag1", "sgmag1", "simag1", "szmag1", "srmag2", "sgmag2", "simag2", "szmag2",
-    "clrcoeff", "clrcounc", "zpclrcov",
-)  # fmt: skip
+#: Of ZTF; bands and metadata of any survey are in its `Survey`.
+BANDS, METADATA_FIELDS = ZTF.bands, ZTF.metadata_fields
 
 #: Science, template and difference stamps of one detection, each gzipped FITS, or None when not sent.
 Cutouts = tuple[bytes | None, bytes | None, bytes | None]
@@ -48,10 +43,10 @@ class SourceHistory:
 
     object_id: str  # name the survey or the user gives the object
     mjd: np.ndarray  # (L,) float64, Modified Julian Date [day]; photometry-event files count from 0
-    band: np.ndarray  # (L,) int8, index into `BANDS`
-    mag: np.ndarray  # (L,) float32, AB magnitude
+    band: np.ndarray  # (L,) int8, index into the bands of the survey
+    mag: np.ndarray  # (L,) float32, AB magnitude, or asinh magnitude (`rtf/alerts/surveys`)
     magerr: np.ndarray  # (L,) float32, its 1-sigma error
-    metadata: np.ndarray  # (L, 30) float32, columns `METADATA_FIELDS`, NaN where missing
+    metadata: np.ndarray  # (L, F) float32, columns `metadata_fields` of the survey, NaN where missing
     candid: np.ndarray  # (L,) int64, the survey's detection id, -1 where it gives none
     cutouts: list[Cutouts] | None = None  # one for each detection; None when the input has no cutouts at all
     ra: float = float("nan")  # [degree], NaN when unknown; of several positions the smallest
@@ -63,6 +58,7 @@ class SourceHistory:
         "nan"
     )  # time of the alert's candidate [MJD], where the history is what one alert says
     own: int = -1  # which detection is that candidate; -1: left out, or no alert
+    survey: Survey = ZTF
 
     def __len__(self) -> int:
         return len(self.mjd)
@@ -77,16 +73,16 @@ class SourceHistory:
 
 def from_columns(object_id, mjd, band, mag, magerr, *, metadata=None, candid=None, **rest) -> SourceHistory:
     """A `SourceHistory` from sequences of any numeric type, sorted by time, absent columns missing."""
-    length = len(mjd)
+    length, width = len(mjd), len(rest.get("survey", ZTF).metadata_fields)
     history = SourceHistory(
         str(object_id),
         np.asarray(mjd, np.float64),
         np.asarray(band, np.int8),
         np.asarray(mag, np.float32),
         np.asarray(magerr, np.float32),
-        np.full((length, len(METADATA_FIELDS)), np.nan, np.float32)
+        np.full((length, width), np.nan, np.float32)
         if metadata is None
-        else np.asarray(metadata, np.float32).reshape(length, len(METADATA_FIELDS)),
+        else np.asarray(metadata, np.float32).reshape(length, width),
         np.full(length, NO_CANDID, np.int64) if candid is None else np.asarray(candid, np.int64),
         **rest,
     )
@@ -103,7 +99,7 @@ class Detections:
     band: np.ndarray
     mag: np.ndarray
     magerr: np.ndarray
-    metadata: np.ndarray  # (D, 30)
+    metadata: np.ndarray  # (D, F)
     candid: np.ndarray
     #: (D,) int64 numbers for `read_stamps`, -1 where any of the three is missing; None: not asked for, none
     stamp: np.ndarray | None = None
@@ -112,6 +108,7 @@ class Detections:
     #: (D, 6) float32, of the latest non-detection in g, r and i in the `LIMIT_DAYS` before a detection: days
     #: before it, three columns, and limiting magnitudes, three; NaN: none. None where no source has any.
     limits: np.ndarray | None = None
+    survey: Survey = ZTF
 
     def __len__(self) -> int:
         """Number of sources."""
@@ -138,7 +135,16 @@ class Detections:
     def _select(self, offset: np.ndarray, index: np.ndarray) -> "Detections":
         columns = (getattr(self, name)[index] for name in _COLUMNS)
         stamp, limits = (None if x is None else x[index] for x in (self.stamp, self.limits))
-        return Detections(offset, *columns, stamp, self.read_stamps, limits)
+        return Detections(offset, *columns, stamp, self.read_stamps, limits, self.survey)
+
+
+def one_survey(surveys: Iterable[Survey]) -> Survey:
+    """The survey that all of these are; ValueError where they are several."""
+    found = {s.name: s for s in surveys}
+    if len(found) > 1:
+        names = " and ".join(sorted(found))
+        raise ValueError(f"sources of {names} cannot be mixed: take those of one survey at a time")
+    return next(iter(found.values()), ZTF)
 
 
 def concatenate(histories: list[SourceHistory], limits: bool = True) -> Detections:
@@ -148,7 +154,7 @@ def concatenate(histories: list[SourceHistory], limits: bool = True) -> Detectio
         empty = from_columns("", [], [], [], [])
         return Detections(offset, *(getattr(empty, name) for name in _COLUMNS))
     columns = [np.concatenate([getattr(h, name) for h in histories]) for name in _COLUMNS]
-    found = Detections(offset, *columns)
+    found = Detections(offset, *columns, survey=one_survey(h.survey for h in histories))
     if limits:
         limit_offset = np.concatenate([[0], np.cumsum([len(h.limits) for h in histories])])
         found.limits = latest_limits(found, limit_offset, np.concatenate([h.limits for h in histories]))
@@ -168,10 +174,11 @@ def latest_limits(detections: Detections, offset: np.ndarray, limits: np.ndarray
     """
     if not len(limits):
         return None
-    n, found = len(detections.mjd), np.full((len(detections.mjd), 2, len(BANDS)), np.nan)
+    n, n_bands = len(detections.mjd), len(detections.survey.bands)
+    found = np.full((n, 2, n_bands), np.nan)
     source = np.repeat(np.arange(len(detections)), detections.length)
     owner = np.repeat(np.arange(len(detections)), np.diff(offset))
-    for k in range(len(BANDS)):
+    for k in range(n_bands):
         own = limits[:, 1] == k
         mjd = np.concatenate([detections.mjd, limits[own, 0]])
         mag = np.concatenate([np.full(n, np.nan), limits[own, 2]])
@@ -191,9 +198,10 @@ def join(parts: list[Detections]) -> Detections:
     """The sources of several sets as one, in that order."""
     rows = np.cumsum([0] + [len(p.mjd) for p in parts])
     offset = np.concatenate([p.offset[:-1] + row for p, row in zip(parts, rows)] + [rows[-1:]])
-    found = Detections(offset, *[np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS])
+    columns = [np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS]
+    found = Detections(offset, *columns, survey=one_survey(p.survey for p in parts))
     if any(p.limits is not None for p in parts):
-        none = np.full((1, 2 * len(BANDS)), np.nan, np.float32)
+        none = np.full((1, 2 * len(found.survey.bands)), np.nan, np.float32)
         own = [none.repeat(len(p.mjd), 0) if p.limits is None else p.limits for p in parts]
         found.limits = np.concatenate(own)
     if all(p.stamp is None for p in parts):

@@ -90,6 +90,7 @@ def _of_packets(packets: list[SourceHistory], report: ReadReport) -> Iterator[So
             yield SourceHistory(
                 name, **columns, metadata=pile.metadata[some], cutouts=stamps, limits=known[c:d],
                 alert=packets[k].alert, own=len(some) - 1, ra=packets[k].ra, dec=packets[k].dec,
+                survey=pile.survey,
             )  # fmt: skip
 
 

@@ -13,8 +13,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from rtf.alerts.history import NO_CANDID, NO_CUTOUTS, NUMBERS, SPLITS, Cutouts, SourceHistory
+from rtf.alerts.history import NO_CANDID, NO_CUTOUTS, NUMBERS, SPLITS, Cutouts, SourceHistory, one_survey
 from rtf.alerts.report import ReadReport
+from rtf.alerts.surveys import Survey
 from rtf.classes import UNKNOWN
 
 #: What a stamp adds to the richness of a detection: more than all metadata.
@@ -24,12 +25,12 @@ _BY_NAME = ("", *sorted(SPLITS))
 
 
 def richness(metadata: np.ndarray, stamps: np.ndarray) -> np.ndarray:
-    """(R,) int32: how many metadata (R, 30) of a detection are known, and 100 for each of its stamps (R,)."""
+    """(R,) int32: how many metadata (R, F) of a detection are known, and 100 for each of its stamps (R,)."""
     return (np.isfinite(metadata).sum(1) + _STAMP * np.asarray(stamps)).astype(np.int32)
 
 
 def content(metadata: np.ndarray) -> np.ndarray:
-    """(R,) uint64: a hash of the metadata (R, 30), which ranks copies that are equally rich."""
+    """(R,) uint64: a hash of the metadata (R, F), which ranks copies that are equally rich."""
     bits = np.where(np.isnan(metadata), np.float32(np.nan), metadata).astype(np.float32).view(np.uint32)
     return (bits * _MIX[: bits.shape[1]]).sum(1, dtype=np.uint64)
 
@@ -150,15 +151,17 @@ class Pile:
     of_history: np.ndarray  # (H,) which object each history is of
     history: np.ndarray  # (R,) which history a detection is in
     numbers: dict[str, np.ndarray]  # the columns `NUMBERS`, (R,) each
-    metadata: np.ndarray  # (R, 30)
+    metadata: np.ndarray  # (R, F)
     cutouts: list[Cutouts]  # R
     n_stamps: np.ndarray  # (R,)
     with_cutouts: set[str]  # objects whose input has cutouts
     limits: np.ndarray  # (K, 3)
     limit_history: np.ndarray  # (K,) which history a non-detection is in
+    survey: Survey
 
     @classmethod
     def of(cls, histories: Sequence[SourceHistory]) -> "Pile":
+        survey = one_survey(h.survey for h in histories)
         names = sorted({h.object_id for h in histories})
         number = {name: k for k, name in enumerate(names)}
         cutouts = [c for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h))]
@@ -173,6 +176,7 @@ class Pile:
             {h.object_id for h in histories if h.cutouts is not None},
             np.concatenate([h.limits for h in histories]),
             np.repeat(np.arange(len(histories)), [len(h.limits) for h in histories]),
+            survey,
         )
 
     def __post_init__(self):
@@ -213,7 +217,9 @@ def merge_objects(histories: Iterable[SourceHistory], report: ReadReport) -> lis
         if len(rows):
             columns = {column: values[rows] for column, values in numbers.items()}
             stamps = [cutouts[k] for k in rows] if name in pile.with_cutouts else None
-            history = SourceHistory(name, **columns, metadata=pile.metadata[rows], cutouts=stamps)
+            history = SourceHistory(
+                name, **columns, metadata=pile.metadata[rows], cutouts=stamps, survey=pile.survey
+            )
             history.ra, history.dec = position.tolist()
             history.label, history.split, history.limits = int(label), split, limits[c:d]
             merged.append(history)

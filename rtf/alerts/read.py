@@ -20,6 +20,8 @@ from rtf.alerts.report import NothingReadable, ReadReport
 def auto_reader(path, **settings):
     """The reader that recognises what lies at `path`, with settings such as `negative` and `cutouts`.
 
+    A setting that is None is left as the reader has it.
+
     Raises
     ------
     FileNotFoundError : nothing is there
@@ -36,7 +38,8 @@ def auto_reader(path, **settings):
     if len(found) > 1:
         names = " and ".join(found)
         raise ValueError(f"{path}: {names} could both read this; name one, as reader={found[0]}")
-    return reader_class(modules[found[0]])(**settings)
+    given = {name: value for name, value in settings.items() if value is not None}
+    return reader_class(modules[found[0]])(**given)
 
 
 def existing(path) -> Path:
@@ -110,4 +113,6 @@ def nothing_message(path, report: ReadReport) -> str:
     lines += report.first_items()
     if report.counts["negative"] and not report.skipped:
         lines.append("  every detection is a negative subtraction; negative=true keeps those")
+    if report.counts["solar_system"] and not report.skipped:
+        lines.append("  every alert is of the Solar System; solar_system=true keeps those")
     return "\n".join(lines)

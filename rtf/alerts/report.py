@@ -114,7 +114,9 @@ class ReadReport:
         names = {
             "packets": "packets", "alerts": "alerts", "objects": "objects",
             "detections": "detections", "repeats": "repeats", "non_detections": "non-detections",
-            "negative": "negative subtractions left out", "empty": "objects left without a detection",
+            "negative": "negative subtractions left out", "forced": "of them forced photometry",
+            "solar_system": "alerts of the Solar System left out",
+            "empty": "objects left without a detection",
         }  # fmt: skip
         parts = [f"{self.counts[key]:,} {name}" for key, name in names.items() if self.counts[key]]
         bad = sum(self.skipped.values())

@@ -170,14 +170,16 @@ def exact_candid(value) -> int | None:
     return int(value) if value < 2**53 and value == int(value) else None
 
 
-def faults(mjd, band_known, mag, magerr, earliest: float = EARLIEST) -> np.ndarray:
+def faults(
+    mjd, band_known, mag, magerr, earliest: float = EARLIEST, faintest: float = FAINTEST
+) -> np.ndarray:
     """(L,) int: what is wrong with each detection, as an index into `FAULTS`.
 
     Magnitudes and errors are looked at as the float32 that they become.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         mag, magerr = np.asarray(mag, np.float32), np.asarray(magerr, np.float32)
-    dated, bright = (mjd >= earliest) & (mjd <= LATEST), (mag >= BRIGHTEST) & (mag <= FAINTEST)
+    dated, bright = (mjd >= earliest) & (mjd <= LATEST), (mag >= BRIGHTEST) & (mag <= faintest)
     sound = dated & band_known & bright & (magerr >= 0) & (magerr <= LARGEST_ERROR)
     if sound.all():
         return np.zeros(len(sound), int)
@@ -196,9 +198,9 @@ def _read(packet, report, file, negative, cutouts, object_id) -> SourceHistory:
     past, missed = _past_detections(packet.get("prv_candidates"), report, file, packet, object_id)
 
     values = np.full((1 + len(past), len(_COLUMNS)), np.nan)
-    values[0] = _numbers([candidate], _COLUMNS, report)
+    values[0] = numbers_of([candidate], _COLUMNS, report)
     if past:
-        values[1:, _HISTORY_INDEX] = _numbers(past, _HISTORY_COLUMNS, report)
+        values[1:, _HISTORY_INDEX] = numbers_of(past, _HISTORY_COLUMNS, report)
     values[values == MISSING] = np.nan
     time, filter_id, mag, magerr = values[:, 0], values[:, 1], values[:, 2], values[:, _ERROR]
     known = (filter_id == 1) | (filter_id == 2) | (filter_id == 3)
@@ -266,7 +268,7 @@ def _limits(entries: list[dict], report: ReadReport) -> np.ndarray:
     """(K, 3) non-detections of which time, band and depth are known, sorted by time."""
     if not entries:
         return np.empty((0, 3))
-    time, filter_id, depth = _numbers(entries, _LIMIT_COLUMNS, report).T
+    time, filter_id, depth = numbers_of(entries, _LIMIT_COLUMNS, report).T
     return sound_limits(time - MJD_ZERO, filter_id - 1, depth)
 
 
@@ -278,7 +280,7 @@ def sound_limits(mjd: np.ndarray, band: np.ndarray, depth: np.ndarray) -> np.nda
     return limits[np.lexsort((limits[:, 2], limits[:, 1], limits[:, 0]))]
 
 
-def _numbers(entries: list[dict], names: tuple[str, ...], report: ReadReport) -> np.ndarray:
+def numbers_of(entries: list[dict], names: tuple[str, ...], report: ReadReport) -> np.ndarray:
     """(len(entries), len(names)) float64, NaN where an entry lacks a field or holds no number in it."""
     pick = itemgetter(*names)
     try:

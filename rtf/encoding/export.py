@@ -19,8 +19,7 @@ import torch
 from torch import nn
 
 from rtf import __version__
-from rtf.alerts.cutouts import SIZE
-from rtf.alerts.history import BANDS, METADATA_FIELDS
+from rtf.alerts.surveys import Survey
 from rtf.classes import FINE
 from rtf.documents import write_text
 from rtf.encoding.exported import DECODE, DESCRIPTION, ENCODE, FROM_CODE, answers, session
@@ -69,8 +68,8 @@ def export(model: Fingerprinter, out: str | Path, about: dict | None = None) -> 
     out = Path(out)
     encoder = FromArrays(model)
     description = (about or {}) | describe(model, encoder)
-    arrays = golden_arrays(encoder.inputs)
-    queries = golden_queries(len(arrays["mjd"]), model.config.latent_dim)
+    arrays = golden_arrays(encoder.inputs, model.survey)
+    queries = golden_queries(len(arrays["mjd"]), model.config.latent_dim, len(model.survey.bands))
     graphs = {ENCODE: (encoder, arrays), DECODE: (FromFingerprint(model), queries)}
     if encoder.packs:
         graphs[FROM_CODE] = FromCode(model), {"code": golden_codes(len(arrays["mjd"]), len(encoder.sizes))}
@@ -109,8 +108,9 @@ def describe(model: Fingerprinter, encoder: FromArrays) -> dict:
         "space": model.space,
         "inputs": encoder.inputs,
         "outputs": encoder.outputs,
-        "bands": list(BANDS),
-        "metadata": list(METADATA_FIELDS) if "metadata" in encoder.inputs else [],
+        "survey": model.survey.name,
+        "bands": list(model.survey.bands),
+        "metadata": list(model.survey.metadata_fields) if "metadata" in encoder.inputs else [],
         "classes": list(FINE[: head[-1].out_features]) if head is not None else [],
         "fingerprint": model.config.latent_dim,
         "code_bytes": len(encoder.sizes) if encoder.packs else 0,
@@ -169,7 +169,7 @@ def without_cuda(proto) -> list[str]:
     return sorted(lacking)
 
 
-def golden_arrays(inputs: list[str], seed: int = 0) -> dict[str, np.ndarray]:
+def golden_arrays(inputs: list[str], survey: Survey, seed: int = 0) -> dict[str, np.ndarray]:
     """Arrays of 16 made-up sources of 1 to 300 detections, of which modalities are missing here and there."""
     rng = np.random.default_rng(seed)
     lengths = [1, 2, 3, 5, 8, 13, 20, 30, 40, 60, 90, 150, 257, 258, 300, 4]
@@ -179,15 +179,15 @@ def golden_arrays(inputs: list[str], seed: int = 0) -> dict[str, np.ndarray]:
     mjd[-1, :4] = 59000 + np.array([0, 500, 501.5, 1200])  # stray detections years before
     found = {
         "mjd": np.where(mask, mjd, 0.0),
-        "band": rng.integers(0, len(BANDS), (size, most)),
+        "band": rng.integers(0, len(survey.bands), (size, most)),
         "mag": np.float32(rng.uniform(16, 20.5, (size, most))),
         "magerr": np.float32(rng.uniform(0.02, 0.25, (size, most))),
         "mask": mask,
         "limit_mjd": mjd[:, :1] + rng.uniform(-40, 60, (size, limits)),
-        "limit_band": rng.integers(0, len(BANDS), (size, limits)),
+        "limit_band": rng.integers(0, len(survey.bands), (size, limits)),
         "limit_mag": np.float32(rng.uniform(19, 21, (size, limits))),
-        "metadata": np.float32(rng.lognormal(0, 2, (size, most, len(METADATA_FIELDS)))),
-        "stamps": np.float32(200 + 10 * rng.normal(size=(size, len(KINDS), SIZE, SIZE))),
+        "metadata": np.float32(rng.lognormal(0, 2, (size, most, len(survey.metadata_fields)))),
+        "stamps": np.float32(200 + 10 * rng.normal(size=(size, len(KINDS), *[survey.stamp_size] * 2))),
     }
     found["limit_mjd"][::4] = np.nan
     found["limit_mag"][::4] = np.nan
@@ -199,14 +199,14 @@ def golden_arrays(inputs: list[str], seed: int = 0) -> dict[str, np.ndarray]:
     return {name: found[name] for name in inputs}
 
 
-def golden_queries(size: int, latent_dim: int, seed: int = 0) -> dict[str, np.ndarray]:
+def golden_queries(size: int, latent_dim: int, n_bands: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Made-up fingerprints, and seven days and bands to ask each for."""
     rng = np.random.default_rng(seed)
     days = np.float32(np.linspace(0, 90, 7)) + np.zeros((size, 1), np.float32)
     return {
         "fingerprint": np.float32(rng.normal(size=(size, latent_dim))),
         "days": days,
-        "band": np.int64(days) % len(BANDS),
+        "band": np.int64(days) % n_bands,
     }
 
 

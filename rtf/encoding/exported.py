@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rtf.alerts.cutouts import SIZE, BadCutout, decode_cutout, pad_cutout
-from rtf.alerts.history import METADATA_FIELDS, Detections, SourceHistory, concatenate
+from rtf.alerts.cutouts import BadCutout, decode_cutout
+from rtf.alerts.history import Detections, SourceHistory, concatenate
 from rtf.encoding.fingerprints import Fingerprints, RunError, name_of, unsound
-from rtf.features.stamps import KINDS, latest_stamps
+from rtf.features.stamps import KINDS, latest_stamps, on_grid
 from rtf.features.view import view
 
 ENCODE, DECODE, FROM_CODE, DESCRIPTION = "encode.onnx", "decode.onnx", "from_code.onnx", "model.json"
@@ -71,6 +71,8 @@ class Exported:
         if not histories:
             raise ValueError("there is no source to encode")
         detections = concatenate(histories, limits=False)  # the graph makes that column
+        if detections.survey.name != (own := self.about.get("survey", "ztf")):
+            raise ValueError(f"the sources are of {detections.survey.name}, the model was trained on {own}")
         if wrong := unsound(detections):
             first = min(wrong)
             raise ValueError(f"{name_of(histories, first)} cannot be encoded: {wrong[first]}")
@@ -141,7 +143,7 @@ def padded(histories: list[SourceHistory], inputs: list[str]) -> dict[str, np.nd
         "mask": np.zeros((size, length), bool),
     }
     if "metadata" in inputs:
-        arrays["metadata"] = np.full((size, length, len(METADATA_FIELDS)), np.nan, np.float32)
+        arrays["metadata"] = np.full((size, length, histories[0].metadata.shape[1]), np.nan, np.float32)
     if "limit_mjd" in inputs:
         most = max(1, *(len(h.limits) for h in histories)) if size else 1
         arrays["limit_mjd"] = np.full((size, most), np.nan)
@@ -160,13 +162,13 @@ def padded(histories: list[SourceHistory], inputs: list[str]) -> dict[str, np.nd
 
 def raw_stamps(seen: Detections) -> np.ndarray:
     """(N, 3, 63, 63) float32 pixels of the latest stamps in view, NaN where nothing was measured."""
-    pixels = np.full((len(seen), len(KINDS), SIZE, SIZE), np.nan, np.float32)
+    pixels = np.full((len(seen), len(KINDS), *[seen.survey.stamp_size] * 2), np.nan, np.float32)
     latest = latest_stamps(seen)
     having = np.flatnonzero(latest >= 0)
     if len(having):
         for k, triplet in zip(having, seen.read_stamps(latest[having]), strict=True):
             try:
-                pixels[k] = [pad_cutout(decode_cutout(stamp)) for stamp in triplet]
+                pixels[k] = [on_grid(decode_cutout(stamp), seen.survey) for stamp in triplet]
             except BadCutout:  # readers leave such stamps out
                 pixels[k] = np.nan
     return pixels

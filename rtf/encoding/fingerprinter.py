@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from rtf.alerts.history import Detections, SourceHistory, concatenate
+from rtf.alerts.surveys import Survey, survey_named
 from rtf.encoding.fingerprints import Fingerprints, RunError, name_of, unsound
 from rtf.encoding.space import space_of
 from rtf.encoding.strangeness import Strangeness
@@ -63,6 +64,11 @@ class Fingerprinter:
     def temperature(self) -> float:
         """What divides the head's logits; 1 before calibration."""
         return float(self.model.temperature)
+
+    @property
+    def survey(self) -> Survey:
+        """The survey whose sources it reads; former runs knew ZTF alone."""
+        return survey_named(self.config.get("survey", "ztf"))
 
     @property
     def needs_cutouts(self) -> bool:
@@ -205,6 +211,10 @@ class Fingerprinter:
 
     def _outputs(self, histories, first, batch_size: int, progress=None):
         detections = histories if isinstance(histories, Detections) else concatenate(histories)
+        if detections.survey != self.survey:
+            raise ValueError(
+                f"the sources are of {detections.survey.title}, the model was trained on {self.survey.title}"
+            )
         if wrong := unsound(detections):
             first = min(wrong)
             raise ValueError(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from rtf.alerts.history import BANDS, Detections
+from rtf.alerts.history import Detections
 from rtf.alerts.ztf import FAULTS, faults
 
 
@@ -45,9 +45,12 @@ def unsound(detections: Detections) -> dict[int, str]:
     source = np.repeat(np.arange(len(detections)), detections.length)
     before = np.zeros(len(source), bool)
     before[1:] = (np.diff(detections.mjd) < 0) & (np.diff(source) == 0)
-    known = (detections.band >= 0) & (detections.band < len(BANDS))
+    known = (detections.band >= 0) & (detections.band < len(detections.survey.bands))
     # some surveys count time from the first detection
-    code = faults(detections.mjd, known, detections.mag, detections.magerr, earliest=-np.inf)
+    code = faults(
+        detections.mjd, known, detections.mag, detections.magerr, earliest=-np.inf,
+        faintest=detections.survey.faintest,
+    )  # fmt: skip
     wrong = {int(k): "no detection" for k in np.flatnonzero(detections.length == 0)}
     wrong |= {int(k): "detections are not sorted by time" for k in np.unique(source[before])}
     for row in np.flatnonzero(code)[::-1]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtf.alerts.history import BANDS, LIMIT_DAYS
+from rtf.alerts.history import LIMIT_DAYS
 from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.encoding.fingerprints import RunError
 from rtf.features.photometry import CHANNELS
@@ -60,12 +60,12 @@ class FromArrays(nn.Module):
     Inputs, in this order, those of absent modalities left out
     ---------------------------------------------------------
     mjd : (B, L) float64, days, ascending over the detections of a source, which come first
-    band : (B, L) int64, index into `BANDS`
-    mag, magerr : (B, L) float32, AB magnitude and its error
+    band : (B, L) int64, index into the bands of the survey
+    mag, magerr : (B, L) float32, AB magnitude and its error; of signed fluxes asinh magnitudes
     mask : (B, L) bool, True at detections
     limit_mjd, limit_band, limit_mag : (B, K) float64, int64, float32, non-detections in any order;
         padding has NaN times
-    metadata : (B, L, 30) float32, columns `METADATA_FIELDS`, NaN where missing
+    metadata : (B, L, F) float32, columns `Survey.metadata_fields`, NaN where missing
     stamps : (B, 3, 63, 63) float32, science, template, difference in the survey's unit; NaN where nothing was
         measured, everywhere for a source without
 
@@ -82,7 +82,7 @@ class FromArrays(nn.Module):
     def __init__(self, model: Fingerprinter):
         super().__init__()
         refuse(model)
-        self.model, self.modalities = model.model, tuple(model.modalities)
+        self.model, self.modalities, self.survey = model.model, tuple(model.modalities), model.survey
         self.view = view_settings(model.config.data)
         self.softening = getattr(model.modalities.get("stamps"), "softening", None)
         for modality, values in model.statistics.items():
@@ -96,7 +96,7 @@ class FromArrays(nn.Module):
 
     @property
     def inputs(self) -> list[str]:
-        return inputs_of(self.modalities)
+        return inputs_of([*self.modalities, *(["metadata"] if self.survey.signed else [])])
 
     @property
     def outputs(self) -> list[str]:
@@ -115,7 +115,10 @@ class FromArrays(nn.Module):
         mjd, mag = given["mjd"].gather(1, row), given["mag"].gather(1, row)
         band, magerr = given["band"].gather(1, row), given["magerr"].gather(1, row)
         days = torch.where(mask, mjd - mjd[:, :1], 0.0)
-        columns = {"photometry": self._photometry(days, mag, magerr, band)}
+        forced = None
+        if self.survey.signed:
+            forced = given["metadata"][..., self.survey.metadata_fields.index("forced")].gather(1, row)
+        columns = {"photometry": self._photometry(days, mag, magerr, band, forced)}
         if "limits" in self.modalities:
             columns["limits"] = self._limits(given, mjd, mag)
         if "metadata" in self.modalities:
@@ -164,18 +167,21 @@ class FromArrays(nn.Module):
         row = (start[:, None] + place).clamp(max=mjd.shape[1] - 1)
         return row, place < shown[:, None], shown
 
-    def _photometry(self, days: Tensor, mag: Tensor, magerr: Tensor, band: Tensor) -> Tensor:
+    def _photometry(
+        self, days: Tensor, mag: Tensor, magerr: Tensor, band: Tensor, forced: Tensor | None
+    ) -> Tensor:
         previous = (days - torch.cat([days[:, :1], days[:, :-1]], 1)).clamp(min=0.0)
         continuous = [torch.log(1 + days).float(), torch.log(1 + previous).float(), -0.4 * mag, 0.4 * magerr]
         scaled = (torch.stack(continuous, 2) - self.photometry_mean) / self.photometry_std
-        one_hot = band[..., None] == torch.arange(len(BANDS), device=band.device)
-        return torch.cat([scaled, one_hot.float()], 2)
+        one_hot = band[..., None] == torch.arange(len(self.survey.bands), device=band.device)
+        flag = [] if forced is None else [(forced == 1).float()[..., None]]
+        return torch.cat([scaled, one_hot.float(), *flag], 2)
 
     def _limits(self, given: dict[str, Tensor], mjd: Tensor, mag: Tensor) -> Tensor:
         """Columns of `rtf/features/limits.py`: the latest non-detection before each detection, by band."""
         when, depth = given["limit_mjd"][:, None], given["limit_mag"][:, None]
         days, deeper = [], []
-        for k in range(len(BANDS)):
+        for k in range(len(self.survey.bands)):
             before = (given["limit_band"][:, None] == k) & (when < mjd[..., None])
             latest = torch.where(before, when, -torch.inf).amax(2)
             # of several depths for one time the brightest counts

@@ -1,4 +1,4 @@
-"""Metadata: 30 fields of each detection's alert, robustly scaled, each with a mask of its own.
+"""Metadata: fields of each detection's alert, 30 of ZTF's, robustly scaled, each with a mask of its own.
 
 Alert metadata have heavy tails and gaps (a history entry carries 14 of the 30 fields). So each field becomes
 asinh((x - median) / scale), where scale is the interquartile range of the training split in units of a
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtf.alerts.history import METADATA_FIELDS, Detections
+from rtf.alerts.history import Detections
+from rtf.alerts.surveys import survey_named
 
 _IQR_OF_A_GAUSSIAN = 1.349
 _BLOCK = 2048
@@ -17,13 +18,17 @@ _BLOCK = 2048
 
 @dataclass(frozen=True)
 class Metadata:
-    """The metadata modality: (D, 60), scaled values then masks (1 where missing)."""
+    """The metadata modality: (D, width), scaled values then masks (1 where missing)."""
 
-    width: int = 2 * len(METADATA_FIELDS)
+    survey: str = "ztf"
     masked = True  # the second half of the columns masks the first
 
+    @property
+    def width(self) -> int:
+        return 2 * len(survey_named(self.survey).metadata_fields)
+
     def values(self, detections: Detections) -> np.ndarray:
-        """(D, 30) float32, NaN where missing."""
+        """(D, F) float32, NaN where missing."""
         return detections.metadata
 
     def fit(self, detections: Detections) -> dict[str, np.ndarray]:

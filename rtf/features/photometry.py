@@ -1,14 +1,17 @@
-"""Photometry: (D, 7), what every model reads and what the decoder rebuilds.
+"""Photometry: (D, 4 and one a band), what every model reads and what the decoder rebuilds.
 
 Columns: log1p(dt), log1p(dt_prev) [dt in days since the first, since the previous detection],
-logflux = -0.4 mag, logflux_err = 0.4 magerr [dex], and the band one-hot (g, r, i).
+logflux = -0.4 mag, logflux_err = 0.4 magerr [dex], and the band one-hot, of ZTF g, r, i. Of a survey with
+signed fluxes the magnitudes, and so logflux, are asinh ones (`rtf/alerts/surveys`), linear in flux around
+zero, and a last column is 1 for forced photometry.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from rtf.alerts.history import BANDS, Detections
+from rtf.alerts.history import Detections
+from rtf.alerts.surveys import Survey, survey_named
 
 CHANNELS = ("log1p_dt", "log1p_dt_prev", "logflux", "logflux_err")
 
@@ -18,17 +21,25 @@ def time_columns(days: np.ndarray, previous: np.ndarray) -> np.ndarray:
     return np.log1p(np.stack([days, previous], -1)).astype(np.float32)
 
 
+def width(survey: Survey) -> int:
+    """Number of columns."""
+    return len(CHANNELS) + len(survey.bands) + survey.signed
+
+
 def photometry(detections: Detections) -> np.ndarray:
-    """(D, 7) float32 photometry of concatenated light curves; column meanings above."""
+    """(D, width) float32 photometry of concatenated light curves; column meanings above."""
     mjd, offset = detections.mjd, detections.offset
     dt = mjd - np.repeat(mjd[offset[:-1]] if len(mjd) else mjd, detections.length)
     dt_prev = np.diff(mjd, prepend=mjd[:1])
     dt_prev[offset[:-1][detections.length > 0]] = 0.0
-    columns = np.empty((len(mjd), len(CHANNELS) + len(BANDS)), np.float32)
+    columns = np.empty((len(mjd), width(detections.survey)), np.float32)
     columns[:, :2] = time_columns(dt, dt_prev)
     columns[:, 2] = -0.4 * detections.mag
     columns[:, 3] = 0.4 * detections.magerr
-    columns[:, 4:] = detections.band[:, None] == np.arange(len(BANDS))
+    bands = slice(len(CHANNELS), len(CHANNELS) + len(detections.survey.bands))
+    columns[:, bands] = detections.band[:, None] == np.arange(len(detections.survey.bands))
+    if detections.survey.signed:
+        columns[:, -1] = detections.metadata[:, detections.survey.metadata_fields.index("forced")] == 1
     return columns
 
 
@@ -45,7 +56,11 @@ def physical(continuous: np.ndarray) -> dict[str, np.ndarray]:
 class Photometry:
     """The photometry modality: standardised with the mean and deviation of the training split."""
 
-    width: int = len(CHANNELS) + len(BANDS)
+    survey: str = "ztf"
+
+    @property
+    def width(self) -> int:
+        return width(survey_named(self.survey))
 
     def fit(self, detections: Detections) -> dict[str, np.ndarray]:
         """Statistics of the training split: `mean` and `std`, (4,) each, over all its detections."""
@@ -54,7 +69,7 @@ class Photometry:
         return {"mean": continuous.mean(0), "std": np.where(std > 0, std, 1.0)}
 
     def __call__(self, detections: Detections, statistics: dict[str, np.ndarray], out: np.ndarray) -> None:
-        """Fill `out` (D, 7) float32: four standardised channels, then the band one-hot."""
+        """Fill `out` (D, width) float32: four standardised channels, then the band one-hot."""
         out[:] = photometry(detections)
         out[:, : len(CHANNELS)] -= statistics["mean"].astype(np.float32)
         out[:, : len(CHANNELS)] /= statistics["std"].astype(np.float32)

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rtf.alerts.cutouts import SIZE, BadCutout, decode_cutout, pad_cutout
+from rtf.alerts.cutouts import BadCutout, centre_cutout, decode_cutout, pad_cutout
 from rtf.alerts.history import Detections
+from rtf.alerts.surveys import Survey, survey_named
 
 log = logging.getLogger(__name__)
 
 KINDS = ("science", "template", "difference")
-SHAPE = (len(KINDS), SIZE, SIZE)
 
 #: Where asinh turns from linear to logarithmic [sigma of the stamp's noise].
 SOFTENING = 3.0
@@ -65,6 +65,12 @@ def prepare_stamp(image: np.ndarray, softening: float = SOFTENING) -> np.ndarray
     return prepared
 
 
+def on_grid(image: np.ndarray, survey: Survey) -> np.ndarray:
+    """A cutout (h, w) on the grid of its survey's stamps, NaN where it has no pixel."""
+    place = centre_cutout if survey.centred else pad_cutout
+    return place(image, survey.stamp_size)
+
+
 def latest_stamps(detections: Detections) -> np.ndarray:
     """(N,) int64, the entry of `detections.stamp` of each source's latest detection with all three.
 
@@ -86,22 +92,27 @@ class Stamps:
     """The stamps modality: one prepared triplet for each source; `softening` as in `prepare_stamp`."""
 
     softening: float = SOFTENING
+    survey: str = "ztf"
     per_source = True
     images = True
-    shape = SHAPE
 
     def __post_init__(self):
         if not self.softening > 0:
             raise ValueError(f"stamps.softening is {self.softening}; it must be greater than 0")
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        size = survey_named(self.survey).stamp_size
+        return len(KINDS), size, size
+
     def compute(self, detections: Detections) -> np.ndarray:
-        """Prepared stamps (N, 3, 63, 63) float16 of the detections given, NaN for a source that has none.
+        """Prepared stamps (N, 3, n, n) float16 of the detections given, NaN for a source that has none.
 
         A stamp that does not decode makes its source one without stamps, with a warning: readers leave such
         stamps out, so here it means a damaged data set.
         """
         latest = latest_stamps(detections)
-        prepared = np.full((len(latest), *SHAPE), np.nan, np.float16)
+        prepared = np.full((len(latest), *self.shape), np.nan, np.float16)
         # In the order in which they are stored.
         order = np.argsort(latest, kind="stable")
         order = order[latest[order] >= 0]
@@ -109,7 +120,7 @@ class Stamps:
             sources = order[start : start + _CHUNK]
             for source, triplet in zip(sources, detections.read_stamps(latest[sources]), strict=True):
                 try:
-                    images = [pad_cutout(decode_cutout(stamp)) for stamp in triplet]
+                    images = [on_grid(decode_cutout(stamp), detections.survey) for stamp in triplet]
                 except BadCutout as error:
                     log.warning("stamps %d are left out: %s", latest[source], error)
                 else:
@@ -129,7 +140,7 @@ class Stamps:
         return {}
 
     def normalise(self, raw: np.ndarray, statistics: dict[str, np.ndarray]) -> np.ndarray:
-        """(N, 3, 63, 63) float32, 0 where absent: only to be used beside `present`."""
+        """(N, 3, n, n) float32, 0 where absent: only to be used beside `present`."""
         values, present = np.zeros(raw.shape, np.float32), self.present(raw)
         values[present] = raw[present]
         return values

@@ -35,7 +35,7 @@ class Batch:
 
     features: Tensor  # (B, L, W) float32, normalised; 0 at padding
     days: Tensor  # (B, L) float32, days since the first detection in view
-    band: Tensor  # (B, L) int64, index into `rtf.alerts.history.BANDS`
+    band: Tensor  # (B, L) int64, index into `rtf.alerts.surveys.BANDS`
     mask: Tensor  # (B, L) bool, True at detections
     label: Tensor  # (B,) int64, fine class, -1 unknown
     source: Tensor  # (B,) int64, row in the data set

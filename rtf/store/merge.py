@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from rtf.alerts.history import NUMBERS, SPLITS
+from rtf.alerts.history import NUMBERS, SPLITS, one_survey
 from rtf.alerts.merge import merged_facts, merged_limits, merged_rows, stamps_content
+from rtf.alerts.surveys import Survey
 from rtf.store.parts import Piece, ranks
 from rtf.store.read import Store
 from rtf.store.splits import NO_SPLIT, stratified
@@ -39,6 +40,10 @@ class Merged:
     def has_cutouts(self) -> bool:
         return any(p.has_cutouts for p in self.pieces)
 
+    @property
+    def survey(self) -> Survey:
+        return self.pieces[0].survey
+
 
 def combine(
     pieces: list[Piece],
@@ -60,6 +65,7 @@ def combine(
         split, unless `fractions` is None. Where some are given, the others get none: a draw would mix with a
         published split
     """
+    one_survey(p.survey for p in pieces)
     names = sorted({name for p in pieces for name in p.object_id})
     code = {name: k for k, name in enumerate(names)}
     history = np.array([code[name] for p in pieces for name in p.object_id], np.int64)
@@ -173,5 +179,6 @@ def piece_of_store(store: Store) -> Piece:
         has_cutouts=store.has_cutouts,
         limits=store.limits(),
         limit_length=np.diff(store.limit_offset),
+        survey=store.survey,
         open=lambda: bulk,
     )

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rtf.alerts.history import LIMIT_FIELDS, METADATA_FIELDS, NO_CUTOUTS, NUMBERS, SPLITS, SourceHistory
+from rtf.alerts.history import LIMIT_FIELDS, NO_CUTOUTS, NUMBERS, SPLITS, SourceHistory, one_survey
 from rtf.alerts.limits import SILENCE
 from rtf.alerts.merge import content, richness
 from rtf.alerts.report import ReadReport
+from rtf.alerts.surveys import Survey, survey_named
 from rtf.files import whole
 from rtf.jobs import finish_part, part_record
 from rtf.workers import in_processes
@@ -32,15 +33,15 @@ BATCH_BYTES = 32 << 20
 #: Bytes of a detection without stamps, and of a non-detection.
 DETECTION_BYTES, LIMIT_BYTES = 150, 24
 
-_ROW = pa.list_(pa.float32(), len(METADATA_FIELDS))
 _LIMIT = pa.list_(pa.float64(), len(LIMIT_FIELDS))
 _SCHEMA = pa.schema(
     [
         ("object_id", pa.string()), ("label", pa.int8()), ("split", pa.string()),
         ("ra", pa.float64()), ("dec", pa.float64()), ("has_cutouts", pa.bool_()),
         *((name, pa.list_(pa.from_numpy_dtype(dtype))) for name, dtype in NUMBERS.items()),
-        ("metadata", pa.list_(_ROW)), ("cutouts", pa.list_(pa.large_binary())), ("limits", pa.list_(_LIMIT)),
-        ("alert", pa.float64()), ("own", pa.int32()),
+        ("metadata", pa.list_(pa.float32())), ("cutouts", pa.list_(pa.large_binary())),
+        ("limits", pa.list_(_LIMIT)),
+        ("alert", pa.float64()), ("own", pa.int32()), ("survey", pa.string()),
     ]
 )  # fmt: skip
 
@@ -162,12 +163,13 @@ def _check(history: SourceHistory) -> None:
     if history.cutouts is not None:
         columns.append(history.cutouts)
     same = all(len(column) == length for column in columns)
-    if not same or history.metadata.shape[1:] != (len(METADATA_FIELDS),):
+    if not same or history.metadata.shape[1:] != (len(history.survey.metadata_fields),):
         raise ValueError(f"{history.object_id}: the columns of its history differ in length")
     if history.split not in ("", *SPLITS):
         raise ValueError(f"{history.object_id}: split {history.split!r} is none of {SPLITS} or ''")
-    if not (np.isfinite(history.mjd).all() and np.isin(history.band, (0, 1, 2)).all()):
-        raise ValueError(f"{history.object_id}: a time is not finite or a band is none of 0, 1, 2")
+    known = (history.band >= 0) & (history.band < len(history.survey.bands))
+    if not (np.isfinite(history.mjd).all() and known.all()):
+        raise ValueError(f"{history.object_id}: a time is not finite or a band is none of the survey's")
 
 
 def _batch(histories: list[SourceHistory]) -> pa.RecordBatch:
@@ -175,6 +177,7 @@ def _batch(histories: list[SourceHistory]) -> pa.RecordBatch:
     offset = np.concatenate([[0], np.cumsum(lengths)])
     # An empty stamp carries no picture: it is a stamp that was not sent.
     stamps = [s or None for h in histories for c in (h.cutouts or [NO_CUTOUTS] * len(h)) for s in c]
+    survey = one_survey(h.survey for h in histories)
     metadata = np.concatenate([np.asarray(h.metadata, np.float32) for h in histories])
     limits = np.concatenate([h.limits for h in histories])
     limit_offset = np.concatenate([[0], np.cumsum([len(h.limits) for h in histories])])
@@ -186,7 +189,8 @@ def _batch(histories: list[SourceHistory]) -> pa.RecordBatch:
         columns[name] = _lists(offset, pa.array(values))
     columns |= {
         "has_cutouts": [h.cutouts is not None for h in histories],
-        "metadata": _lists(offset, pa.FixedSizeListArray.from_arrays(metadata.ravel(), type=_ROW)),
+        "metadata": _lists(offset * metadata.shape[1], pa.array(metadata.ravel())),
+        "survey": [survey.name] * len(histories),
         "cutouts": _lists(3 * offset, pa.array(stamps, pa.large_binary())),
         "limits": _lists(limit_offset, pa.FixedSizeListArray.from_arrays(limits.ravel(), type=_LIMIT)),
     }
@@ -197,7 +201,8 @@ def histories(batch: pa.RecordBatch) -> Iterator[SourceHistory]:
     """The histories in a record batch of a part."""
     offset, limit_offset = (batch.column(name).offsets.to_numpy() for name in ("mjd", "limits"))
     numbers = {name: batch.column(name).values.to_numpy() for name in NUMBERS}
-    metadata = batch.column("metadata").values.values.to_numpy().reshape(-1, len(METADATA_FIELDS))
+    survey = _survey(batch)
+    metadata = _metadata(batch, survey)
     limits = batch.column("limits").values.values.to_numpy().reshape(-1, len(LIMIT_FIELDS))
     stamps = batch.column("cutouts").values
     facts = ("object_id", "label", "split", "ra", "dec", "alert", "own")
@@ -208,8 +213,16 @@ def histories(batch: pa.RecordBatch) -> Iterator[SourceHistory]:
         yield SourceHistory(
             **fact, **{name: values[a:b] for name, values in numbers.items()}, metadata=metadata[a:b],
             cutouts=None if own is None else [tuple(own[j : j + 3]) for j in range(0, len(own), 3)],
-            limits=limits[slice(*limit_offset[k : k + 2])],
+            limits=limits[slice(*limit_offset[k : k + 2])], survey=survey,
         )  # fmt: skip
+
+
+def _survey(batch: pa.RecordBatch) -> Survey:
+    return survey_named(batch.column("survey")[0].as_py())
+
+
+def _metadata(batch: pa.RecordBatch, survey: Survey) -> np.ndarray:
+    return batch.column("metadata").values.to_numpy().reshape(-1, len(survey.metadata_fields))
 
 
 def sizes(batch: pa.RecordBatch) -> np.ndarray:
@@ -242,7 +255,8 @@ class Piece:
     has_cutouts: bool  # whether the input had cutouts
     limits: np.ndarray  # (K, 3) non-detections
     limit_length: np.ndarray  # (H,) how many each history has
-    open: Callable[[], tuple[Any, Any]]  # metadata (R, 30) and the stamps' bytes, both read by slices only
+    survey: Survey
+    open: Callable[[], tuple[Any, Any]]  # metadata (R, F) and the stamps' bytes, both read by slices only
 
 
 def ranks(metadata, stamp_length: np.ndarray, step: int = 1 << 16) -> tuple[np.ndarray, np.ndarray]:
@@ -269,7 +283,7 @@ def pieces_of_part(path: Path, opener: Callable[[Path], pa.ipc.RecordBatchFileRe
 def _piece(opener, path: Path, k: int) -> Piece:
     def bulk():
         batch = opener(path).get_batch(k)
-        metadata = batch.column("metadata").values.values.to_numpy().reshape(-1, len(METADATA_FIELDS))
+        metadata = _metadata(batch, _survey(batch))
         data = batch.column("cutouts").values.buffers()[2]
         return metadata, np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8)
 
@@ -291,5 +305,6 @@ def _piece(opener, path: Path, k: int) -> Piece:
         has_cutouts=any(batch.column("has_cutouts").to_pylist()),
         limits=batch.column("limits").values.values.to_numpy().reshape(-1, len(LIMIT_FIELDS)).copy(),
         limit_length=np.diff(batch.column("limits").offsets.to_numpy()),
+        survey=_survey(batch),
         open=bulk,
     )

@@ -17,7 +17,8 @@ import numpy as np
 import zarr
 
 from rtf.alerts import history
-from rtf.alerts.history import METADATA_FIELDS, NUMBERS, SPLITS, Detections, SourceHistory
+from rtf.alerts.history import NUMBERS, SPLITS, Detections, SourceHistory
+from rtf.alerts.surveys import Survey, survey_named
 from rtf.classes import FINE, OTHERS, RARE
 
 FORMAT, VERSION = "rtf-store", 1
@@ -50,6 +51,11 @@ class Store:
     def n(self) -> int:
         """Number of sources."""
         return len(self.object_id)
+
+    @property
+    def survey(self) -> Survey:
+        """The survey that its sources are of; former versions knew ZTF alone."""
+        return survey_named(self.attributes.get("survey", "ztf"))
 
     @property
     def has_cutouts(self) -> bool:
@@ -136,7 +142,7 @@ class Store:
     def _block(self, start: int, stop: int, offset: np.ndarray, metadata: bool = True) -> Detections:
         columns = {name: self.read(name, start, stop) for name in NUMBERS}
         found = self.read("metadata", start, stop) if metadata else np.empty((stop - start, 0), np.float32)
-        return Detections(offset, **columns, metadata=found)
+        return Detections(offset, **columns, metadata=found, survey=self.survey)
 
     @cached_property
     def limit_offset(self) -> np.ndarray:
@@ -206,7 +212,7 @@ class Store:
                     rows.metadata[a:b], rows.candid[a:b], None if stamps is None else stamps[a:b],
                     float(self.position[k, 0]), float(self.position[k, 1]), int(self.label[k]),
                     SPLITS[self.split[k]] if self.split[k] >= 0 else "",
-                    limits[slice(*(bounds[k - first : k - first + 2] - bounds[0]))],
+                    limits[slice(*(bounds[k - first : k - first + 2] - bounds[0]))], survey=self.survey,
                 )  # fmt: skip
 
     def _blocks(self, index: np.ndarray) -> Iterator[np.ndarray]:
@@ -254,7 +260,11 @@ def open_store(path: str | os.PathLike) -> Store:
         raise StoreError(f"{path} is not complete: run the command that writes it again")
     # Classes were added at the end; what a label means never changed.
     classes = attributes["classes"]
-    if attributes["metadata_fields"] != list(METADATA_FIELDS) or classes != list(FINE[: len(classes)]):
+    try:
+        fields = survey_named(attributes.get("survey", "ztf")).metadata_fields
+    except ValueError as error:
+        raise StoreError(f"{path}: {error}") from error
+    if attributes["metadata_fields"] != list(fields) or classes != list(FINE[: len(classes)]):
         raise StoreError(f"{path} has other metadata columns or classes than this library")
     names = [*_SOURCE, *NUMBERS, "metadata"]
     names += ["cutout_offset", "cutout_bytes"] if attributes["cutouts"] else []

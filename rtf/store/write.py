@@ -14,7 +14,6 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from rtf.alerts.history import BANDS, METADATA_FIELDS
 from rtf.classes import FINE, coarse_label
 from rtf.store.merge import Merged
 from rtf.store.read import FORMAT, VERSION, open_store
@@ -41,7 +40,7 @@ def write_group(
 
     number = len(merged.row)
     tasks = _tasks(
-        _create(group, "metadata", (number, len(METADATA_FIELDS)), np.dtype("f4"), CHUNK_BYTES),
+        _create(group, "metadata", (number, len(merged.survey.metadata_fields)), np.dtype("f4"), CHUNK_BYTES),
         lambda a, b: gather_metadata(merged, a, b),
     )
     if merged.has_cutouts:
@@ -51,7 +50,9 @@ def write_group(
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         for k, _ in enumerate(pool.map(lambda task: task(), tasks), 1):
             step(k, len(tasks))
-    names = {"bands": list(BANDS), "metadata_fields": list(METADATA_FIELDS), "classes": list(FINE)}
+    survey = merged.survey
+    names = {"survey": survey.name, "bands": list(survey.bands)}
+    names |= {"metadata_fields": list(survey.metadata_fields), "classes": list(FINE)}
     counts = {"sources": len(merged.object_id), "detections": number}
     held = {"cutouts": merged.has_cutouts, "limits": has_limits}
     group.update_attributes({"complete": True, **counts, **held, **names, "runs": runs})
@@ -79,9 +80,9 @@ def _tasks(array: zarr.Array, gather: Callable[[int, int], np.ndarray]) -> list[
 
 
 def gather_metadata(merged: Merged, a: int, b: int) -> np.ndarray:
-    """(b - a, 30) metadata of detections a to b, one read of each piece they come from."""
+    """(b - a, F) metadata of detections a to b, one read of each piece they come from."""
     piece, row = merged.piece[a:b], merged.row[a:b]
-    result = np.empty((b - a, len(METADATA_FIELDS)), np.float32)
+    result = np.empty((b - a, len(merged.survey.metadata_fields)), np.float32)
     order = np.argsort(piece, kind="stable")
     for where in np.split(order, np.flatnonzero(np.diff(piece[order])) + 1):
         low, high = row[where].min(), row[where].max() + 1

@@ -10,11 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rtf.alerts.history import METADATA_FIELDS
 from rtf.features.normalisation import Statistics
 from rtf.store.batches import Batch
-
-N_FIELDS = len(METADATA_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,8 @@ class Augmentation:
     fields: float = 0.0
     #: Stamps are turned by quarters and mirrored at random: the sky has no upper side.
     turn: bool = False
+    #: How many fields of metadata the survey has.
+    n_fields: int = 30
 
     def __post_init__(self):
         shares = 0 <= self.thin < 1 and 0 <= self.fields <= 1
@@ -48,7 +47,7 @@ class Augmentation:
             shift=self.shift * rng.standard_normal(size)[part] if self.shift else None,
             factor=self.noise * rng.random(size)[part] if self.noise else None,
             normal=rng.standard_normal((size, longest))[part] if self.noise else None,
-            gone=rng.random((size, N_FIELDS))[part] < self.fields * rng.random((size, 1))[part]
+            gone=rng.random((size, self.n_fields))[part] < self.fields * rng.random((size, 1))[part]
             if self.fields
             else None,
             turns=rng.integers(0, 8, size)[part] if self.turn else None,
@@ -64,7 +63,7 @@ class Changes:
     shift: np.ndarray | None  # (B,) [mag]
     factor: np.ndarray | None  # (B,) noise in units of the errors
     normal: np.ndarray | None  # (B, L) standard normal
-    gone: np.ndarray | None = None  # (B, 30) fields of metadata to leave out
+    gone: np.ndarray | None = None  # (B, F) fields of metadata to leave out
     turns: np.ndarray | None = None  # (B,) quarters to turn stamps by, and 4 to mirror them too
 
     @property
@@ -81,8 +80,9 @@ class Changes:
         if self.gone is not None and "metadata" in (columns or {}):
             where = columns["metadata"]
             gone = torch.from_numpy(self.gone)[:, None] & batch.mask[..., None]
-            batch.features[..., where.start : where.start + N_FIELDS].masked_fill_(gone, 0.0)
-            batch.features[..., where.start + N_FIELDS : where.stop].masked_fill_(gone, 1.0)
+            middle = where.start + self.gone.shape[1]
+            batch.features[..., where.start : middle].masked_fill_(gone, 0.0)
+            batch.features[..., middle : where.stop].masked_fill_(gone, 1.0)
         if self.turns is not None:
             for name in [name for name, values in batch.side.items() if values.dim() == 4]:
                 batch.side[name] = self._turned(batch.side[name])

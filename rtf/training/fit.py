@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from torch import distributed
 
 from rtf import __version__
+from rtf.alerts.surveys import survey_named
 from rtf.classes import FINE
 from rtf.encoding import load
 from rtf.encoding.fingerprinter import Fingerprinter, RunError
@@ -152,6 +153,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
     else:
         for branch in _image_branches(model).values():
             branch.backbone.load_pretrained()
+    if (stored := open_store(config.data.store).survey.name) != config.survey:
+        raise RunError(f"{config.data.store} is of {stored}: train with survey={stored}")
     data = load_training_data(
         config.data.store, modalities, also_train=config.data.also_train,
         leave_out=list(config.data.leave_out), progress=progress, **view_settings(config.data),
@@ -205,7 +208,9 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         data.train, batch, config.seed, config.truncate_min, lambda: trainer.current_epoch,
         parts=data.parts, columns=masked_columns(modalities), modality_dropout=config.modality_dropout,
         balanced=config.imbalance == "sampling", targets=targets, statistics=data.statistics,
-        augmentation=Augmentation(**config.augment), **ranks,
+        augmentation=Augmentation(
+            **config.augment, n_fields=len(survey_named(config.survey).metadata_fields)
+        ), **ranks,
     )  # fmt: skip
     validation = ValidationBatches(data.val, batch, targets, **ranks)
     try:

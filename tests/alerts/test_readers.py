@@ -101,7 +101,10 @@ def test_units_are_picklable_named_and_in_order(alerts, tmp_path):
 
 def test_every_reader_is_found_and_has_settings():
     found = readers()
-    assert set(found) == {"applecider", "fink_parquet", "light_curve_table", "photometry_events", "ztf_avro"}
+    assert set(found) == {
+        "applecider", "fink_parquet", "light_curve_table", "lsst_avro", "lsst_parquet", "photometry_events",
+        "ztf_avro",
+    }  # fmt: skip
     for module in found.values():
         reader = reader_class(module)(negative=True, cutouts=False)
         assert reader.negative and not reader.cutouts

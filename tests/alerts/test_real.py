@@ -265,13 +265,6 @@ def test_the_order_of_rows_in_a_table_does_not_matter(real_data, tmp_path):
         np.testing.assert_array_equal(a.mjd, b.mjd)
 
 
-def test_lsst_files_are_refused_by_name(real_data):
-    with pytest.raises(NothingReadable, match="understood are"):
-        read_histories(real_data / "lsst_alerts/fink_parquet")
-    with pytest.raises(NothingReadable, match=r"\.avro: not an Avro object container"):
-        read_histories(real_data / "lsst_alerts/avro")
-
-
 def test_reading_in_parts_is_reading_at_once(real_data):
     """Units read apart and merged later give what `read_histories` gives: what parallel reading relies on."""
     folder, reader = real_data / "ztf_alerts/avro", ZtfAvro()

@@ -47,7 +47,7 @@ class FinkParquet:
 
     def _alerts(self, group: RowGroup, report: ReadReport) -> Iterator[SourceHistory]:
         for batch in batches(group, lambda file: _leaves(file.schema, self.cutouts), _ROWS):
-            yield from packet_histories(_packets(batch), report, group.path, **vars(self))
+            yield from packet_histories(packets(batch), report, group.path, **vars(self))
 
 
 def _leaves(schema: pq.ParquetSchema, cutouts: bool) -> list[str]:
@@ -63,7 +63,7 @@ def _leaves(schema: pq.ParquetSchema, cutouts: bool) -> list[str]:
     return [".".join(path) for path in paths if path[-1] in wanted.get(path[0], ())]
 
 
-def _packets(batch: pa.RecordBatch) -> Iterator[dict]:
+def packets(batch: pa.RecordBatch) -> Iterator[dict]:
     columns = {name: _values(batch.column(name)) for name in batch.schema.names}
     for row in zip(*columns.values()):
         yield dict(zip(columns, row))

@@ -21,10 +21,11 @@ import pyarrow.csv
 
 from rtf.alerts import ztf
 from rtf.alerts.folders import Unit, files, units
-from rtf.alerts.history import BANDS, METADATA_FIELDS, NO_CANDID, SPLITS, SourceHistory, from_columns
+from rtf.alerts.history import NO_CANDID, SPLITS, SourceHistory, from_columns
 from rtf.alerts.limits import HEADER, RATIO, TABLE, guarded
 from rtf.alerts.parquet import SUFFIXES, RowGroup, batches, row_groups, schema
 from rtf.alerts.report import BadItem, ReadReport, printable
+from rtf.alerts.surveys import ZERO_POINT, Survey, survey_named
 from rtf.classes import UNKNOWN, fine_label
 
 REQUIRED = ("object_id", "mjd", "band", "mag", "magerr")
@@ -94,6 +95,7 @@ class LightCurveTable:
 
     negative: bool = False  # keep negative subtractions
     cutouts: bool = True  # without effect here, a table has none
+    survey: str = "ztf"  # whose bands they are; AB magnitudes of lsst become asinh magnitudes
 
     def units(self, path: Path) -> list[RowGroup | Unit]:
         """One row group of a parquet file, or one CSV file, at a time."""
@@ -113,7 +115,7 @@ class LightCurveTable:
         for batch in tables:
             report.count("rows", batch.num_rows)
             columns, rows = _flat(batch, row, path, report)
-            yield list(_sources(columns, rows, path, report, self.negative))
+            yield list(_sources(columns, rows, path, report, self.negative, survey_named(self.survey)))
             row += batch.num_rows
         if not row:
             raise BadItem("no rows")
@@ -217,13 +219,15 @@ def _without_records(columns: dict[str, pa.Array]) -> dict[str, pa.Array]:
     return flat
 
 
-def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterator[SourceHistory]:
+def _sources(
+    columns, rows, path, report: ReadReport, negative: bool, survey: Survey
+) -> Iterator[SourceHistory]:
     names, source, known = _names(columns["object_id"])
     absent = np.full(len(rows), np.nan)
     time, mag, magerr, depth = (
         _numbers(columns, name) if name in columns else absent for name in ("mjd", "mag", "magerr", "limmag")
     )
-    band = _look_up(columns, "band", lambda name: BANDS.index(name) if name in BANDS else -1)
+    band = _look_up(columns, "band", lambda name: survey.bands.index(name) if name in survey.bands else -1)
     sign, split = np.ones(len(rows), int), np.zeros(len(rows), int)
     if "isdiffpos" in columns:
         sign = _look_up(columns, "isdiffpos", lambda v: {True: 1, False: 0, None: -1}[ztf.positive(v)])
@@ -267,12 +271,16 @@ def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterato
     rows = rows[np.lexsort((candid[rows], band[rows], time[rows], source[rows]))]
     source, label, split, ra, dec = source[rows], label[rows], split[rows], ra[rows], dec[rows]
     place = np.lexsort((ra, dec, source))  # NaN goes last: the first of a source is its smallest position
-    values = (time[rows], band[rows].astype(np.int8), *(np.float32(x[rows]) for x in (mag, magerr)))
-    metadata = np.full((len(rows), len(METADATA_FIELDS)), np.nan, np.float32)
+    mag, magerr, band = mag[rows], magerr[rows], band[rows].astype(np.int8)
+    if survey.signed:
+        flux = 10 ** (0.4 * (ZERO_POINT - mag))
+        mag, magerr = survey.magnitude(flux, flux * magerr * np.log(10) / 2.5, band)
+    values = time[rows], band, np.float32(mag), np.float32(magerr)
+    metadata = np.full((len(rows), len(survey.metadata_fields)), np.nan, np.float32)
     candid = candid[rows]
     for k in np.setdiff1d(np.arange(len(names)), source):
         # no detection is left of it, which the caller counts
-        yield from_columns(names[k], [], [], [], [], limits=limits.get(k, none))
+        yield from_columns(names[k], [], [], [], [], limits=limits.get(k, none), survey=survey)
     starts = np.flatnonzero(np.diff(source, prepend=-1))
     for start, stop in zip(starts, [*starts[1:], len(rows)]):
         own = slice(start, stop)
@@ -280,7 +288,7 @@ def _sources(columns, rows, path, report: ReadReport, negative: bool) -> Iterato
             names[source[start]], *(column[own] for column in values), metadata[own], candid[own], None,
             float(ra[place[start]]), float(dec[place[start]]), int(label[own].max()),
             ("", *SPLITS)[max(split[own], key=("", *SPLITS).__getitem__)] if split[own].any() else "",
-            limits.get(int(source[start]), none),
+            limits.get(int(source[start]), none), survey=survey,
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -28,6 +29,7 @@ from rtf.alerts.ztf import packet_histories
 MAGIC = b"Obj\x01"
 TARS = (".tar", ".tar.gz", ".tgz")
 FILES_PER_UNIT = 128
+LOOKED_AT, _HEAD = 100, 1 << 16  # files, and bytes of each, to tell the survey by
 
 _META = fastavro.parse_schema({"type": "map", "values": "bytes"})
 _SYNC = 16
@@ -40,7 +42,19 @@ class BadAvro(BadItem):
 
 
 def recognises(path: Path) -> bool:
-    return next(files(path, ".avro", *TARS), None) is not None
+    return any(survey_of(file) == "ztf" for file in islice(files(path, ".avro", *TARS), LOOKED_AT))
+
+
+def survey_of(path: Path) -> str:
+    """The survey whose alerts a file or an archive holds, as far as its beginning tells; else ztf."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return "ztf"
+    if path.name.lower().endswith(TARS):
+        return "lsst" if b'"lsst.v' in head else "ztf"
+    return "lsst" if head[:1] == b"\0" or (head[:4] == MAGIC and b'"lsst.v' in head) else "ztf"
 
 
 @dataclass
@@ -58,7 +72,7 @@ class ZtfAvro:
         """One history for each packet."""
         for path in unit.items:
             archive = path.name.lower().endswith(TARS)
-            for name, content in _members(path, report) if archive else [(path, path)]:
+            for name, content in members(path, report) if archive else [(path, path)]:
                 # a damaged end is reported, what comes before it is kept
                 packets = guarded(records(content), report, name)
                 yield from packet_histories(packets, report, name, **vars(self))
@@ -84,7 +98,7 @@ def _blocks(stream: BinaryIO) -> Iterator[dict]:
         text = meta["avro.schema"]
     except Exception as error:
         raise BadAvro(f"Avro header is cut short or damaged ({_why(error)})") from error
-    schema = _schema(text)
+    schema = parse_schema(text)
     codec = meta.get("avro.codec", b"null").decode("latin-1")
     if codec not in ("null", "deflate"):
         raise BadAvro(f"Avro codec {codec[:20]} is not supported (null and deflate are)")
@@ -103,7 +117,7 @@ def _blocks(stream: BinaryIO) -> Iterator[dict]:
         yield from _block(stream, schema, codec, sync, count, size)
 
 
-def _block(stream: BinaryIO, schema: "_Schema", codec: str, sync: bytes, count: int, size: int):
+def _block(stream: BinaryIO, schema: "Schema", codec: str, sync: bytes, count: int, size: int):
     if count < 0 or size < 0:
         raise BadAvro("Avro block has a negative size")
     if size > schema.largest:
@@ -132,7 +146,7 @@ def _block(stream: BinaryIO, schema: "_Schema", codec: str, sync: bytes, count: 
         raise BadAvro("Avro block does not end with the file's sync marker")
 
 
-class _Schema(NamedTuple):
+class Schema(NamedTuple):
     """A schema as fastavro understands it."""
 
     parsed: dict
@@ -140,7 +154,8 @@ class _Schema(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _schema(text: bytes) -> _Schema:
+def parse_schema(text: bytes) -> Schema:
+    """An Avro schema from JSON; BadAvro where it is none, or its data could be endless."""
     try:
         # A reader has no use for defaults and logical types, and writers get defaults wrong.
         values = json.loads(text, object_hook=lambda x: {k: x[k] for k in x if k not in _UNUSED})
@@ -152,7 +167,7 @@ def _schema(text: bytes) -> _Schema:
         raise BadAvro(f"the schema in the Avro header is not valid ({_why(error)})") from error
     if least == 0 or own > OBJECTS:
         raise BadAvro("the schema in the Avro header describes no alerts (empty or endless records)")
-    return _Schema(parsed, min(PACKET, int((OBJECTS - own) / max(each, 1))))
+    return Schema(parsed, min(PACKET, int((OBJECTS - own) / max(each, 1))))
 
 
 _LEAST = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}
@@ -220,7 +235,7 @@ class _Member(tarfile.TarInfo):
         return super()._proc_member(archive)
 
 
-def _members(path: Path, report: ReadReport) -> Iterator[tuple[str, bytes]]:
+def members(path: Path, report: ReadReport) -> Iterator[tuple[str, bytes]]:
     """Name and content of each Avro file of a tar archive, read from front to back."""
     name = "the beginning"
     try:

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from scipy.special import ndtri
 
 from rtf import figures
-from rtf.alerts.history import BANDS, Detections
+from rtf.alerts.history import Detections
+from rtf.alerts.surveys import BANDS
 from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.evaluation.record import Record, detection_records, record_table, shown_text
 from rtf.evaluation.run import Evaluated, Inputs

@@ -16,8 +16,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from rtf import figures
-from rtf.alerts.cutouts import decode_cutout, pad_cutout
-from rtf.alerts.history import BANDS, Detections, SourceHistory, concatenate
+from rtf.alerts.cutouts import decode_cutout
+from rtf.alerts.history import Detections, SourceHistory, concatenate
 from rtf.alerts.read import read_histories
 from rtf.classes import FINE, UNKNOWN
 from rtf.documents import Table
@@ -148,7 +148,7 @@ def gallery_figure(
             axes.set_axis_off()
             axes.set_title("no cutout" if image is None else kind, fontsize=7, pad=2)
             if image is not None:
-                axes.imshow(np.arcsinh(pad_cutout(image)), cmap=grey, origin="lower")
+                axes.imshow(np.arcsinh(image), cmap=grey, origin="lower")
         figures.draw_light_curve(panels[3], curve, size=4.5)
         title = f"{source['object_id']}  ·  {source['type']}  ·  {source['n_detections']} detections"
         panels[3].set_title(figures.literal(title), fontsize=9)
@@ -161,7 +161,7 @@ def gallery_figure(
         figures.tidy(panels[-1])
     grid[-1, 3].set_xlabel("days since first detection", fontsize=8)
     grid[-1, -1].set_xlabel(f"probability ({read_by})", fontsize=8)
-    handles = figures.band_handles(range(len(BANDS)), **figures.REBUILT)
+    handles = figures.band_handles(np.concatenate([curve.band for curve in curves]), **figures.REBUILT)
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=10)
     parts = "cutouts as sent", "light curve (AB mag) and reconstruction", "nearest training sources"
     figure.suptitle("  ·  ".join([*parts, "class probabilities"]), fontsize=11)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtf.alerts.history import BANDS, Detections
+from rtf.alerts.history import Detections
+from rtf.alerts.surveys import BANDS
 from rtf.classes import FINE, UNKNOWN
 from rtf.encoding.fingerprinter import Rebuilt
 from rtf.evaluation.record import CONSTANTS, Record, detection_records, record_table

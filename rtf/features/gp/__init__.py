@@ -16,7 +16,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from rtf.alerts.history import BANDS, Detections
+from rtf.alerts.history import Detections
+from rtf.alerts.surveys.ztf import ZTF
 from rtf.features.gp.likelihood import fit_kernels
 from rtf.features.gp.posterior import condition
 from rtf.features.gp.shape import FEATURE_TABLE, GP_FEATURES, shape_features
@@ -42,12 +43,16 @@ def gp_features(detections: Detections) -> np.ndarray:
             raise ValueError(f"{name} is not finite for some detections: GP features cannot be computed")
     if (detections.magerr < 0).any():
         raise ValueError("magerr is negative for some detections: GP features cannot be computed")
-    if ((detections.band < 0) | (detections.band >= len(BANDS))).any():
-        raise ValueError(f"band is none of 0 to {len(BANDS) - 1} ({', '.join(BANDS)}) for some detections")
-    features = np.full((len(detections), len(BANDS), len(GP_FEATURES)), np.nan, np.float32)
+    if detections.survey.signed:
+        raise ValueError(f"GP features are of magnitudes; {detections.survey.title} has signed fluxes")
+    if ((detections.band < 0) | (detections.band >= len(ZTF.bands))).any():
+        raise ValueError(
+            f"band is none of 0 to {len(ZTF.bands) - 1} ({', '.join(ZTF.bands)}) for some detections"
+        )
+    features = np.full((len(detections), len(ZTF.bands), len(GP_FEATURES)), np.nan, np.float32)
     flat = features.reshape(-1, len(GP_FEATURES))
     # A curve is one source's detections in one band: together, still in time order.
-    curve = np.repeat(np.arange(len(detections)), detections.length) * len(BANDS) + detections.band
+    curve = np.repeat(np.arange(len(detections)), detections.length) * len(ZTF.bands) + detections.band
     order = np.argsort(curve, kind="stable")
     days = (detections.mjd - detections.mjd[np.repeat(detections.offset[:-1], detections.length)])[order]
     mag, magerr = (x[order].astype(np.float64) for x in (detections.mag, detections.magerr))
@@ -85,13 +90,13 @@ def gp_features(detections: Detections) -> np.ndarray:
 class GPFeatures:
     """The GP modality: 114 features of each source, scaled values then masks (1 where missing)."""
 
-    width: int = 2 * len(BANDS) * len(GP_FEATURES)
+    width: int = 2 * len(ZTF.bands) * len(GP_FEATURES)
     per_source = True
 
     @property
     def names(self) -> tuple[str, ...]:
         """The 114 features, band by band, as "g.peak_mag"."""
-        return tuple(f"{band}.{name}" for band in BANDS for name in GP_FEATURES)
+        return tuple(f"{band}.{name}" for band in ZTF.bands for name in GP_FEATURES)
 
     def compute(self, detections: Detections) -> np.ndarray:
         """(N, 114) float32 from exactly the detections given, columns `names`, NaN where missing."""

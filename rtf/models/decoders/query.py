@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rtf.alerts.history import BANDS
+from rtf.alerts.surveys import survey_named
 from rtf.features.photometry import CHANNELS
 from rtf.models.layers import asinh
 from rtf.models.losses import Mean
@@ -54,14 +54,14 @@ class QueryEmbedding(nn.Module):
     between detections. A learned scale and shift of each band follow the linear map.
     """
 
-    def __init__(self, d_model: int, n_periods: int):
+    def __init__(self, d_model: int, n_periods: int, n_bands: int):
         super().__init__()
         period = torch.logspace(*(math.log10(p) for p in _PERIODS), n_periods)
         self.register_buffer("frequency", 2 * torch.pi / period)
         self.register_buffer("amplitude", (period / period.max()).sqrt())
         self.time = nn.Linear(2 * n_periods + 2, d_model)
-        self.shift = nn.Embedding(len(BANDS), d_model)
-        self.scale = nn.Embedding(len(BANDS), d_model)
+        self.shift = nn.Embedding(n_bands, d_model)
+        self.scale = nn.Embedding(n_bands, d_model)
         nn.init.normal_(self.scale.weight, std=0.1)
 
     def forward(self, days: Tensor, band: Tensor) -> Tensor:
@@ -115,15 +115,17 @@ class QueryDecoder(nn.Module):
         future_weight: float = 1.0,
         beta: float = 0.5,
         sigma_floor: float = 0.01,
+        survey: str = "ztf",
     ):
         super().__init__()
+        self.n_bands = len(survey_named(survey).bands)
         for name, value in (("future_weight", future_weight), ("beta", beta)):
             if not 0 <= value < math.inf:
                 raise ValueError(f"decoder.{name} is {value}; it must be 0 or more")
         if not sigma_floor > 0:
             raise ValueError(f"decoder.sigma_floor is {sigma_floor} mag; it must be above 0")
         self.future_weight, self.beta, self.sigma_floor = future_weight, beta, sigma_floor
-        self.embed = QueryEmbedding(d_model, n_periods)
+        self.embed = QueryEmbedding(d_model, n_periods, self.n_bands)
         self.expand = nn.Linear(latent_dim, d_model)
         self.modulate = nn.Linear(d_model, d_model)
         self.blocks = nn.ModuleList(QueryBlock(d_model, d_ff, dropout) for _ in range(n_layers))
@@ -244,7 +246,7 @@ class QueryDecoder(nn.Module):
         ----------
         latent : (B, latent_dim)
         days : (B, Q), since the source's first detection; training saw 0 to the model's view (100 days)
-        band : (B, Q) int, index into `rtf.alerts.history.BANDS`
+        band : (B, Q) int, index into the bands of the survey
         statistics : of the training split, by modality
 
         Returns
@@ -261,8 +263,8 @@ class QueryDecoder(nn.Module):
                 f"days {tuple(days.shape)} and band {tuple(band.shape)} must both be (B, Q) for "
                 f"{len(latent)} fingerprints"
             )
-        if band.numel() and not 0 <= int(band.min()) <= int(band.max()) < len(BANDS):
-            raise ValueError(f"band: indices must lie between 0 and {len(BANDS) - 1}")
+        if band.numel() and not 0 <= int(band.min()) <= int(band.max()) < self.n_bands:
+            raise ValueError(f"band: indices must lie between 0 and {self.n_bands - 1}")
         source = torch.arange(len(latent), device=latent.device).repeat_interleave(days.shape[1])
         mean, log_sigma = self.answer(latent, source, days.flatten().to(latent.dtype), band.flatten().long())
         scale, zero = (float(statistics["photometry"][name][_LOGFLUX]) for name in ("std", "mean"))

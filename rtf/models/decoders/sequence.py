@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rtf.alerts.history import BANDS
+from rtf.alerts.surveys import survey_named
 from rtf.features.photometry import CHANNELS, physical
 from rtf.models.layers import Transformer
 from rtf.models.losses import DISTANCES, Mean
@@ -53,6 +53,7 @@ class SequenceDecoder(nn.Module):
         max_detections: int = 257,
         modulate: bool = True,
         position_std: float = 1.0,
+        survey: str = "ztf",
     ):
         super().__init__()
         self.expand = nn.Linear(latent_dim, d_model)
@@ -60,7 +61,7 @@ class SequenceDecoder(nn.Module):
         self.modulation = nn.Parameter(torch.randn(max_detections, d_model)) if modulate else None
         self.transformer = Transformer(n_layers, d_model, n_heads, d_ff, dropout)
         self.continuous = nn.Linear(d_model, len(CHANNELS))
-        self.band = nn.Linear(d_model, len(BANDS))
+        self.band = nn.Linear(d_model, len(survey_named(survey).bands))
 
     def forward(self, latent: Tensor, batch: Batch) -> Decoded:
         """Light curves at the positions of `batch.mask`; nothing else of the batch is looked at."""
