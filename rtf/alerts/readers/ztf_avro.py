@@ -84,7 +84,7 @@ def _blocks(stream: BinaryIO) -> Iterator[dict]:
         text = meta["avro.schema"]
     except Exception as error:
         raise BadAvro(f"Avro header is cut short or damaged ({_why(error)})") from error
-    schema = _schema(text)
+    schema = parse_schema(text)
     codec = meta.get("avro.codec", b"null").decode("latin-1")
     if codec not in ("null", "deflate"):
         raise BadAvro(f"Avro codec {codec[:20]} is not supported (null and deflate are)")
@@ -103,7 +103,7 @@ def _blocks(stream: BinaryIO) -> Iterator[dict]:
         yield from _block(stream, schema, codec, sync, count, size)
 
 
-def _block(stream: BinaryIO, schema: "_Schema", codec: str, sync: bytes, count: int, size: int):
+def _block(stream: BinaryIO, schema: "Schema", codec: str, sync: bytes, count: int, size: int):
     if count < 0 or size < 0:
         raise BadAvro("Avro block has a negative size")
     if size > schema.largest:
@@ -132,7 +132,7 @@ def _block(stream: BinaryIO, schema: "_Schema", codec: str, sync: bytes, count: 
         raise BadAvro("Avro block does not end with the file's sync marker")
 
 
-class _Schema(NamedTuple):
+class Schema(NamedTuple):
     """A schema as fastavro understands it."""
 
     parsed: dict
@@ -140,7 +140,8 @@ class _Schema(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _schema(text: bytes) -> _Schema:
+def parse_schema(text: bytes) -> Schema:
+    """An Avro schema from JSON; BadAvro where it is none, or its data could be endless."""
     try:
         # A reader has no use for defaults and logical types, and writers get defaults wrong.
         values = json.loads(text, object_hook=lambda x: {k: x[k] for k in x if k not in _UNUSED})
@@ -152,7 +153,7 @@ def _schema(text: bytes) -> _Schema:
         raise BadAvro(f"the schema in the Avro header is not valid ({_why(error)})") from error
     if least == 0 or own > OBJECTS:
         raise BadAvro("the schema in the Avro header describes no alerts (empty or endless records)")
-    return _Schema(parsed, min(PACKET, int((OBJECTS - own) / max(each, 1))))
+    return Schema(parsed, min(PACKET, int((OBJECTS - own) / max(each, 1))))
 
 
 _LEAST = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}
