@@ -58,7 +58,7 @@ class ZtfAvro:
         """One history for each packet."""
         for path in unit.items:
             archive = path.name.lower().endswith(TARS)
-            for name, content in _members(path, report) if archive else [(path, path)]:
+            for name, content in members(path, report) if archive else [(path, path)]:
                 # a damaged end is reported, what comes before it is kept
                 packets = guarded(records(content), report, name)
                 yield from packet_histories(packets, report, name, **vars(self))
@@ -221,7 +221,7 @@ class _Member(tarfile.TarInfo):
         return super()._proc_member(archive)
 
 
-def _members(path: Path, report: ReadReport) -> Iterator[tuple[str, bytes]]:
+def members(path: Path, report: ReadReport) -> Iterator[tuple[str, bytes]]:
     """Name and content of each Avro file of a tar archive, read from front to back."""
     name = "the beginning"
     try:
