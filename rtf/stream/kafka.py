@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from rtf.stream.messages import keys_of, read_message, register, schema
-from rtf.stream.packets import Bad, Lot, histories_of, schemas_from
+from rtf.stream.packets import Bad, Decoder, Lot
 
 #: kB of messages that wait in memory.
 _QUEUE = 64 << 10
@@ -67,6 +67,7 @@ class KafkaSource:
     start : where a partition begins that the group has not seen: earliest or latest
     schemas : folder of NUMBER.avsc, or address of a registry; for messages of Confluent's wire format
     negative : keep negative subtractions
+    workers : processes that decode, 1; 0: this one
     brokers, settings : where Kafka is, and what else librdkafka is to know
     until : end with messages sent then or later [Unix seconds]; None: never
     """
@@ -79,6 +80,7 @@ class KafkaSource:
         start: str = "earliest",
         schemas: str | None = None,
         negative: bool = False,
+        workers: int = 1,
         *,
         brokers: str,
         settings: Mapping | None = None,
@@ -90,8 +92,7 @@ class KafkaSource:
         if not topics or isinstance(topics, str):
             raise StreamError("which topics? Give stream.topics=[NAME,...]")
         self.survey, self.until = survey, until
-        self._start, self._schemas = start, schemas_from(schemas)
-        self._reading = {"negative": negative, "cutouts": cutouts}
+        self._start, self._decoder = start, Decoder(schemas, negative, cutouts, workers)
         self._assigned: set[tuple[str, int]] = set()
         self._ended: set[tuple[str, int]] = set()
         self._consumer = client(
@@ -109,7 +110,7 @@ class KafkaSource:
         """The next messages: `most`, or what comes in `wait` seconds."""
         from confluent_kafka import KafkaError
 
-        lot = Lot()
+        lot, taken = Lot(), []
         for message in self._consumer.consume(most, wait):
             place = (message.topic(), message.partition())
             if (error := message.error()) is not None:
@@ -129,32 +130,31 @@ class KafkaSource:
                 self._ended.add(place)
                 continue
             lot.position[place] = message.offset() + 1
-            self._take(lot, message, sent)
+            lot.n_bytes += len(message.value() or b"") + len(message.key() or b"")
+            taken.append((message, sent))
         lot.last = bool(self._assigned) and self._ended >= self._assigned
+        lot.messages = len(taken)
+        decoded = self._decoded([(m.value() or b"", m.key()) for m, _ in taken])
+        for (message, sent), (packets, skipped, reason) in zip(taken, decoded, strict=True):
+            if reason is not None:
+                where = f"{message.topic()} {message.partition()} {message.offset()}"
+                lot.bad.append(Bad(reason, message.value() or b"", message.key(), where))
+            lot.skipped.update(skipped)
+            lot.packets += packets
+            lot.times += [sent] * len(packets)
         return lot
 
-    def _take(self, lot: Lot, message, sent: float) -> None:
-        value, key = message.value() or b"", message.key()
-        where = f"{message.topic()} {message.partition()} {message.offset()}"
+    def _decoded(self, messages: list[tuple]) -> list:
         begun = time.monotonic()
-        while True:
+        while messages:
             try:
-                found, report = histories_of(value, key, self._schemas, where, **self._reading)
-                break
+                return self._decoder(messages)
             except OSError as error:
                 if time.monotonic() - begun > _REGISTRY:
                     raise StreamError(f"the registry of schemas cannot be reached: {error}") from error
                 log.warning("the registry of schemas cannot be reached, trying again: %s", error)
                 time.sleep(1)
-        lot.messages += 1
-        lot.n_bytes += len(value) + len(key or b"")
-        if not found:
-            reason = next(iter(report.skipped), "the message holds no packet")
-            lot.bad.append(Bad(reason, value, key, where))
-        else:
-            lot.skipped.update(report.skipped)
-            lot.packets += found
-            lot.times += [sent] * len(found)
+        return []
 
     def commit(self, position: dict) -> None:
         """Let the group begin after these messages."""
@@ -181,6 +181,7 @@ class KafkaSource:
         return waiting
 
     def close(self) -> None:
+        self._decoder.close()
         self._consumer.close()
 
     def _on_assign(self, consumer, partitions) -> None:

@@ -6,6 +6,8 @@ Notable:
   a folder (NUMBER.avsc) or a registry (https://docs.confluent.io/platform/current/schema-registry)
 - a message may come from anybody: schemas and sizes are checked as for files (`rtf/alerts/limits.py`), and
   whatever is wrong with one becomes a reason
+- decoding takes a third of the work and holds Python's lock: it has a process of its own, which a hostile
+  message may crash, or keep busy, without harm to more than itself
 """
 
 import io
@@ -13,9 +15,10 @@ import json
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache, lru_cache
 from pathlib import Path
 
 import fastavro
@@ -25,9 +28,11 @@ from rtf.alerts.limits import HEADER, guarded
 from rtf.alerts.readers.ztf_avro import MAGIC, BadAvro, parse_schema, records
 from rtf.alerts.report import ReadReport
 from rtf.alerts.ztf import packet_histories
+from rtf.workers import executor
 
 _CONFLUENT = 5  # bytes before the record: zero, and four of the schema's number
 _SECONDS = 10  # to wait for a registry
+_LONGEST = 120  # seconds that a batch, or a message, may take to be decoded
 
 #: The schema of a number, as JSON; None where there is none.
 Schemas = Callable[[int], bytes | None]
@@ -78,6 +83,8 @@ def schemas_from(place: str | None) -> Schemas:
             if error.code == 404:
                 return None
             raise
+        except TimeoutError as error:  # which here is said of a process that does not answer
+            raise urllib.error.URLError("timed out") from error
 
     return lru_cache(256)(schema)
 
@@ -105,6 +112,58 @@ def histories_of(
         return [], report
     packets = guarded(records(value) if container else _schemaless(value, start, schema), report, where)
     return list(packet_histories(packets, report, where, negative=negative, cutouts=cutouts)), report
+
+
+#: What became of a message: its packets, reasons for what was left out in them, and why there are none.
+Decoded = tuple[list[SourceHistory], Counter, str | None]
+
+
+def decode(messages: Sequence[tuple], place: str | None, negative: bool, cutouts: bool) -> list[Decoded]:
+    """What becomes of each (value, key); schemas are from `place`.
+
+    OSError where a registry cannot be reached.
+    """
+    schemas, found = _schemas(place), []
+    for value, key in messages:
+        packets, report = histories_of(value, key, schemas, negative=negative, cutouts=cutouts)
+        reason = None if packets else next(iter(report.skipped), "the message holds no packet")
+        found.append((packets, report.skipped if packets else Counter(), reason))
+    return found
+
+
+_schemas = cache(schemas_from)
+
+
+class Decoder:
+    """`decode`, in a process of its own; with `workers=0` in this one."""
+
+    def __init__(self, place: str | None, negative: bool, cutouts: bool, workers: int = 1) -> None:
+        self._settings, self._workers, self._pool = (place, negative, cutouts), workers, None
+
+    def __call__(self, messages: Sequence[tuple]) -> list[Decoded]:
+        """What becomes of each (value, key); one that ends the process, or is not done in time, is bad."""
+        if not self._workers:
+            return decode(messages, *self._settings)
+        try:
+            return self._decoded(messages)
+        except (BrokenProcessPool, TimeoutError) as error:
+            self.close()
+            if len(messages) == 1:
+                how = "ended the process" if isinstance(error, BrokenProcessPool) else "was not done in time"
+                return [([], Counter(), f"decoding it {how}")]
+        return [result for message in messages for result in self([message])]
+
+    def _decoded(self, messages: Sequence[tuple]) -> list[Decoded]:
+        if self._pool is None:
+            self._pool = executor(1)
+        return self._pool.submit(decode, messages, *self._settings).result(_LONGEST)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()  # it may hang
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
 
 
 def _schemaless(value: bytes, start: int, text: bytes) -> Iterator[dict]:

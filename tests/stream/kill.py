@@ -1,6 +1,6 @@
 """A stream that is killed at random moments, and what topic and archive hold in the end.
 
-python -m tests.stream.kill DIR PACKETS kills=100 [run=ztf] [seed=0]
+python -m tests.stream.kill DIR PACKETS kills=100 [packets=5000] [run=ztf] [seed=0]
 
 PACKETS is a folder of Avro packets. They are streamed twice, from one topic: by a stream that is killed (-9)
 so many times and started again, and by one that is left alone. Then each must have every alert once, in topic
@@ -13,6 +13,7 @@ import random
 import signal
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def settings(folder: Path, name: str, brokers: str, run: str, *more: str):
 
     with initialize_config_module("rtf.conf", version_base="1.3"):
         return resolved(compose("stream", [
-            "stream=ztf", f"run={run}", f"brokers={brokers}", "stream.topics=[alerts]", f"stream.group={name}",
+            "stream=ztf", f"run={run}", f"brokers={brokers}", "stream.topics=[alerts]", "stream.workers=0", f"stream.group={name}",
             f"folder={folder / name}", f"archive={folder / (name + '.archive')}", f"output=out-{name}",
             "+kafka.session.timeout.ms=2000", "+kafka.heartbeat.interval.ms=300", "until=end", "threads=1",
             "progress=false", "wait=0.2", *more,
@@ -134,21 +135,24 @@ def compare(folder: Path, brokers: str, names: tuple[str, str]) -> dict:
 
 
 def main(folder: str, packets: str, *arguments: str) -> dict:
+    import torch
+
     import rtf.archive
     import rtf.encoding.load
     import rtf.encoding.table  # noqa: F401 before the forks
     from rtf.stream.broker import local_broker
     from rtf.stream.replay import packets_of, publish
 
+    torch.set_num_threads(1)
     given = dict(a.split("=") for a in arguments)
     kills, run, rng = int(given["kills"]), given.get("run", "ztf"), random.Random(int(given.get("seed", 0)))
     most, folder = given.get("most", "32"), Path(folder)
-    done, starts = 0, 0
+    number = int(given["packets"]) if "packets" in given else None
+    done = 0
     with local_broker(folder / "broker.log") as brokers:
-        number = publish(brokers, "alerts", by_time(packets_of(packets)))
+        number = publish(brokers, "alerts", by_time(islice(packets_of(packets), number)))
         begin = time.monotonic()
         while done < kills:
-            starts += 1
             if not kill_at_random(settings(folder, "killed", brokers, run, f"most={most}"), rng):
                 break
             done += 1
