@@ -272,7 +272,7 @@ def _encode_lot(task: _Task, lot: np.ndarray | tuple[int, int], path: Path, made
         for chunk in _chunks(histories, _SOURCES[model.needs_cutouts]):
             table = fingerprint_table(model, chunk, probe, report, task.input, alerts=task.per == "alert")
             tables.extend([table] if len(table) else [])
-            _give_back()
+            give_back()
     write_table(pa.concat_tables(tables) if tables else pa.table({}), path)
     finish_part(path, made, report.as_dict())
 
@@ -290,7 +290,7 @@ def _threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(former)
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Return freed memory to the system, which glibc keeps: some 200 MB after a batch of long sequences."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

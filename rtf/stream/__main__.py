@@ -1,4 +1,4 @@
-"""Fingerprints of alerts as they come: `python -m rtf.stream stream=ztf|fink|files archive=DIR output=TOPIC`."""
+"""Fingerprints of alerts as they come: `python -m rtf.stream stream=ztf archive=DIR output=TOPIC`."""
 
 import signal
 import threading

@@ -30,7 +30,7 @@ from rtf.alerts.report import ReadReport
 #: Days that an object, and what is told of it, is kept; longer than what a model looks at.
 KEEP_DAYS = 730.0
 #: Detections, and non-detections, of one object: the newest are kept.
-MOST_ROWS = 20_000
+MOST_ROWS = 5_000
 
 #: Most bytes that the folder may grow to; a number, nothing is set aside.
 _MAP_BYTES = 1 << 40
@@ -78,7 +78,11 @@ class Histories:
     """Histories of objects by survey and name; see `open_histories`."""
 
     def __init__(
-        self, folder: str | os.PathLike, write: bool = True, cutouts: bool = True, keep_days: float = KEEP_DAYS
+        self,
+        folder: str | os.PathLike,
+        write: bool = True,
+        cutouts: bool = True,
+        keep_days: float = KEEP_DAYS,
     ) -> None:
         try:
             import lmdb
@@ -157,7 +161,9 @@ class Histories:
         report = ReadReport()
         return list(alert_histories(told, report)), repeats
 
-    def add(self, packets: Iterable[SourceHistory], survey: str, space: str, notes: dict | None = None) -> None:
+    def add(
+        self, packets: Iterable[SourceHistory], survey: str, space: str, notes: dict | None = None
+    ) -> None:
         """Keep what packets tell, in one transaction; the fingerprints of their alerts count as made.
 
         `notes` are kept with them, plain values by name.

@@ -117,7 +117,7 @@ class KafkaSource:
                 if error.code() == KafkaError._PARTITION_EOF:
                     if self.until is not None and time.time() >= self.until:
                         self._ended.add(place)
-                elif error.fatal() or error.code() in _HOPELESS():
+                elif error.fatal() or error.code() in _hopeless():
                     raise StreamError(f"Kafka: {error.str()}")
                 else:
                     log.warning("Kafka: %s", error.str())
@@ -160,7 +160,9 @@ class KafkaSource:
         """Let the group begin after these messages."""
         from confluent_kafka import KafkaException, TopicPartition
 
-        there = [TopicPartition(*place, offset) for place, offset in position.items() if place in self._assigned]
+        there = [
+            TopicPartition(*place, offset) for place, offset in position.items() if place in self._assigned
+        ]
         if not there:
             return
         try:
@@ -258,7 +260,9 @@ class KafkaOutput:
         try:
             begin = {}
             for number in self._partitions:
-                low, high = consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=_ANSWER)
+                low, high = consumer.get_watermark_offsets(
+                    TopicPartition(self.topic, number), timeout=_ANSWER
+                )
                 # not all brokers say where the last batch ends, so the end is read
                 begin[number] = max(low, high - 1) if ends is None else max(low, ends.get(str(number), 0))
             consumer.assign([TopicPartition(self.topic, n, offset) for n, offset in begin.items()])
@@ -326,7 +330,7 @@ def _keys(message: bytes) -> set[tuple]:
         return set()
 
 
-def _HOPELESS() -> set[int]:  # noqa: N802
+def _hopeless() -> set[int]:
     from confluent_kafka import KafkaError
 
     return {

@@ -42,13 +42,19 @@ def key_of(survey: str, space: str, candid: int | None, object_id: str, mjd: flo
 
 
 def messages_of(
-    table: pa.Table, bands: Sequence[str], survey: str, send: str = "all", number: int = 0
+    table: pa.Table,
+    bands: Sequence[str],
+    days: Sequence[float],
+    survey: str,
+    send: str = "all",
+    number: int = 0,
 ) -> Iterator[tuple[bytes, list[tuple]]]:
     """Messages with the fingerprints of a table of `rtf/encoding/table.py`, and the keys in each.
 
     Parameters
     ----------
     bands : of each row
+    days : of each row, from the first detection that the fingerprint includes to the latest
     send : "all", codes and floats; or "code"
     number : of the schema, in a registry
     """
@@ -77,7 +83,7 @@ def messages_of(
                 {
                     "candid": columns["candid"][k], "object_id": columns["object_id"][k],
                     "ra": _number(columns["ra"][k]), "dec": _number(columns["dec"][k]),
-                    "n_detections": columns["n_detections"][k], "code": codes[k] or b"",
+                    "n_detections": columns["n_detections"][k], "days": days[k], "code": codes[k] or b"",
                     "fingerprint": latent[k].tobytes() if send == "all" else b"",
                     "most_probable": FINE[best[k]] if chance[k, best[k]] >= 0 else None,
                     "probability": chance[k, best[k]] if chance[k, best[k]] >= 0 else float("nan"),

@@ -73,12 +73,18 @@ class Metrics:
 
         self.registry = prometheus.CollectorRegistry()
         own = {"registry": self.registry}
-        self._alerts = prometheus.Counter("rtf_stream_alerts", "Alerts whose fingerprint went all the way", **own)
+        self._alerts = prometheus.Counter(
+            "rtf_stream_alerts", "Alerts whose fingerprint went all the way", **own
+        )
         self._messages = prometheus.Counter("rtf_stream_messages", "Messages taken, good or bad", **own)
-        self._repeats = prometheus.Counter("rtf_stream_repeats", "Alerts that had gone all the way before", **own)
+        self._repeats = prometheus.Counter(
+            "rtf_stream_repeats", "Alerts that had gone all the way before", **own
+        )
         self._skipped = prometheus.Counter("rtf_stream_skipped", "What was left out", ["reason"], **own)
         self._bytes = prometheus.Counter("rtf_stream_bytes", "Bytes of messages", ["direction"], **own)
-        self._batch = prometheus.Histogram("rtf_stream_batch_size", "Messages of a batch", buckets=_SIZES, **own)
+        self._batch = prometheus.Histogram(
+            "rtf_stream_batch_size", "Messages of a batch", buckets=_SIZES, **own
+        )
         self._latency = prometheus.Histogram(
             "rtf_stream_latency_seconds", "From the message's time to the commit", buckets=_SECONDS, **own
         )
@@ -87,7 +93,9 @@ class Metrics:
         )
         self._lag = prometheus.Gauge("rtf_stream_lag", "Messages that wait", **own)
         self._step = prometheus.Counter("rtf_stream_step_seconds", "Time spent in each step", ["step"], **own)
-        self._drift = prometheus.Gauge("rtf_stream_drift", "Distance from the training split", ["of", "night"], **own)
+        self._drift = prometheus.Gauge(
+            "rtf_stream_drift", "Distance from the training split", ["of", "night"], **own
+        )
         self._missing = prometheus.Gauge(
             "rtf_stream_missing_share", "Alerts that lack a field", ["field", "night"], **own
         )
@@ -180,4 +188,3 @@ class Metrics:
         if len(self._reasons) < _REASONS:
             self._reasons.add(reason)
         return reason if reason in self._reasons else "others"
-

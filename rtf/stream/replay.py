@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from rtf.alerts.folders import files
@@ -29,11 +30,10 @@ def publish(
     from rtf.stream.kafka import client
 
     admin = client("AdminClient", **{"bootstrap.servers": brokers})
-    try:
+    with suppress(KafkaException):  # it is there
         admin.create_topics([NewTopic(topic, partitions)])[topic].result(60)
-    except KafkaException:  # is there
-        pass
-    producer = client("Producer", **{"bootstrap.servers": brokers, "linger.ms": 5})
+    settings = {"bootstrap.servers": brokers, "linger.ms": 100, "compression.type": "zstd"}
+    producer = client("Producer", **settings)
     begin, number = time.monotonic(), 0
     for number, packet in enumerate(packets, 1):
         while True:

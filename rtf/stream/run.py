@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from rtf.alerts.history import NO_CANDID, SourceHistory
+from rtf.alerts.history import BANDS, NO_CANDID, SourceHistory
 from rtf.alerts.report import ReadReport
+from rtf.encoding.night import give_back
 from rtf.encoding.table import fingerprint_table
 from rtf.stream.history import Histories
 from rtf.stream.messages import key_of, messages_of
@@ -111,6 +112,7 @@ def process(stream: Stream, lot: Lot, held: set[tuple]) -> None:
         latent = np.asarray(table["fingerprint"].combine_chunks().flatten()).reshape(len(table), -1)
         strangeness = table["strangeness"].fill_null(np.nan).to_numpy()
         metrics.alerts(latent, strangeness, known)
+    give_back()
     clock("metrics")
 
 
@@ -135,19 +137,22 @@ def _alert(history: SourceHistory) -> tuple:
     return history.object_id, None if candid == NO_CANDID else candid, float(history.mjd[-1])
 
 
-def _messages(stream: Stream, table: pa.Table, known: list[SourceHistory], survey: str, held: set) -> list[bytes]:
+def _messages(
+    stream: Stream, table: pa.Table, known: list[SourceHistory], survey: str, held: set
+) -> list[bytes]:
     """Messages for the topic, without what it holds."""
-    from rtf.alerts.history import BANDS
-
     if not len(table):
         return []
-    bands = [BANDS[h.band[-1]] for h in known]
     if held:
         own = [key_of(survey, stream.model.space, c, o, m) for o, c, m in map(_alert, known)]
         new = np.array([key not in held for key in own])
         held.difference_update(own)
-        table, bands = table.filter(pa.array(new)), [b for b, k in zip(bands, new) if k]
-    sent = messages_of(table, bands, survey, stream.send, stream.output.number)
+        table, known = table.filter(pa.array(new)), [h for h, k in zip(known, new, strict=True) if k]
+    bands = [BANDS[h.band[-1]] for h in known]
+    latest = stream.model.config.data.get("view", "first") == "latest"
+    first = [len(h) - n if latest else 0 for h, n in zip(known, table["n_detections"].to_pylist())]
+    days = [float(h.mjd[-1] - h.mjd[k]) for h, k in zip(known, first)]
+    sent = messages_of(table, bands, days, survey, stream.send, stream.output.number)
     return [message for message, _ in sent]
 
 

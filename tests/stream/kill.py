@@ -1,8 +1,9 @@
 """A stream that is killed at random moments, and what topic and archive hold in the end.
 
-python -m tests.stream.kill DIR PACKETS kills=100 [packets=5000] [run=ztf] [seed=0]
+python -m tests.stream.kill DIR PACKETS kills=100 [packets=5000] [run=ztf] [seed=0] [longest=1.5]
 
-PACKETS is a folder of Avro packets. They are streamed twice, from one topic: by a stream that is killed (-9)
+PACKETS is a folder of Avro packets, LONGEST how many seconds a stream is left alone at most, after its first
+batch has come. The packets are streamed twice, from one topic: by a stream that is killed (-9)
 so many times and started again, and by one that is left alone. Then each must have every alert once, in topic
 and archive, with the same fingerprints.
 """
@@ -18,9 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-#: How long a stream is left alone at most, after its first batch has come [s].
-LONGEST = 1.5
-
 
 def settings(folder: Path, name: str, brokers: str, run: str, *more: str):
     from hydra import compose, initialize_config_module
@@ -29,8 +27,9 @@ def settings(folder: Path, name: str, brokers: str, run: str, *more: str):
 
     with initialize_config_module("rtf.conf", version_base="1.3"):
         return resolved(compose("stream", [
-            "stream=ztf", f"run={run}", f"brokers={brokers}", "stream.topics=[alerts]", "stream.workers=0", f"stream.group={name}",
-            f"folder={folder / name}", f"archive={folder / (name + '.archive')}", f"output=out-{name}",
+            "stream=ztf", f"run={run}", f"brokers={brokers}", "stream.topics=[alerts]", "stream.workers=0",
+            f"stream.group={name}", f"output=out-{name}",
+            f"folder={folder / name}", f"archive={folder / (name + '.archive')}",
             "+kafka.session.timeout.ms=2000", "+kafka.heartbeat.interval.ms=300", "until=end", "threads=1",
             "progress=false", "wait=0.2", *more,
         ]))  # fmt: skip
@@ -63,7 +62,7 @@ def forked(config, told: int | None = None) -> int:
         os._exit(code)
 
 
-def kill_at_random(config, rng: random.Random) -> bool:
+def kill_at_random(config, rng: random.Random, longest: float) -> bool:
     """Start a stream and kill it; False where it came to its end before."""
     ours, theirs = os.pipe()
     child = forked(config, theirs)
@@ -73,7 +72,7 @@ def kill_at_random(config, rng: random.Random) -> bool:
         time.sleep(rng.uniform(0, 1))
     else:
         os.read(ours, 1)
-        time.sleep(rng.uniform(0, LONGEST))
+        time.sleep(rng.uniform(0, longest))
     os.kill(child, signal.SIGKILL)
     os.close(ours)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -116,9 +115,7 @@ def compare(folder: Path, brokers: str, names: tuple[str, str]) -> dict:
     archives = [in_archive(folder / f"{n}.archive") for n in names]
     candids = [[a["candid"] for a in t] for t in topics] + [a["candid"].to_pylist() for a in archives]
     latents = [np.stack([a["fingerprint"] for a in t]) for t in topics]
-    latents += [
-        np.asarray(a["fingerprint"].combine_chunks().flatten()).reshape(len(a), -1) for a in archives
-    ]
+    latents += [np.asarray(a["fingerprint"].combine_chunks().flatten()).reshape(len(a), -1) for a in archives]
     same = all(c == candids[1] for c in candids)
     result = {
         "alerts": len(set(candids[1])), "in topic": len(candids[0]), "in archive": len(candids[2]),
@@ -128,7 +125,10 @@ def compare(folder: Path, brokers: str, names: tuple[str, str]) -> dict:
         result["largest difference of a fingerprint"] = max(
             float(np.abs(x - latents[1]).max()) for x in latents
         )
-        for name, own in (("other codes", topics[0]), ("other codes in the archive", archives[0].to_pylist())):
+        for name, own in (
+            ("other codes", topics[0]),
+            ("other codes in the archive", archives[0].to_pylist()),
+        ):
             pairs = zip(own, topics[1], strict=True)
             result[name] = sum((a.get("code") or b"") != b["code"] for a, b in pairs)
     return result
@@ -146,6 +146,7 @@ def main(folder: str, packets: str, *arguments: str) -> dict:
     torch.set_num_threads(1)
     given = dict(a.split("=") for a in arguments)
     kills, run, rng = int(given["kills"]), given.get("run", "ztf"), random.Random(int(given.get("seed", 0)))
+    longest = float(given.get("longest", 1.5))
     most, folder = given.get("most", "32"), Path(folder)
     number = int(given["packets"]) if "packets" in given else None
     done = 0
@@ -153,7 +154,7 @@ def main(folder: str, packets: str, *arguments: str) -> dict:
         number = publish(brokers, "alerts", by_time(islice(packets_of(packets), number)))
         begin = time.monotonic()
         while done < kills:
-            if not kill_at_random(settings(folder, "killed", brokers, run, f"most={most}"), rng):
+            if not kill_at_random(settings(folder, "killed", brokers, run, f"most={most}"), rng, longest):
                 break
             done += 1
         to_the_end(settings(folder, "killed", brokers, run, f"most={most}"))

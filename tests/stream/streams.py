@@ -1,11 +1,8 @@
 """A small model, packets and a broker for tests of the stream."""
 
 import io
-from pathlib import Path
 
 import fastavro
-import numpy as np
-import yaml
 
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.readers.ztf_avro import records

@@ -130,8 +130,8 @@ def test_another_process_reads_what_was_added_while_the_writer_goes_on(tmp_path)
 
 def test_what_is_old_is_forgotten(tmp_path, monkeypatch):
     some = histories(packets("ZTF20aaaaold", n=3, seed=1) + packets("ZTF20aaaanew", n=3, seed=2))
-    store = Histories(tmp_path, keep_days=100.0)
-    monkeypatch.setattr(history.time, "time", lambda clock=time.time() - 101 * 86400: clock)
+    store, long_ago = Histories(tmp_path, keep_days=100.0), time.time() - 101 * 86400
+    monkeypatch.setattr(history.time, "time", lambda: long_ago)
     store.add(some[:3], "ztf", SPACE)
     assert store.get("ZTF20aaaaold") is not None
     monkeypatch.undo()

