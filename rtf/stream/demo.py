@@ -33,7 +33,8 @@ def main() -> None:
         shutil.rmtree(FOLDER / name, ignore_errors=True)
     real = Path(os.environ.get("RTF_REAL_DATA", "no"), "ztf_alerts/avro")
     with local_broker(FOLDER / "broker.log") as brokers:
-        sent = publish(brokers, "alerts", chain(packets_of(packets), packets_of(real) if real.exists() else ()))
+        more = packets_of(real) if real.exists() else ()
+        sent = publish(brokers, "alerts", chain(packets_of(packets), more))
         print(f"\n{sent:,} alerts wait in the topic alerts, at {brokers}", flush=True)
         begin = time.perf_counter()
         run(
@@ -45,7 +46,9 @@ def main() -> None:
         where = (f"brokers={brokers}", f"archive={FOLDER / 'archive'}")
         run("rtf.stream.subscribe", "topic=fingerprints", *where, "until=end", "most=5")
     run("rtf.search", f"archive={FOLDER / 'archive'}", f"object={newest(FOLDER / 'archive')}", "newest=true")
-    print(f"\n{sent:,} alerts in {took:.0f} s, {sent / took:.0f}/s with the start of the stream and its model")
+    print(
+        f"\n{sent:,} alerts in {took:.0f} s, {sent / took:.0f}/s with the start of the stream and its model"
+    )
     print(f"done in {time.perf_counter() - began:.0f} s")
 
 

@@ -1,8 +1,8 @@
 """Load on the stream: `make bench-stream`, or python -m tests.benchmarks.load_stream [KEY=VALUE ...].
 
-Counted first, on one core: an alert costs 1.3 ms to decode (Avro, three stamps to check), 1.8 ms to encode with
-the model in the box, and some 0.4 ms in histories, archive and topic. That is 3.5 ms, so two cores could do 570
-alerts/s, and 300 alerts/s leave them half idle.
+Counted first, on one core: an alert costs 1.3 ms to decode (Avro, three stamps to check), 1.8 ms to encode
+with the model in the box, and some 0.4 ms in histories, archive and topic. That is 3.5 ms, so two cores could
+do 570 alerts/s, and 300 alerts/s leave them half idle.
 
 A simulated survey with stamps is sent again and again, as `twins` under other names, for `minutes`, `rate` a
 second; then `burst` alerts at once. Broker, sender and whatever else runs share the cores with the stream, so
