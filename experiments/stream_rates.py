@@ -1,9 +1,9 @@
 """Bytes a second of a stream, in and out: python -m experiments.stream_rates PACKETS [N]
 
 PACKETS is a folder of Avro packets. The first N in the order of time, 2,000, are fingerprinted, each from
-what was known when it came, and put into messages as rtf.stream sends them. Then the same is scaled: to a night
-of LSST, 10 million alerts in 10 hours of 139 kB each, and to a visit of 40,000 alerts within 5 s. Prints a
-table; draws experiments/figures/stream_rates.png.
+what was known when it came, and put into messages as rtf.stream sends them. Then the same is scaled: to a
+night of LSST, 10 million alerts in 10 hours of 139 kB each, and to a visit of 40,000 alerts within 5 s.
+Prints a table; draws experiments/figures/stream_rates.png.
 """
 
 import sys

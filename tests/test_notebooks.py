@@ -39,7 +39,8 @@ TESTS = {
     "subscribing": (
         {"N_SOURCES": 8},
         """
-        assert len(alerts) > 20 and latent.shape == (64,) and near["object_id"][0].as_py() == alert["object_id"]
+        assert len(alerts) > 20 and latent.shape == (64,)
+        assert near["object_id"][0].as_py() == alert["object_id"]
         assert all(np.isfinite(mag).all() for mag, _ in curves.values())
         """,
     ),

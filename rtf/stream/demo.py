@@ -17,7 +17,7 @@ from rtf.stream.broker import QUICK, local_broker
 from rtf.stream.replay import packets_of, publish
 
 FOLDER = Path("data/demo-stream")
-N_SOURCES = 60
+N_SOURCES = 40
 
 
 def run(*command: str) -> None:
@@ -44,7 +44,7 @@ def main() -> None:
         )  # fmt: skip
         took = time.perf_counter() - begin
         where = (f"brokers={brokers}", f"archive={FOLDER / 'archive'}")
-        run("rtf.stream.subscribe", "topic=fingerprints", *where, "until=end", "most=5")
+        run("rtf.subscribe", "topic=fingerprints", *where, "until=end", "most=5")
     run("rtf.search", f"archive={FOLDER / 'archive'}", f"object={newest(FOLDER / 'archive')}", "newest=true")
     print(
         f"\n{sent:,} alerts in {took:.0f} s, {sent / took:.0f}/s with the start of the stream and its model"

@@ -18,8 +18,10 @@ from rtf.stream.packets import Bad, Decoder, Lot
 
 #: kB of messages that wait in memory.
 _QUEUE = 64 << 10
-#: Seconds: for answers of brokers; between looks at the connection.
+#: Seconds to wait for answers of brokers.
 _ANSWER = 60
+#: Beginnings of settings that producers do not know.
+_OF_CONSUMERS = ("session.", "heartbeat.", "group.", "fetch.", "queued.", "max.poll.", "auto.", "isolation.")
 #: Seconds that an unreachable registry is waited for.
 _REGISTRY = 120
 
@@ -224,20 +226,21 @@ class KafkaOutput:
     ) -> None:
         self.topic, self.bad_topic = topic, bad_topic
         self._common = {"bootstrap.servers": brokers, **flat(settings or {})}
+        self._known = {n: v for n, v in self._common.items() if not n.startswith(_OF_CONSUMERS)}
         self.number = 0 if registry is None else register(registry, topic)
         self.ends: dict[str, int] = {}
         self._failed: list[str] = []
         self._make_topics()
         self._producer = client(
             "Producer",
-            **{"enable.idempotence": True, "linger.ms": 5, "compression.type": "zstd", **self._common},
+            **{"enable.idempotence": True, "linger.ms": 5, "compression.type": "zstd", **self._known},
         )
 
     def _make_topics(self) -> None:
         from confluent_kafka import KafkaError, KafkaException
         from confluent_kafka.admin import NewTopic
 
-        admin = client("AdminClient", **self._common)
+        admin = client("AdminClient", **self._known)
         for made in admin.create_topics([NewTopic(n, 1) for n in (self.topic, self.bad_topic)]).values():
             try:
                 made.result(_ANSWER)

@@ -112,7 +112,7 @@ def read_message(message: bytes) -> dict:
         raise ValueError(f"not fingerprints of {schema()['name']}") from error
     for alert in record["alerts"]:
         floats = alert["fingerprint"]
-        alert["fingerprint"] = np.frombuffer(floats, "<f4") if floats else None
+        alert["fingerprint"] = np.frombuffer(floats, "<f4").copy() if floats else None
     return record
 
 

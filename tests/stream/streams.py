@@ -1,6 +1,8 @@
 """A small model, packets and a broker for tests of the stream."""
 
 import io
+import os
+import time
 
 import fastavro
 
@@ -33,3 +35,15 @@ def schemaless(container: bytes) -> tuple[bytes, bytes]:
     out = io.BytesIO()
     fastavro.schemaless_writer(out, reader.writer_schema, next(records(container)))
     return out.getvalue(), schema.encode() if isinstance(schema, str) else schema
+
+
+def crashing(messages: list[tuple], *settings) -> list:
+    """In place of `decode`: a message ends the process, another one keeps it busy."""
+    from rtf.stream.packets import decode
+
+    for value, _ in messages:
+        if value == b"crash":
+            os._exit(1)
+        if value == b"hang":
+            time.sleep(600)
+    return decode(messages, *settings)

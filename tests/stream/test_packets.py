@@ -8,9 +8,10 @@ import urllib.error
 import numpy as np
 import pytest
 
-from rtf.stream.packets import histories_of, schemas_from
+from rtf.stream import packets as module
+from rtf.stream.packets import Decoder, histories_of, schemas_from
 from tests.packets import packets
-from tests.stream.streams import containers, histories, schemaless
+from tests.stream.streams import containers, crashing, histories, schemaless
 
 NONE = schemas_from(None)
 
@@ -116,3 +117,16 @@ def test_damaged_packets_never_raise(framed):
                 damaged[place] = rng.integers(256)
             found, report = histories_of(bytes(damaged[: rng.integers(1, len(damaged))]), key, schemas)
             assert found or report.skipped
+
+
+def test_a_message_that_crashes_or_hangs_is_bad_and_no_more(container, monkeypatch):
+    monkeypatch.setattr(module, "decode", crashing)
+    decoder = Decoder(None, False, True)
+    messages = [(container, None), (b"crash", None), (b"hang", None), (b"", None), (container, None)]
+    assert len(decoder(messages[:1])[0][0]) == 1  # the process has begun
+    monkeypatch.setattr(module, "_LONGEST", 3)
+    found = decoder(messages)
+    decoder.close()
+    assert [len(packets) for packets, _, _ in found] == [1, 0, 0, 0, 1]
+    reasons = [reason for _, _, reason in found]
+    assert "ended the process" in reasons[1] and "not done in time" in reasons[2] and "none of" in reasons[3]

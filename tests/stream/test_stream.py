@@ -25,6 +25,7 @@ from rtf.stream.__main__ import moment, stream
 from rtf.stream.broker import local_broker
 from rtf.stream.history import open_histories
 from rtf.stream.replay import packets_of, publish
+from rtf.stream.subscribe import subscribe
 from tests.commands import ROOT
 from tests.entry.test_shards import composed, untrained_run
 from tests.packets import packets, write_avro
@@ -146,6 +147,9 @@ def test_every_framing_from_kafka_to_topic_and_archive(work, broker, tmp_path):
     assert all(len(a["code"]) == 8 for a in sent)
     assert np.array_equal(np.stack([own[c]["fingerprint"] for c in kept["candid"].to_pylist()]), latent(kept))
     assert len(open_histories(tmp_path / "stream").get("ZTF20aaaa003")) == 5
+    heard = list(subscribe("out-all", broker, settings={"session.timeout.ms": 2000}, end=True))
+    assert len(heard) == N and {a["band"] for a in heard} == {"g", "r"}
+    assert all(a["days"] == pytest.approx(1.25 * (a["n_detections"] - 1)) for a in heard)
     assert metrics.registry.get_sample_value("rtf_stream_lag") == 0
     assert metrics.latency()["0.99"] > 0
     # started again it goes on at its offsets; another group, or the survey, may send all again
