@@ -14,8 +14,13 @@ from rtf.cli.command import command, resolved
 @command("stream")
 def main(config: DictConfig) -> None:
     stop = threading.Event()
+
+    def end(number: int, _) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)  # a second signal kills at once
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     stream(resolved(config), stop.is_set)
 
 
