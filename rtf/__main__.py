@@ -9,6 +9,8 @@ COMMANDS = {
     "train": "a run folder: a trained model",
     "evaluate": "tables and figures of a run",
     "encode": "fingerprints of alerts",
+    "stream": "fingerprints of alerts as they come, to a topic and an archive",
+    "subscribe": "light curves and neighbours of alerts, from a topic of fingerprints",
     "archive": "fingerprints kept to be searched",
     "search": "what is alike or near in an archive",
     "export": "a model as ONNX graphs, for any language",

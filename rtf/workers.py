@@ -55,7 +55,7 @@ def in_processes(
         if suspects and died is None:
             raise BrokenProcessPool("a worker was killed or crashed")
         for k in suspects:
-            with _executor(1) as pool:
+            with executor(1) as pool:
                 try:
                     result = pool.submit(function, *jobs[k]).result()
                 except BrokenProcessPool:
@@ -65,7 +65,7 @@ def in_processes(
 
 def _pool(function: Callable, waiting: dict[int, tuple], workers: int) -> Iterator[tuple]:
     """Do the jobs, which leave `waiting` as they begin; returns those under way when a worker died."""
-    pool, running = _executor(workers), {}
+    pool, running = executor(workers), {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -83,7 +83,8 @@ def _pool(function: Callable, waiting: dict[int, tuple], workers: int) -> Iterat
     return list(running.values())
 
 
-def _executor(workers: int) -> ProcessPoolExecutor:
+def executor(workers: int) -> ProcessPoolExecutor:
+    """So many processes that end with this one."""
     return ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=_die_with_parent)
 
 

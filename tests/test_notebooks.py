@@ -36,6 +36,14 @@ TESTS = {
         assert len(all_scores) == len(all_names) == len(names) + 20 and np.isfinite(all_scores).all()
         """,
     ),
+    "subscribing": (
+        {"N_SOURCES": 8},
+        """
+        assert len(alerts) > 20 and latent.shape == (64,)
+        assert near["object_id"][0].as_py() == alert["object_id"]
+        assert all(np.isfinite(mag).all() for mag, _ in curves.values())
+        """,
+    ),
     "adding_a_bottleneck": (
         {"N_SOURCES": 60, "EPOCHS": 1},
         """

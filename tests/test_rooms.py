@@ -17,7 +17,7 @@ SHARED = {"classes", "documents", "figures", "files", "jobs", "workers"}
 GROUPS = {
     "bottleneck": "models", "decoder": "models", "encoder": "models", "head": "models",
     "image_backbone": "models", "modalities": "features", "reader": "alerts", "simulation": "simulation",
-    "task": "evaluation", "tracking": "training",
+    "stream": "stream", "task": "evaluation", "tracking": "training",
 }  # fmt: skip
 
 
@@ -39,6 +39,7 @@ BESIDE = {
     "simulation": {"alerts"},
     "check": {"alerts", "store", "simulation"},
     "archive": {"alerts", "features", "store", "models", "encoding"},
+    "stream": {"alerts", "features", "store", "models", "encoding", "archive"},
 }
 
 

@@ -145,7 +145,7 @@ def test_configs_compose():
         "train": ["data.store=s"], "preprocess": ["input=i", "out=o"], "simulate": ["out=o"],
         "encode": ["run=r", "input=i"], "evaluate": ["run=r"], "fit": ["input=i", "out=o"],
         "check": ["out=o", "real=r", "simulated=s"], "align": ["old=o", "new=n", "store=s"],
-        "archive": ["archive=a"], "search": ["archive=a"],
+        "archive": ["archive=a"], "search": ["archive=a"], "stream": [], "subscribe": [],
     }  # fmt: skip
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         for name, overrides in needed.items():

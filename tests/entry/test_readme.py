@@ -28,6 +28,7 @@ SMALLER = {
     "rtf.preprocess": "",
     "rtf.encode": "progress=false",
     "rtf.archive": "",
+    "rtf.stream": "progress=false",
     "rtf.search": "",
     "rtf.export": "",
     "rtf.report": "",

@@ -1,0 +1,103 @@
+"""Files replayed as a stream: what a reader gives, alert after alert, without Kafka.
+
+Notable:
+- alerts come in the order of files and of what is in them: an alert knows those before it, so files are to be
+  in the order of time, as those of a night named by candid are
+- how far it came stands in the stream's folder, written whole: a replay that was stopped goes on there
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from rtf.alerts.read import existing
+from rtf.alerts.report import ReadReport
+from rtf.files import write_json
+from rtf.stream.packets import Bad, Lot
+
+_UNIX_ZERO = 40587.0  # MJD
+_DAY = 86400.0
+
+
+class FileSource:
+    """Alerts of a file, folder or archive.
+
+    Parameters
+    ----------
+    input : what the reader takes
+    reader : of `rtf.alerts.readers`
+    survey : whose names and candids the alerts have
+    folder : of the stream, where the position is kept
+    until : end with the first alert of this time [Unix seconds]; None: the end of the input
+    """
+
+    def __init__(
+        self,
+        input: str | os.PathLike,
+        reader,
+        survey: str,
+        folder: str | os.PathLike,
+        *,
+        cutouts: bool = True,
+        until: float | None = None,
+    ) -> None:
+        if input is None:
+            raise ValueError("what is to be replayed? Give input=FOLDER")
+        self.survey, self._until = survey, np.inf if until is None else until / _DAY + _UNIX_ZERO
+        self._path, self._place = existing(Path(input)), Path(folder) / "position.json"
+        if hasattr(reader, "cutouts"):
+            reader.cutouts = cutouts
+        self._position = {"input": os.path.abspath(input), "unit": 0, "packets": 0}
+        if self._place.exists():
+            former = json.loads(self._place.read_text())
+            if former["input"] == self._position["input"]:
+                self._position = former
+        self._report = ReadReport()
+        self._histories = self._read(reader)
+
+    def _read(self, reader):
+        """(history, position after it); a history of None ends a unit."""
+        units, skip = list(reader.units(self._path)), self._position["packets"]
+        for k in range(self._position["unit"], len(units)):
+            for n, history in enumerate(reader.read(units[k], self._report)):
+                if n >= skip:
+                    yield history, {"unit": k, "packets": n + 1}
+            skip = 0
+            yield None, {"unit": k + 1, "packets": 0}
+
+    def read(self, most: int, wait: float) -> Lot:
+        """The next alerts: `most`, or what is left."""
+        lot = Lot()
+        while lot.messages < most and not lot.last:
+            history, place = next(self._histories, (None, None))
+            if place is None or (history is not None and history.alert >= self._until):
+                lot.last = True
+                break
+            lot.position = {**self._position, **place}
+            if history is None:
+                continue
+            lot.messages += 1
+            if np.isfinite(history.alert):
+                lot.packets.append(history)
+                lot.times.append(float("nan"))
+            else:
+                lot.bad.append(Bad("the input has no alert packets: rtf.encode takes it", b""))
+        for item in self._report.items:
+            where = " ".join(filter(None, (item["file"], item["item"], item["field"])))
+            lot.bad.append(Bad(item["reason"], b"", None, where))
+        self._report.items.clear()
+        return lot
+
+    def commit(self, position: dict) -> None:
+        """Let a replay of the same input begin after these alerts."""
+        if position:
+            write_json(self._place, position)
+
+    def lag(self) -> int:
+        """Files tell no lag."""
+        return 0
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,183 @@
+"""Messages of a broker as alert packets: the three framings in which surveys send Avro.
+
+Notable:
+- a message says itself which framing it has: an object container begins with `Obj\\x01` (ZTF); Fink puts the
+  schema, JSON, into the key; Confluent's wire format begins with a zero byte and the number of a schema, from
+  a folder (NUMBER.avsc) or a registry (https://docs.confluent.io/platform/current/schema-registry)
+- a message may come from anybody: schemas and sizes are checked as for files (`rtf/alerts/limits.py`), and
+  whatever is wrong with one becomes a reason
+- decoding takes a third of the work and holds Python's lock: it has a process of its own, which a hostile
+  message may crash, or keep busy, without harm to more than itself
+"""
+
+import io
+import json
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from pathlib import Path
+
+import fastavro
+
+from rtf.alerts.history import SourceHistory
+from rtf.alerts.limits import HEADER, guarded
+from rtf.alerts.readers.ztf_avro import MAGIC, BadAvro, parse_schema, records
+from rtf.alerts.report import ReadReport
+from rtf.alerts.ztf import packet_histories
+from rtf.workers import executor
+
+_CONFLUENT = 5  # bytes before the record: zero, and four of the schema's number
+_SECONDS = 10  # to wait for a registry
+_LONGEST = 120  # seconds that a batch, or a message, may take to be decoded
+
+#: The schema of a number, as JSON; None where there is none.
+Schemas = Callable[[int], bytes | None]
+
+
+@dataclass
+class Bad:
+    """A message that gave no packet, and why."""
+
+    reason: str
+    value: bytes
+    key: bytes | None = None
+    where: str = ""  # topic, partition and offset, or file
+
+
+@dataclass
+class Lot:
+    """What a source gives at once."""
+
+    packets: list[SourceHistory] = field(default_factory=list)
+    #: When each message was sent [Unix seconds]; NaN where the source does not say.
+    times: list[float] = field(default_factory=list)
+    bad: list[Bad] = field(default_factory=list)
+    skipped: Counter = field(default_factory=Counter)  # by reason, in packets that are otherwise good
+    messages: int = 0
+    n_bytes: int = 0
+    position: dict = field(default_factory=dict)  # what the source commits
+    last: bool = False  # nothing comes after it
+
+
+def schemas_from(place: str | None) -> Schemas:
+    """Schemas by number from a folder of NUMBER.avsc, a registry's address, or, with None, from nowhere.
+
+    OSError, of what is asked of it, where a registry cannot be reached.
+    """
+
+    def schema(number: int) -> bytes | None:
+        if place is None:
+            return None
+        if not str(place).startswith(("http://", "https://")):
+            path = Path(place) / f"{number}.avsc"
+            return path.read_bytes() if path.is_file() else None
+        address = f"{str(place).rstrip('/')}/schemas/ids/{number}"
+        try:
+            with urllib.request.urlopen(address, timeout=_SECONDS) as answer:
+                return json.loads(answer.read(2 * HEADER))["schema"].encode()
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+        except TimeoutError as error:  # which here is said of a process that does not answer
+            raise urllib.error.URLError("timed out") from error
+
+    return lru_cache(256)(schema)
+
+
+def histories_of(
+    value: bytes, key: bytes | None, schemas: Schemas, where: str = "", *, negative=False, cutouts=True
+) -> tuple[list[SourceHistory], ReadReport]:
+    """The packets of a message, and what was left out and why.
+
+    Raises
+    ------
+    OSError : a registry cannot be reached; nothing is wrong with the message
+    """
+    report, schema, start = ReadReport(), key, 0
+    container, in_key = value[:4] == MAGIC, key is not None and key[:1] == b"{"
+    if not container and not in_key and value[:1] == b"\0" and len(value) > _CONFLUENT:
+        number, start = int.from_bytes(value[1:_CONFLUENT], "big"), _CONFLUENT
+        schema = schemas(number)
+        if schema is None:
+            report.skip(where, f"there is no schema {number} where schemas are looked for (stream.schemas=)")
+            return [], report
+    elif not container and not in_key:
+        framings = "an Avro container, of Confluent's wire format, or with its schema as key"
+        report.skip(where, f"the message is none of {framings}")
+        return [], report
+    packets = guarded(records(value) if container else _schemaless(value, start, schema), report, where)
+    return list(packet_histories(packets, report, where, negative=negative, cutouts=cutouts)), report
+
+
+#: What became of a message: its packets, reasons for what was left out in them, and why there are none.
+Decoded = tuple[list[SourceHistory], Counter, str | None]
+
+
+def decode(messages: Sequence[tuple], place: str | None, negative: bool, cutouts: bool) -> list[Decoded]:
+    """What becomes of each (value, key); schemas are from `place`.
+
+    OSError where a registry cannot be reached.
+    """
+    schemas, found = _schemas(place), []
+    for value, key in messages:
+        packets, report = histories_of(value, key, schemas, negative=negative, cutouts=cutouts)
+        reason = None if packets else next(iter(report.skipped), "the message holds no packet")
+        found.append((packets, report.skipped if packets else Counter(), reason))
+    return found
+
+
+_schemas = cache(schemas_from)
+
+
+class Decoder:
+    """`decode`, in a process of its own; with `workers=0` in this one."""
+
+    def __init__(self, place: str | None, negative: bool, cutouts: bool, workers: int = 1) -> None:
+        self._settings, self._workers, self._pool = (place, negative, cutouts), workers, None
+
+    def __call__(self, messages: Sequence[tuple]) -> list[Decoded]:
+        """What becomes of each (value, key); one that ends the process, or is not done in time, is bad."""
+        if not self._workers:
+            return decode(messages, *self._settings)
+        try:
+            return self._decoded(messages)
+        except (BrokenProcessPool, TimeoutError) as error:
+            self.close()
+            if len(messages) == 1:
+                how = "ended the process" if isinstance(error, BrokenProcessPool) else "was not done in time"
+                return [([], Counter(), f"decoding it {how}")]
+        return [result for message in messages for result in self([message])]
+
+    def _decoded(self, messages: Sequence[tuple]) -> list[Decoded]:
+        if self._pool is None:
+            self._pool = executor(1)
+        return self._pool.submit(decode, messages, *self._settings).result(_LONGEST)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()  # it may hang
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
+def _schemaless(value: bytes, start: int, text: bytes) -> Iterator[dict]:
+    if len(text) > HEADER:
+        raise BadAvro(f"a schema of {len(text):,} bytes")
+    schema = parse_schema(bytes(text))
+    if len(value) - start > schema.largest:
+        raise BadAvro(f"larger than {schema.largest:,} bytes, the most that this schema may be given")
+    stream = io.BytesIO(value)
+    stream.seek(start)
+    try:
+        record = fastavro.schemaless_reader(stream, schema.parsed, None)
+    except Exception as error:
+        raise BadAvro("the Avro record is cut short or damaged, or of another schema") from error
+    if stream.tell() != len(value):
+        raise BadAvro("the Avro record ends before the message does: it is of another schema")
+    yield record
