@@ -153,8 +153,9 @@ def concatenate(histories: list[SourceHistory], limits: bool = True) -> Detectio
     if not histories:
         empty = from_columns("", [], [], [], [])
         return Detections(offset, *(getattr(empty, name) for name in _COLUMNS))
+    survey = one_survey(h.survey for h in histories)
     columns = [np.concatenate([getattr(h, name) for h in histories]) for name in _COLUMNS]
-    found = Detections(offset, *columns, survey=one_survey(h.survey for h in histories))
+    found = Detections(offset, *columns, survey=survey)
     if limits:
         limit_offset = np.concatenate([[0], np.cumsum([len(h.limits) for h in histories])])
         found.limits = latest_limits(found, limit_offset, np.concatenate([h.limits for h in histories]))
@@ -198,8 +199,9 @@ def join(parts: list[Detections]) -> Detections:
     """The sources of several sets as one, in that order."""
     rows = np.cumsum([0] + [len(p.mjd) for p in parts])
     offset = np.concatenate([p.offset[:-1] + row for p, row in zip(parts, rows)] + [rows[-1:]])
+    survey = one_survey(p.survey for p in parts)
     columns = [np.concatenate([getattr(p, name) for p in parts]) for name in _COLUMNS]
-    found = Detections(offset, *columns, survey=one_survey(p.survey for p in parts))
+    found = Detections(offset, *columns, survey=survey)
     if any(p.limits is not None for p in parts):
         none = np.full((1, 2 * len(found.survey.bands)), np.nan, np.float32)
         own = [none.repeat(len(p.mjd), 0) if p.limits is None else p.limits for p in parts]
