@@ -42,10 +42,12 @@ def stream(config: DictConfig, stopped=lambda: False):
     torch.set_num_threads(config.threads or max(1, cores() - 1))
     until = moment(config.until)
     model = rtf.load(run_folder(config.run), config.device)
+    if config.stream.survey != model.survey.name:
+        raise ValueError(f"stream.survey={config.stream.survey}, and the model is of {model.survey.name}")
     probe = load_probe(run_folder(config.run), model.space)
     cutouts = model.needs_cutouts or config.cutouts
     missing = None if config.train_store is None else training_missing(open_store(config.train_store))
-    metrics = Metrics(model.strangeness, missing)
+    metrics = Metrics(model.strangeness, missing, model.survey)
     if config.metrics is not None:
         metrics.serve(config.metrics)
     with only_writer(config.folder):

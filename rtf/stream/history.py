@@ -17,15 +17,17 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
-from rtf.alerts.history import METADATA_FIELDS, NO_CANDID, NO_CUTOUTS, NUMBERS, Cutouts, SourceHistory
+from rtf.alerts.history import NO_CANDID, NO_CUTOUTS, NUMBERS, Cutouts, SourceHistory
 from rtf.alerts.known import alert_histories
 from rtf.alerts.merge import merge_objects, richness
 from rtf.alerts.report import ReadReport
+from rtf.alerts.surveys import Survey, survey_named
 
 #: Days that an object, and what is told of it, is kept; longer than what a model looks at.
 KEEP_DAYS = 730.0
@@ -38,15 +40,20 @@ _EXPIRED_AT_ONCE = 1000
 _LONGEST_KEY = 400
 _LAYOUT = 1
 
-# told: time of the packet that first told it; done: 1 + number of the space its fingerprint was made in.
-_ROW = np.dtype([
-    ("told", "<f8"), ("done", "u1"), ("mjd", "<f8"), ("candid", "<i8"), ("mag", "<f4"), ("magerr", "<f4"),
-    ("band", "i1"), ("richness", "<i2"), ("metadata", "<f4", len(METADATA_FIELDS)),
-])  # fmt: skip
 _TOLD = 9  # bytes of `told` and `done`; what follows says whether two copies are the same
 _LIMIT = np.dtype([("told", "<f8"), ("limit", "<f8", 3)])
 _HEAD = struct.Struct("<BIIIdd")  # layout, day of the last write, rows, non-detections, ra, dec
 _STAMPS = struct.Struct("<dq3i")  # time and candid of the alert, bytes of each stamp, -1: none
+
+
+@cache
+def _row(survey: Survey) -> np.dtype:
+    """A detection. told: time of the packet that first told it; done: 1 + number of the space of its
+    fingerprint."""
+    return np.dtype([
+        ("told", "<f8"), ("done", "u1"), ("mjd", "<f8"), ("candid", "<i8"), ("mag", "<f4"), ("magerr", "<f4"),
+        ("band", "i1"), ("richness", "<i2"), ("metadata", "<f4", len(survey.metadata_fields)),
+    ])  # fmt: skip
 
 
 class HistoryError(ValueError):
@@ -57,7 +64,7 @@ class HistoryError(ValueError):
 class Record:
     """What is known of an object."""
 
-    rows: np.ndarray  # (R,) `_ROW`
+    rows: np.ndarray  # (R,) `_row`
     limits: np.ndarray  # (K,) `_LIMIT`
     ra: float = float("nan")  # of several positions the smallest, as in a store
     dec: float = float("nan")
@@ -116,10 +123,10 @@ class Histories:
         """All that is known of an object, with the cutouts of its newest alert where they are kept."""
         key = _key(survey, object_id)
         with self._lmdb.begin() as reading:
-            record, stamps = self._record(reading, key), self._cutouts(reading, key)
+            record, stamps = self._record(reading, key, survey), self._cutouts(reading, key)
         if record is None or not len(record.rows):
             return None
-        told = _packet(object_id, record.rows, record.limits, stamps)
+        told = _packet(object_id, record.rows, record.limits, stamps, survey_named(survey))
         told.ra, told.dec = record.ra, record.dec
         (history,) = merge_objects([told], ReadReport())
         return history
@@ -140,7 +147,7 @@ class Histories:
         with self._lmdb.begin() as reading:
             for name, own in by_object.items():
                 key = _key(survey, name)
-                record = self._record(reading, key)
+                record = self._record(reading, key, survey)
                 if record is None:
                     told += own
                     continue
@@ -156,7 +163,7 @@ class Histories:
                 for k in range(len(new)):
                     rows, limits = record.rows[turn == k], record.limits[limit_turn == k]
                     if len(rows) or len(limits):
-                        told.append(_packet(name, rows, limits, stamps))
+                        told.append(_packet(name, rows, limits, stamps, survey_named(survey)))
                 told += own
         report = ReadReport()
         return list(alert_histories(told, report)), repeats
@@ -175,7 +182,8 @@ class Histories:
         with self._lmdb.begin(write=True) as writing:
             for name, own in by_object.items():
                 key = _key(survey, name)
-                record = self._record(writing, key) or Record(np.empty(0, _ROW), np.empty(0, _LIMIT))
+                record = self._record(writing, key, survey)
+                record = record or Record(np.empty(0, _row(survey_named(survey))), np.empty(0, _LIMIT))
                 if record.day != today:
                     writing.delete(_day(record.day) + key, db=self._days)
                     writing.put(_day(today) + key, b"", db=self._days)
@@ -212,9 +220,9 @@ class Histories:
             self.notes(spaces=spaces)
         return spaces.index(space)
 
-    def _record(self, reading, key: bytes) -> Record | None:
+    def _record(self, reading, key: bytes, survey: str) -> Record | None:
         packed = reading.get(key, db=self._objects)
-        return None if packed is None else _unpacked(packed)
+        return None if packed is None else _unpacked(packed, survey_named(survey))
 
     def _cutouts(self, reading, key: bytes) -> tuple[float, int, Cutouts] | None:
         """Time and candid of the newest alert with all its stamps, and these."""
@@ -282,16 +290,17 @@ def _packed(record: Record) -> bytes:
     return head + record.rows.tobytes() + record.limits.tobytes()
 
 
-def _unpacked(packed: bytes) -> Record:
+def _unpacked(packed: bytes, survey: Survey) -> Record:
     layout, day, n, k, ra, dec = _HEAD.unpack_from(packed)
-    if layout != _LAYOUT or len(packed) != _HEAD.size + n * _ROW.itemsize + k * _LIMIT.itemsize:
+    row = _row(survey)
+    if layout != _LAYOUT or len(packed) != _HEAD.size + n * row.itemsize + k * _LIMIT.itemsize:
         raise HistoryError(f"a record of layout {layout} is not of this version of rtf: begin a new folder")
-    rows = np.frombuffer(packed, _ROW, n, _HEAD.size)
-    limits = np.frombuffer(packed, _LIMIT, k, _HEAD.size + n * _ROW.itemsize)
+    rows = np.frombuffer(packed, row, n, _HEAD.size)
+    limits = np.frombuffer(packed, _LIMIT, k, _HEAD.size + n * row.itemsize)
     return Record(rows, limits, ra, dec, day)
 
 
-def _packet(object_id: str, rows: np.ndarray, limits: np.ndarray, stamps) -> SourceHistory:
+def _packet(object_id: str, rows: np.ndarray, limits: np.ndarray, stamps, survey: Survey) -> SourceHistory:
     """Rows of a record as one packet that is no alert, in no order."""
     cutouts = None
     if stamps is not None:
@@ -301,7 +310,7 @@ def _packet(object_id: str, rows: np.ndarray, limits: np.ndarray, stamps) -> Sou
     columns = {name: np.ascontiguousarray(rows[name], kind) for name, kind in NUMBERS.items()}
     return SourceHistory(
         object_id, **columns, metadata=np.ascontiguousarray(rows["metadata"], np.float32), cutouts=cutouts,
-        limits=np.ascontiguousarray(limits["limit"]), alert=float(told),
+        limits=np.ascontiguousarray(limits["limit"]), alert=float(told), survey=survey,
     )  # fmt: skip
 
 
@@ -319,7 +328,7 @@ def _is_done(rows: np.ndarray, packet: SourceHistory, number: int) -> bool:
 
 def _with(record: Record, packet: SourceHistory, number: int) -> Record:
     """The record with what a packet tells beyond it; `number` marks its alert."""
-    new = np.zeros(len(packet), _ROW)
+    new = np.zeros(len(packet), _row(packet.survey))
     new["told"], new["metadata"] = packet.alert, packet.metadata
     for name in NUMBERS:
         new[name] = getattr(packet, name)
@@ -348,7 +357,7 @@ def _with(record: Record, packet: SourceHistory, number: int) -> Record:
 
 def _first_told(rows: np.ndarray) -> np.ndarray:
     """Of rows that are the same but for who told them, the first told; it has the last `done` of them."""
-    with_done = rows.dtype == _ROW
+    with_done = "done" in rows.dtype.names
     start, size, packed = _TOLD if with_done else 8, rows.dtype.itemsize, rows.tobytes()
     same = [packed[k + start : k + size] for k in range(0, len(packed), size)]
     told, first = rows["told"].tolist(), {}

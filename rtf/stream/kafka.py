@@ -81,7 +81,7 @@ class KafkaSource:
         group: str = "rtf",
         start: str = "earliest",
         schemas: str | None = None,
-        negative: bool = False,
+        negative: bool | None = None,
         workers: int = 1,
         *,
         brokers: str,
@@ -94,7 +94,7 @@ class KafkaSource:
         if not topics or isinstance(topics, str):
             raise StreamError("which topics? Give stream.topics=[NAME,...]")
         self.survey, self.until = survey, until
-        self._start, self._decoder = start, Decoder(schemas, negative, cutouts, workers)
+        self._start, self._decoder = start, Decoder(schemas, survey, negative, cutouts, workers)
         self._assigned: set[tuple[str, int]] = set()
         self._ended: set[tuple[str, int]] = set()
         self._consumer = client(

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rtf.alerts.history import METADATA_FIELDS, SourceHistory
+from rtf.alerts.history import SourceHistory
+from rtf.alerts.surveys import Survey
+from rtf.alerts.surveys.ztf import ZTF
 from rtf.store.read import Store
 
 #: Fraction of a Julian day at which a night begins; noon lies there from California to Chile.
@@ -33,7 +35,7 @@ class Night:
     n: int = 0
     axes: np.ndarray | float = 0.0
     strangeness: np.ndarray = field(default_factory=lambda: np.zeros(_BINS, int))
-    missing: np.ndarray = field(default_factory=lambda: np.zeros(len(METADATA_FIELDS), int))
+    missing: np.ndarray | int = 0  # alerts without each field of metadata
 
     def drift(self, training_missing: np.ndarray | None) -> dict[str, float]:
         """How far the night is from the training split, by what is looked at.
@@ -68,8 +70,10 @@ def training_missing(store: Store, most: int = 2000) -> np.ndarray:
 class Metrics:
     """The stream's metrics, in a registry of their own; `serve` lets Prometheus ask for them."""
 
-    def __init__(self, strangeness=None, missing: np.ndarray | None = None) -> None:
+    def __init__(self, strangeness=None, missing: np.ndarray | None = None, survey: Survey = ZTF) -> None:
         import prometheus_client as prometheus
+
+        self._survey = survey
 
         self.registry = prometheus.CollectorRegistry()
         own = {"registry": self.registry}
@@ -159,7 +163,7 @@ class Metrics:
             known = strangeness[own & np.isfinite(strangeness)]
             bins = np.minimum((known * _BINS).astype(int), _BINS - 1)
             night.strangeness += np.bincount(bins, minlength=_BINS)
-            night.missing += lacking[own].sum(0)
+            night.missing = night.missing + lacking[own].sum(0)
             self._tell(number, night)
         for number in sorted(self._nights)[:-_NIGHTS]:
             self._forget(number)
@@ -168,7 +172,7 @@ class Metrics:
         self._of_night.labels(str(number)).set(night.n)
         for of, value in night.drift(self._training_missing).items():
             self._drift.labels(of, str(number)).set(value)
-        for name, value in zip(METADATA_FIELDS, night.missing / night.n):
+        for name, value in zip(self._survey.metadata_fields, night.missing / night.n):
             self._missing.labels(name, str(number)).set(value)
 
     def _forget(self, number: int) -> None:
@@ -176,7 +180,7 @@ class Metrics:
         for gauge, labels in (
             (self._of_night, [()]),
             (self._drift, [("fingerprints",), ("scores",), ("missing",)]),
-            (self._missing, [(n,) for n in METADATA_FIELDS]),
+            (self._missing, [(n,) for n in self._survey.metadata_fields]),
         ):
             for label in labels:
                 try:

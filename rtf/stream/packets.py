@@ -23,11 +23,11 @@ from pathlib import Path
 
 import fastavro
 
+from rtf.alerts import lsst, ztf
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.limits import HEADER, guarded
 from rtf.alerts.readers.ztf_avro import MAGIC, BadAvro, parse_schema, records
 from rtf.alerts.report import ReadReport
-from rtf.alerts.ztf import packet_histories
 from rtf.workers import executor
 
 _CONFLUENT = 5  # bytes before the record: zero, and four of the schema's number
@@ -90,9 +90,18 @@ def schemas_from(place: str | None) -> Schemas:
 
 
 def histories_of(
-    value: bytes, key: bytes | None, schemas: Schemas, where: str = "", *, negative=False, cutouts=True
+    value: bytes,
+    key: bytes | None,
+    schemas: Schemas,
+    where: str = "",
+    *,
+    survey: str = "ztf",
+    negative: bool | None = None,
+    cutouts: bool = True,
 ) -> tuple[list[SourceHistory], ReadReport]:
     """The packets of a message, and what was left out and why.
+
+    `negative` keeps detections of negative flux; None: as the survey's reader does.
 
     Raises
     ------
@@ -111,23 +120,30 @@ def histories_of(
         report.skip(where, f"the message is none of {framings}")
         return [], report
     packets = guarded(records(value) if container else _schemaless(value, start, schema), report, where)
-    return list(packet_histories(packets, report, where, negative=negative, cutouts=cutouts)), report
+    settings = {"cutouts": cutouts} | ({} if negative is None else {"negative": negative})
+    read = {"ztf": ztf, "lsst": lsst}[survey].packet_histories
+    return list(read(packets, report, where, **settings)), report
 
 
 #: What became of a message: its packets, reasons for what was left out in them, and why there are none.
 Decoded = tuple[list[SourceHistory], Counter, str | None]
 
 
-def decode(messages: Sequence[tuple], place: str | None, negative: bool, cutouts: bool) -> list[Decoded]:
+def decode(
+    messages: Sequence[tuple], place: str | None, survey: str, negative: bool | None, cutouts: bool
+) -> list[Decoded]:
     """What becomes of each (value, key); schemas are from `place`.
 
     OSError where a registry cannot be reached.
     """
     schemas, found = _schemas(place), []
     for value, key in messages:
-        packets, report = histories_of(value, key, schemas, negative=negative, cutouts=cutouts)
+        packets, report = histories_of(value, key, schemas, survey=survey, negative=negative, cutouts=cutouts)
         reason = None if packets else next(iter(report.skipped), "the message holds no packet")
-        found.append((packets, report.skipped if packets else Counter(), reason))
+        if left := report.counts["solar_system"]:
+            report.skipped["of the Solar System"] += left
+            reason = None
+        found.append((packets, Counter() if reason else report.skipped, reason))
     return found
 
 
@@ -137,8 +153,10 @@ _schemas = cache(schemas_from)
 class Decoder:
     """`decode`, in a process of its own; with `workers=0` in this one."""
 
-    def __init__(self, place: str | None, negative: bool, cutouts: bool, workers: int = 1) -> None:
-        self._settings, self._workers, self._pool = (place, negative, cutouts), workers, None
+    def __init__(
+        self, place: str | None, survey: str, negative: bool | None, cutouts: bool, workers: int = 1
+    ) -> None:
+        self._settings, self._workers, self._pool = (place, survey, negative, cutouts), workers, None
 
     def __call__(self, messages: Sequence[tuple]) -> list[Decoded]:
         """What becomes of each (value, key); one that ends the process, or is not done in time, is bad."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from rtf.alerts.history import BANDS, NO_CANDID, SourceHistory
+from rtf.alerts.history import NO_CANDID, SourceHistory
 from rtf.alerts.report import ReadReport
 from rtf.encoding.table import fingerprint_table
 from rtf.stream.history import Histories
@@ -148,7 +148,7 @@ def _messages(
         new = np.array([key not in held for key in own])
         held.difference_update(own)
         table, known = table.filter(pa.array(new)), [h for h, k in zip(known, new, strict=True) if k]
-    bands = [BANDS[h.band[-1]] for h in known]
+    bands = [h.survey.bands[h.band[-1]] for h in known]
     latest = stream.model.config.data.get("view", "first") == "latest"
     first = [len(h) - n if latest else 0 for h, n in zip(known, table["n_detections"].to_pylist())]
     days = [float(h.mjd[-1] - h.mjd[k]) for h, k in zip(known, first)]

@@ -96,7 +96,7 @@ def test_a_record_holds_each_detection_once_or_twice(tmp_path):
     some = histories(packets(n=40))
     streamed(tmp_path, some, 1)
     store = Histories(tmp_path)
-    record = store._record(store._lmdb.begin(), b"ztf/ZTF20synthet")
+    record = store._record(store._lmdb.begin(), b"ztf/ZTF20synthet", "ztf")
     assert len(record.rows) == 40 and len(record.limits) == 1
 
 

@@ -121,7 +121,7 @@ def test_damaged_packets_never_raise(framed):
 
 def test_a_message_that_crashes_or_hangs_is_bad_and_no_more(container, monkeypatch):
     monkeypatch.setattr(module, "decode", crashing)
-    decoder = Decoder(None, False, True)
+    decoder = Decoder(None, "ztf", False, True)
     messages = [(container, None), (b"crash", None), (b"hang", None), (b"", None), (container, None)]
     assert len(decoder(messages[:1])[0][0]) == 1  # the process has begun
     monkeypatch.setattr(module, "_LONGEST", 3)
