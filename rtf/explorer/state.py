@@ -106,9 +106,10 @@ class Explorer:
         every = np.arange(points.n)
         kept = None if self._refit else maps.load(path, self.space)
         keys = points.keys(every)
-        if kept is not None and not (kept.anchors.shape[0] >= min(self._sample, points.n) // 4):
+        if kept is not None and len(kept.anchors) < min(self._sample, points.n) // 4:
             kept = None  # it was fitted when the archive was small
-        if kept is None:
+        fresh = kept is None
+        if fresh:
             chosen = np.sort(np.random.default_rng(0).permutation(points.n)[: self._sample])
             self.say(f"fitting the map to {len(chosen):,} of {points.n:,} fingerprints")
             numbers, latent = self.fingerprints(chosen)
@@ -116,7 +117,7 @@ class Explorer:
             kept.keep(keys[numbers], kept.anchor_places)
         self.map = kept
         points.put(every, kept.known(keys))
-        if self._place("placing fingerprints"):
+        if self._place("placing fingerprints") or fresh:
             try:
                 maps.save(kept, path, self.space)
             except OSError as error:
