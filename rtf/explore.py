@@ -69,7 +69,9 @@ def serve(state, port: int) -> None:
 
         from rtf.explorer.app import make_app
     except ImportError as error:
-        raise ValueError(f"the page needs FastAPI and uvicorn: pip install rtf-fingerprints[explorer] ({error})") from error
+        raise ValueError(
+            f"the page needs FastAPI and uvicorn: pip install rtf-fingerprints[explorer] ({error})"
+        ) from error
     state.start()
     print(f"http://localhost:{port}  (Ctrl-C ends it)", flush=True)
     settings = uvicorn.Config(

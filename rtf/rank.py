@@ -72,7 +72,11 @@ def show(rows, score: np.ndarray, marked: list, config: DictConfig) -> None:
     ]  # fmt: skip
     heading = {"n_detections": "detections", "most_probable": "class"}
     names = ["", *(heading.get(n, n) for n in shown), "score", "mark"]
-    say(to_rich(Table(f"{config.archive}: the newest {config.nights:g} days, by {config.marks}", names, cells, ())))
+    say(
+        to_rich(
+            Table(f"{config.archive}: the newest {config.nights:g} days, by {config.marks}", names, cells, ())
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ BESIDE = {
     "simulation": {"alerts"},
     "check": {"alerts", "store", "simulation"},
     "archive": {"alerts", "features", "store", "models", "encoding"},
+    "explorer": {"alerts", "features", "store", "models", "encoding", "archive"},
 }
 
 

@@ -298,7 +298,11 @@ class Archive:
         return neighbours.Ask(self._table(space), 1, where or Where(), True, False, None).all_newest()
 
     def rows(
-        self, columns: list[str], space: str | None = None, beyond: int = -1, numbers: np.ndarray | None = None
+        self,
+        columns: list[str],
+        space: str | None = None,
+        beyond: int = -1,
+        numbers: np.ndarray | None = None,
     ) -> Iterator[pa.Table]:
         """Rows in batches, with the column `_rowid`: their numbers, which grow with every addition.
 

@@ -55,7 +55,9 @@ def _path_argument(argument: str, multirun: bool) -> str:
         if isinstance(read, str) and value[:1] in ("'", '"'):  # quoted already
             return f"{key}={_quoted(read)}" if read.startswith("~") else argument
         as_typed = isinstance(read, str) and read == value and not value.startswith("~")
-        plural = (parsed.is_sweep_override() and multirun) or (isinstance(read, list) and key in ("runs", "store"))
+        plural = (parsed.is_sweep_override() and multirun) or (
+            isinstance(read, list) and key in ("runs", "store")
+        )
         if read is None or as_typed or (plural and not os.path.exists(value)):
             return argument
     return f"{key}={_quoted(value)}"

@@ -161,14 +161,19 @@ def make_app(state: Explorer):
         if len(streams) >= _STREAMS:
             raise HTTPException(503, "too many pages are open")
         last = request.headers.get("last-event-id", "")
-        return StreamingResponse(told(int(last) if last.isdecimal() and len(last) < 12 else since), media_type="text/event-stream")
+        return StreamingResponse(
+            told(int(last) if last.isdecimal() and len(last) < 12 else since), media_type="text/event-stream"
+        )
 
     async def told(since: int) -> AsyncIterator[str]:
         streams.append(since)
         try:
             said, quiet, since = None, 0, min(since, len(state.changes))
             while not state.stopped.is_set():
-                now = {name: state.about()[name] for name in ("doing", "done", "of", "ready", "error", "model_note")}
+                now = {
+                    name: state.about()[name]
+                    for name in ("doing", "done", "of", "ready", "error", "model_note")
+                }
                 if now != said:
                     said, quiet = now, 0
                     yield f"event: status\ndata: {json.dumps(now)}\n\n"
@@ -251,7 +256,9 @@ def make_app(state: Explorer):
         if not len(latent):
             raise HTTPException(503, "the archive is being compacted: ask again")
         with state.model_lock:
-            return sources.decoder_curve(state.model, history, latent[0], float(state.points.column("mjd")[number]))
+            return sources.decoder_curve(
+                state.model, history, latent[0], float(state.points.column("mjd")[number])
+            )
 
     @app.get("/api/neighbours")
     def neighbours(survey: Survey, object_id: Name, k: Annotated[int, Query(ge=1, le=30)] = 8):
@@ -296,7 +303,9 @@ def make_app(state: Explorer):
             survey, object_id, value = (asked[key] for key in ("survey", "object_id", "mark"))
         except (ValueError, KeyError, TypeError, RecursionError):
             raise HTTPException(422, "a mark is survey, object_id and mark") from None
-        if not all(isinstance(x, str) for x in (survey, object_id)) or not isinstance(value, (str, type(None))):
+        if not all(isinstance(x, str) for x in (survey, object_id)) or not isinstance(
+            value, (str, type(None))
+        ):
             raise HTTPException(422, "survey and object_id are text, and mark is text or null")
         number_of(survey, object_id)  # only what is in the archive can be marked
         await asyncio.to_thread(state.marks.set, survey, object_id, value)
@@ -327,7 +336,9 @@ def make_app(state: Explorer):
             one = {"object_id": history.object_id, "light": sources.light_curve(history), "curve": curve}
             one["x"], one["y"] = (round(float(v), 5) for v in spots[k])
             one["n_detections"] = int(encoded.n_detections[k])
-            one["strangeness"] = None if encoded.strangeness is None else round(float(encoded.strangeness[k]), 4)
+            one["strangeness"] = (
+                None if encoded.strangeness is None else round(float(encoded.strangeness[k]), 4)
+            )
             one["probabilities"] = sources.probabilities_of(encoded, k)
             one["neighbours"] = state.neighbours(encoded.latent[k], 8)
             found.append(one)

@@ -105,7 +105,9 @@ class Points:
         survey, candid, mjd = (self._columns[name][numbers].tolist() for name in ("survey", "candid", "mjd"))
         found = np.empty(len(numbers), np.uint64)
         for k, (number, s, c, t) in enumerate(zip(numbers.tolist(), survey, candid, mjd, strict=True)):
-            own = f"{self.surveys[s]}\0{c}" if c != -1 else f"{self.surveys[s]}\0\0{self.names[number]}\0{t!r}"
+            own = (
+                f"{self.surveys[s]}\0{c}" if c != -1 else f"{self.surveys[s]}\0\0{self.names[number]}\0{t!r}"
+            )
             found[k] = int.from_bytes(blake2b(own.encode(), digest_size=8).digest(), "little")
         return found
 

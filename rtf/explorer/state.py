@@ -47,7 +47,7 @@ class Explorer:
         light: Light | None = None,
         load_model: Callable | None = None,
         marks: Marks | None = None,
-        sample: int = 20_000,
+        sample: int = 10_000,
         refit: bool = False,
     ) -> None:
         self.archive, self.space = archive, archive.space(space)
@@ -55,7 +55,10 @@ class Explorer:
         self.marks = Marks(None) if marks is None else marks
         self.points, self.changes = Points(), []
         self.status = {"doing": "reading the archive", "done": 0, "of": 0, "ready": False, "error": None}
-        self.model, self.model_note = None, "the model is being loaded" if load_model else "no model was named (run=)"
+        self.model, self.model_note = (
+            None,
+            "the model is being loaded" if load_model else "no model was named (run=)",
+        )
         self.model_lock = threading.Lock()
         self._load_model, self._sample, self._refit = load_model, sample, refit
         self._model_done, self.stopped = threading.Event(), threading.Event()
@@ -90,11 +93,18 @@ class Explorer:
         """Make the map, then look for new rows until `stopped`."""
         try:
             self.open()
-            while not self.stopped.wait(every):
-                self.follow()
+            self.work_on(every)
         except Exception as error:
             log.exception("the map could not be made")
             self.status |= {"error": f"{type(error).__name__}: {error}"}
+
+    def work_on(self, every: float) -> None:
+        """Look for new rows until `stopped`; an archive that cannot be read for a moment is asked again."""
+        while not self.stopped.wait(every):
+            try:
+                self.follow()
+            except Exception as error:
+                log.warning("the archive could not be read: %s", error)
 
     def say(self, doing: str, done: int = 0, of: int = 0) -> None:
         self.status = self.status | {"doing": doing, "done": done, "of": of}
@@ -188,7 +198,9 @@ class Explorer:
             return column.flatten().to_numpy().reshape(len(column), -1)
         self._model_done.wait()
         if self.model is None:
-            raise ValueError(f"the archive keeps codes alone, which need their model (run=): {self.model_note}")
+            raise ValueError(
+                f"the archive keeps codes alone, which need their model (run=): {self.model_note}"
+            )
         codes = np.array([list(c) for c in rows["code"].to_pylist()], np.uint8)
         with self.model_lock:
             return np.asarray(self.model.from_code(codes), np.float32)
@@ -196,9 +208,13 @@ class Explorer:
     def neighbours(self, latent: np.ndarray, k: int, without: int | None = None) -> list[dict]:
         """The k objects nearest to a fingerprint (F,) with their distances; `without` is left out."""
         model = self.model if self.archive.keeps_codes_alone(self.space) else None
-        found = self.archive.search(latent, k + (without is not None), newest=True, space=self.space, model=model)
+        found = self.archive.search(
+            latent, k + (without is not None), newest=True, space=self.space, model=model
+        )
         rows = []
-        for survey, name, distance in zip(*(found[c].to_pylist() for c in ("survey", "object_id", "distance"))):
+        for survey, name, distance in zip(
+            *(found[c].to_pylist() for c in ("survey", "object_id", "distance"))
+        ):
             number = self.points.index(survey, name)
             if number is not None and number != without:
                 rows += [one | {"distance": round(distance, 5)} for one in self.points.described([number])]

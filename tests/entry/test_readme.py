@@ -12,8 +12,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 from rtf.alerts.history import BANDS
+from rtf.alerts.readers.light_curve_table import LightCurveTable
 from rtf.alerts.report import ReadReport
 from rtf.simulation.survey import SimulatedSurvey
+from rtf.store.build import preprocess
 from tests.commands import ROOT, run
 from tests.packets import packets, write_avro
 
@@ -29,6 +31,8 @@ SMALLER = {
     "rtf.encode": "progress=false",
     "rtf.archive": "",
     "rtf.search": "",
+    "rtf.explore": "serve=false",
+    "rtf.rank": "",
     "rtf.export": "",
     "rtf.report": "",
     "rtf.check": "repeats=1 min_detections=1",
@@ -69,6 +73,10 @@ def folder(tmp_path_factory):
     (folder / "types.csv").write_text("\n".join(["object_id,type", *rows]) + "\n")
     write_light_curves(folder / "lightcurves.parquet")
     write_visits(folder / "visits.parquet")
+    preprocess(
+        LightCurveTable(), folder / "lightcurves.parquet", folder / "tonight.zarr", workers=0, progress=False
+    )
+    (folder / "marks.csv").write_text("survey,object_id,mark\nztf,ZTF20aaaa007,interesting\n")
     return folder
 
 

@@ -40,7 +40,9 @@ def served(state):
     from rtf.explorer.app import make_app
 
     port = free_port()
-    settings = uvicorn.Config(make_app(state), host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
+    settings = uvicorn.Config(
+        make_app(state), host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -222,6 +222,7 @@ export function makeScatter(canvas, { moved, drawn }) {
   new ResizeObserver(draw).observe(canvas);
   return {
     view, rate, setPoints, setColours, put, pick, toScreen, zoomAt, panBy, goTo, draw, size: () => n,
+    where: (k) => [places[2 * k], places[2 * k + 1]],
     whole: () => { budget = Infinity; },  // draw all in the next frame, for whoever measures
     indexed: () => index !== null,
   };
