@@ -2,14 +2,15 @@
 
 python experiments/marks.py store=data/real.zarr out=marks.csv
 
-A person looks for one class among the test sources of a real store: every source that they mark is interesting
-if it is of the class, else boring, and after every five marks the list is ordered anew, the boring last. Four ways:
-the probe of `rtf.rank` and of the explorer, the first of the list being marked, as the page invites to; the
-same probe, sources being marked at random; no probe, the list ordered by strangeness alone; a list in random
-order.
+A person looks for one class among the test sources of a real store: every source that they mark is
+interesting if it is of the class, else boring. After every five marks the list is ordered anew, the boring
+last. Four ways: the probe of `rtf.rank` and of the explorer, the first of the list being marked, as the page
+invites to; the same probe, sources being marked at random; no probe, the list ordered by strangeness alone; a
+list in random order.
 
-Each seed takes 80 % of the test sources, and draws. Reported are the median of the seeds and the interval that
-holds 95 % of them; "more than" where the marks did not do. Sources that the model was trained on are left out.
+Each seed takes 80 % of the test sources, and draws. Reported are the median of the seeds and the interval
+that holds 95 % of them; "more than" where the marks did not do. Sources that the model was trained on are
+left out.
 """
 
 import csv

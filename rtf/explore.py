@@ -1,4 +1,4 @@
-"""A page to look at an archive: `python -m rtf.explore archive=DIR [store=…] [history=DIR] [marks=marks.csv]`.
+"""A page to look at an archive: `python -m rtf.explore archive=DIR [store=…] [history=…] [marks=FILE.csv]`.
 
 It answers on this machine alone, at http://localhost:8765, until it is interrupted.
 """
@@ -36,9 +36,10 @@ def explorer(config: DictConfig):
     archive = open_archive(config.archive, create=False)
     stores = [] if config.store is None else [config.store] if isinstance(config.store, str) else config.store
     light = Light([open_store(path) for path in stores], histories(config.history))
+    load_model = None if config.run is None else partial(model, config.run, config.device)
     return Explorer(
-        archive, config.space, light=light, marks=Marks(config.marks), sample=config.sample,
-        refit=config.refit, load_model=None if config.run is None else partial(model, config.run, config.device),
+        archive, config.space, light=light, load_model=load_model, marks=Marks(config.marks),
+        sample=config.sample, refit=config.refit,
     )  # fmt: skip
 
 

@@ -65,10 +65,11 @@ def show(rows, score: np.ndarray, marked: list, config: DictConfig) -> None:
     from rtf.documents import Table, to_rich
 
     shown = {"object_id": "", "mjd": ".3f", "n_detections": "", "most_probable": "", "strangeness": ".3f"}
+    rows = rows.select([*shown])
     cells = [
         [str(place + 1), *("" if row[n] is None else format(row[n], style) for n, style in shown.items()),
          f"{value:.2f}", mark or ""]
-        for place, (row, value, mark) in enumerate(zip(rows.select([*shown]).to_pylist(), score, marked, strict=True))
+        for place, (row, value, mark) in enumerate(zip(rows.to_pylist(), score, marked, strict=True))
     ]  # fmt: skip
     heading = {"n_detections": "detections", "most_probable": "class"}
     names = ["", *(heading.get(n, n) for n in shown), "score", "mark"]

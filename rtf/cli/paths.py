@@ -35,8 +35,8 @@ def make_home() -> None:
 def path_arguments(arguments: list[str]) -> list[str]:
     """Command-line arguments in which Hydra reads paths as they were typed: `input=night (1)/year=2024`.
 
-    `~` is the home folder. Quoted values, `null` and lists of `runs` and of `store` are left to Hydra, and in a multirun
-    commas divide values, unless a file has that name.
+    `~` is the home folder. Quoted values, `null` and lists of `runs` and of `store` are left to Hydra,
+    and in a multirun commas divide values, unless a file has that name.
     """
     multirun = bool({"-m", "--multirun"} & set(arguments))
     return [_path_argument(argument, multirun) for argument in arguments]

@@ -112,7 +112,7 @@ class Points:
         return found
 
     def packed(self) -> bytes:
-        """What the map is sent: n as uint32, 0 as uint32, the first mjd as float64, and the columns `SENT`."""
+        """What the map is sent: n and 0 as uint32, the first mjd as float64, and the columns `SENT`."""
         n, mjd = self.n, self.column("mjd")
         start = float(np.floor(mjd.min())) if n else 0.0
         parts = [np.array([n, 0], "<u4").tobytes(), np.array([start], "<f8").tobytes()]

@@ -68,7 +68,7 @@ class Explorer:
     # what goes on while the page is looked at
 
     def start(self) -> None:
-        """Begin to read, to load the model and to follow the archive, in threads that end with the process."""
+        """Begin to read and follow the archive and to load the model, in threads that end with the process."""
         for target in (self.prepare_model, self.work):
             threading.Thread(target=target, daemon=True).start()
 
@@ -81,8 +81,8 @@ class Explorer:
                     self.model, self.model_note = model, ""
                 else:
                     self.model_note = (
-                        f"the model is of space {model.space}, the archive of {self.space}: no curves from it. "
-                        "Name the run that made the archive (run=)"
+                        f"the model is of space {model.space}, the archive of {self.space}: no curves from "
+                        "it. Name the run that made the archive (run=)"
                     )
         except Exception as error:
             self.model_note = f"no model: {error}"
@@ -110,7 +110,7 @@ class Explorer:
         self.status = self.status | {"doing": doing, "done": done, "of": of}
 
     def open(self) -> None:
-        """Read the archive and give each object its place: a kept one, or one by the map, fitted if need be."""
+        """Read the archive, and give each object its place: a kept one, or by the map, fitted if need be."""
         self._read("reading the archive")
         points, path = self.points, maps.file_of(self.archive.folder, self.space)
         every = np.arange(points.n)
@@ -233,7 +233,7 @@ class Explorer:
         return found
 
     def tonight(self, days: float, by_marks: bool, most: int) -> list[dict]:
-        """The strangest objects of the newest days of the archive, or those a person would like by their marks."""
+        """The strangest objects of the newest days of the archive, or the best ones by the marks."""
         mjd = self.points.column("mjd")
         if not len(mjd):
             return []

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-for package in ("lancedb", "fastapi", "uvicorn"):
-    pytest.importorskip(package)
+pytest.importorskip("lancedb")
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
 
 import rtf
 from rtf.archive import open_archive

@@ -122,7 +122,7 @@ def test_hostile_names_are_shown_as_text(port):
         page.keyboard.press("Enter")
         assert opened(page) == HOSTILE[0]
         page.reload()
-        assert opened(page) == HOSTILE[0] and "hacked" != page.title()
+        assert opened(page) == HOSTILE[0] and page.title() != "hacked"
         assert page.locator("#content img, #found img").count() == 0 and page.wrong == []
         page.goto(
             f"http://localhost:{port}/#object=ztf:nobody&tab=source&view=a,b,c&days=-1&hide=<b>&colour=x"

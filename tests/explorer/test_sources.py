@@ -11,7 +11,7 @@ from rtf.alerts.history import from_columns
 from rtf.explorer import sources as module
 from rtf.explorer.sources import Light, decoder_curve, dropped, light_curve, png, stamp_png
 from rtf.store.read import open_store
-from tests.explorer.made_up import Histories, sources
+from tests.explorer.made_up import sources
 
 
 def test_a_picture_is_read_back_by_others():

@@ -35,7 +35,7 @@ export function makeScatter(canvas, { moved, drawn }) {
   const view = { x: 0, y: 0, zoom: 1 };
   let n = 0, room = 0, places = new Float32Array(0), colours = new Uint8Array(0), order = new Uint32Array(0);
   let index = null, loose = new Set(), round = 0, worker = null;
-  let asked = false, budget = Infinity, lastMove = 0, lastFrame = 0, flight = null;
+  let asked = false, budget = Infinity, lastMove = 0, lastFrame = 0, began = 0, flight = null;
   const rate = { frames: [], drawn: 0 };
 
   const width = () => canvas.clientWidth || 1, height = () => canvas.clientHeight || 1;
@@ -135,12 +135,13 @@ export function makeScatter(canvas, { moved, drawn }) {
   function frame(now) {
     asked = false;
     if (flight) fly(now);
-    const moving = now - lastMove < REST || flight;
+    const moving = now - lastMove < REST || lastMove > began || flight;
+    began = now;
     if (moving && lastFrame) {
       const took = now - lastFrame;
       rate.frames.push(took);
       if (rate.frames.length > 600) rate.frames.shift();
-      if (took > 34) budget = Math.max(LEAST, Math.min(budget, n) * 0.75);
+      if (took > 34) budget = Math.max(LEAST, Math.min(budget, n) * Math.max(0.2, 30 / took));
       else if (took < 22 && budget < n) budget *= 1.15;
     }
     lastFrame = moving ? now : 0;
