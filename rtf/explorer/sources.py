@@ -91,7 +91,7 @@ def decoder_curve(model, history: SourceHistory, latent: np.ndarray, mjd: float)
 
 
 def stamp_png(history: SourceHistory, detection: int, kind: str) -> bytes | None:
-    """A stamp as a PNG, the first row of FITS at the bottom; None where it was not sent or does not decode."""
+    """A stamp as a PNG, the first row at the bottom; None where none was sent or it does not decode."""
     if history.cutouts is None or not 0 <= detection < len(history):
         return None
     stamp = history.cutouts[detection][STAMPS.index(kind)]

@@ -68,7 +68,7 @@ class Explorer:
     # what goes on while the page is looked at
 
     def start(self) -> None:
-        """Begin to read and follow the archive and to load the model, in threads that end with the process."""
+        """Begin to read the archive and to load the model, in threads that end with the process."""
         for target in (self.prepare_model, self.work):
             threading.Thread(target=target, daemon=True).start()
 

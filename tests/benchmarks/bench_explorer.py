@@ -72,43 +72,40 @@ def test_a_million_points(tmp_path):
     began = time.perf_counter()
     archive = made_up(tmp_path)
     print(f"\n{ROWS:,} rows of {WIDTH} floats, made up, into an archive: {time.perf_counter() - began:.0f} s")
-    server, port, took = serve(archive)
-    print(
-        f"  first map (read, fitted to 10,000, placed, kept)   {took:8.1f} s    {memory(server.pid)[1]:6,.0f} MiB at most"
-    )
-    server.terminate()
-    server.wait()
-    server, port, took = serve(archive)
-    print(
-        f"  the kept map, started again                        {took:8.1f} s    {memory(server.pid)[1]:6,.0f} MiB at most"
-    )
+    for name in ("first map: read, fitted, placed, kept", "the kept map, started again"):
+        server, port, took = serve(archive)
+        say(name, f"{took:8.1f} s    {memory(server.pid)[1]:6,.0f} MiB at most")
+        if name.startswith("first"):
+            server.terminate()
+            server.wait()
     began = time.perf_counter()
     with urllib.request.urlopen(f"http://localhost:{port}/api/map") as answer:
         size = len(answer.read())
-    print(
-        f"  the map, sent                                      {time.perf_counter() - began:8.2f} s    {size / 1e6:6.1f} MB"
-    )
+    say("the map, sent", f"{time.perf_counter() - began:8.2f} s    {size / 1e6:6.1f} MB")
     began = time.perf_counter()
     with open_page(port) as page:
         page.wait_for_selector("html[data-ready]", timeout=120_000)
-        print(f"  browser's start to map and list                    {time.perf_counter() - began:8.1f} s")
+        say("browser's start to map and list", f"{time.perf_counter() - began:8.1f} s")
         until(lambda: page.evaluate("explorer.scatter.indexed()"), 120)
         page.wait_for_timeout(2000)
         for whole in (False, True):
             frames, drawn = page.evaluate(ZOOM, whole)
             frames.sort()
-            name = "all points in every frame (baseline)" if whole else "as the page zooms"
+            name = "zooming, all points in every frame" if whole else "zooming, as the page does"
             middle, slow = frames[len(frames) // 2], frames[int(0.95 * len(frames))]
-            print(
-                f"  zooming, {name:<38} {1000 * len(frames) / sum(frames):8.1f} frames/s, median {middle:.0f} ms, "
-                f"95 % within {slow:.0f} ms, {sum(drawn) / len(drawn):,.0f} points a frame"
+            rate, points = 1000 * len(frames) / sum(frames), sum(drawn) / len(drawn)
+            say(
+                name,
+                f"{rate:8.1f} frames/s, {middle:.0f} ms, 95 % within {slow:.0f}, {points:,.0f} points each",
             )
         page.keyboard.press("0")
         page.wait_for_timeout(3000)
         if folder := os.environ.get("RTF_EXPLORER_PICTURES"):
             page.screenshot(path=str(Path(folder, "million.png")))
-    print(
-        f"  server after it                                                {memory(server.pid)[0]:6,.0f} MiB"
-    )
+    say("server after it", f"{memory(server.pid)[0]:6,.0f} MiB")
     server.terminate()
     server.wait()
+
+
+def say(name: str, text: str) -> None:
+    print(f"  {name:<40} {text}", flush=True)

@@ -10,8 +10,8 @@ from tests.sources import made_up_sources
 
 #: Names that would do harm where a name is taken for markup, a path or a query.
 HOSTILE = (
-    "<img src=x onerror=document.title='hacked'>", "../../../etc/passwd", "x' OR '1'='1", "%2e%2e%2fetc%2fpasswd",
-    "\N{RIGHT-TO-LEFT OVERRIDE}ZTF\n\0", "=HYPERLINK(1)",
+    "<img src=x onerror=document.title='hacked'>", "../../../etc/passwd", "x' OR '1'='1",
+    "%2e%2e%2fetc%2fpasswd", "\N{RIGHT-TO-LEFT OVERRIDE}ZTF\n\0", "=HYPERLINK(1)",
 )  # fmt: skip
 
 

@@ -133,8 +133,9 @@ def test_names_that_are_not_there_get_nothing(page, name):
     [
         "/api/point?number=-1", "/api/point?number=60", "/api/point?number=1e99", "/api/around?ra=nan&dec=0",
         "/api/around?ra=1&dec=inf", "/api/around?ra=1&dec=1&radius=1e9", "/api/tonight?days=nan",
-        "/api/tonight?days=1&most=100000", "/api/tonight?order=__import__", "/api/neighbours?survey=ztf&object_id=a&k=1000000",
-        "/docs", "/openapi.json", "/static/", "/static/nothing.js", "/static/../app.py", "/static/%2e%2e/app.py",
+        "/api/tonight?days=1&most=100000", "/api/tonight?order=__import__", "/docs", "/openapi.json",
+        "/api/neighbours?survey=ztf&object_id=a&k=1000000", "/static/", "/static/nothing.js",
+        "/static/../app.py", "/static/%2e%2e/app.py",
         "/static/vendor/../../app.py", "/static//etc/passwd", "/api/like", "/api/mark", "/.git/config",
     ],
 )  # fmt: skip
@@ -166,17 +167,22 @@ def test_addresses_as_no_client_would_send_them(state, path):
 @pytest.mark.parametrize(
     ("host", "good"),
     [
-        ("localhost", True), ("localhost:8765", True), ("127.0.0.1:9", True), ("[::1]:80", True), ("evil.example", False),
-        ("localhost.evil.example", False), ("localhost:8765.evil.example", False), ("127.0.0.1@evil.example", False),
-        ("192.168.0.7:8765", False), ("0.0.0.0:8765", False), ("localhost:123456", False), ("", False),
+        ("localhost", True), ("localhost:8765", True), ("127.0.0.1:9", True), ("[::1]:80", True),
+        ("evil.example", False), ("localhost.evil.example", False), ("localhost:8765.evil.example", False),
+        ("127.0.0.1@evil.example", False), ("192.168.0.7:8765", False), ("0.0.0.0:8765", False), ("localhost:123456", False), ("", False),
     ],
 )  # fmt: skip
 def test_only_this_machine_is_a_host(page, host, good):
     assert (page.get("/api/status", headers={"host": host}).status_code == 200) == good
 
 
-@pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://localhost:9"},
-                                     {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://localhost:9"},
+        {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"},
+    ],
+)  # fmt: skip
 def test_pages_of_other_origins_get_nothing(page, headers):
     for path in ("/api/status", "/api/map", "/static/app.js", "/api/marks.csv"):
         assert page.get(path, headers=headers).status_code == 403
@@ -232,8 +238,9 @@ def test_a_dropped_light_curve_is_encoded_and_leaves_nothing(page, tmp_path):
     assert one["object_id"] == "mine" and len(one["neighbours"]) == 8 and one["curve"]["bands"]
     assert np.isfinite([one["x"], one["y"]]).all() and 0 <= one["strangeness"] <= 1
     own = sources()[20]
-    text = "object_id,mjd,band,mag,magerr\n" + "".join(f"again,{t!r},{'gri'[b]},{m!r},{e!r}\n" for t, b, m, e in
-        zip(own.mjd.tolist(), own.band.tolist(), own.mag.tolist(), own.magerr.tolist()))  # fmt: skip
+    columns = (own.mjd.tolist(), own.band.tolist(), own.mag.tolist(), own.magerr.tolist())
+    rows = "".join(f"again,{t!r},{'gri'[b]},{m!r},{e!r}\n" for t, b, m, e in zip(*columns, strict=True))
+    text = "object_id,mjd,band,mag,magerr\n" + rows
     assert dropped(page, text).json()["sources"][0]["neighbours"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["archive", "archive.map"]
 

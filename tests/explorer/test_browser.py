@@ -50,12 +50,8 @@ def test_from_the_list_to_a_source_and_back(port, size, dark):
         until(lambda: page.locator("#content svg.chart path.curve").count() >= 2)  # the decoder has answered
         assert page.locator("#content svg.chart .point").count() >= 9
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        assert (
-            page.evaluate(
-                "document.getElementById('content').scrollWidth - document.getElementById('content').clientWidth"
-            )
-            <= 0
-        )
+        content = "document.getElementById('content')"
+        assert page.evaluate(f"{content}.scrollWidth - {content}.clientWidth") <= 0
         other = page.locator(".near-grid b").first.inner_text()
         page.locator(".near-grid a").first.click()
         until(lambda: page.locator("#content h2").first.inner_text() == other)
@@ -105,8 +101,8 @@ def test_the_map_is_drawn_zooms_and_opens_what_is_clicked(port):
             """() => { const c = document.getElementById('canvas'); explorer.scatter.draw();
             return new Promise((done) => requestAnimationFrame(() => { const gl = c.getContext('webgl2');
             const pixels = new Uint8Array(4 * c.width * c.height); explorer.scatter.draw();
-            requestAnimationFrame(() => { gl.readPixels(0, 0, c.width, c.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
-            done(new Set(pixels).size); }); })); }"""
+            requestAnimationFrame(() => {
+            gl.readPixels(0, 0, c.width, c.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels); done(new Set(pixels).size); }); })); }"""
         )
         assert colours > 3
         assert page.wrong == []

@@ -9,7 +9,7 @@ from tests.archive.made_up import SPACE, fingerprints
 
 @pytest.fixture(scope="module")
 def groups():
-    """Three groups of 150 fingerprints each, and which one each is of. UMAP's first call compiles for seconds."""
+    """150 fingerprints of each of three groups, and their groups. UMAP's first call compiles for 20 s."""
     rng = np.random.default_rng(1)
     centre = rng.normal(size=(3, 16)) * 3
     group = np.arange(450) % 3
