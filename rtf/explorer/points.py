@@ -63,7 +63,10 @@ class Points:
         order = order[later[order]]
         chosen = number[order]  # of several rows of an object the latest stays
         for name, values in new.items():
-            self._columns[name][chosen] = values[order]
+            known = (
+                np.isfinite(values[order]) if name in ("ra", "dec") else slice(None)
+            )  # a place stays known
+            self._columns[name][chosen[known]] = values[order][known]
         changed = np.unique(chosen)
         for name in ("x", "y"):
             self._columns[name][changed] = np.nan

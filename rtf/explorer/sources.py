@@ -20,6 +20,8 @@ from rtf.figures import stretched
 
 #: Detections and non-detections of a source that are shown, the newest.
 MOST = 3000
+#: Detections whose stamps are shown.
+MOST_STAMPS = 60
 #: Sources of a dropped table that are looked at, and its bytes.
 DROPPED, DROPPED_BYTES = 12, 4 << 20
 STAMPS = ("science", "template", "difference")
@@ -37,23 +39,46 @@ class Light:
     def __bool__(self) -> bool:
         return bool(self.stores) or self.histories is not None
 
-    def get(self, object_id: str, cutouts: bool = True) -> SourceHistory | None:
-        """What is known of an object: of several histories the one that goes on longest, then with stamps."""
+    def get(self, object_id: str) -> SourceHistory | None:
+        """What is known of an object, without stamps: of several histories the one that goes on longest."""
+        return max(self._all(object_id, False), key=_length, default=None)
+
+    def with_stamps(self, object_id: str) -> SourceHistory | None:
+        """The same of those histories that have stamps."""
+        return max((h for h in self._all(object_id, True) if stamped(h)), key=_length, default=None)
+
+    def _all(self, object_id: str, cutouts: bool) -> list[SourceHistory]:
         found = [] if self.histories is None else [self.histories.get(object_id)]
         for store, index in self.stores:
-            if object_id in index:
+            if object_id in index and (store.has_cutouts or not cutouts):
                 found += store.histories(np.array([index[object_id]]), cutouts=cutouts)
-        found = [h for h in found if h is not None and len(h)]
-        return max(found, key=lambda h: (h.mjd[-1], len(h), h.cutouts is not None), default=None)
+        return [h for h in found if h is not None and len(h)]
+
+
+def _length(history: SourceHistory) -> tuple[float, int]:
+    return float(history.mjd[-1]), len(history)
+
+
+def stamped(history: SourceHistory) -> list[int]:
+    """The detections with a stamp."""
+    cutouts = history.cutouts or []
+    return [k for k, stamps in enumerate(cutouts) if any(s is not None for s in stamps)]
+
+
+def stamp_list(history: SourceHistory | None) -> list[dict]:
+    """Number, time, band and magnitude of the newest detections with stamps, oldest first."""
+    chosen = [] if history is None else stamped(history)[-MOST_STAMPS:]
+    return [
+        {"detection": k, "mjd": round(float(history.mjd[k]), 5), "band": BANDS[history.band[k]],
+         "mag": round(float(history.mag[k]), 3)}
+        for k in chosen
+    ]  # fmt: skip
 
 
 def light_curve(history: SourceHistory) -> dict:
-    """The light curve as plain lists: days [MJD], magnitudes, and which detections have stamps."""
+    """The light curve as plain lists: days [MJD] and magnitudes."""
     limits = history.limits[-MOST:]
     start = max(0, len(history) - MOST)
-    stamps = [] if history.cutouts is None else [
-        k for k in range(start, len(history)) if any(s is not None for s in history.cutouts[k])
-    ]  # fmt: skip
     return {
         "mjd": listed(history.mjd[start:], 5), "band": [BANDS[b] for b in history.band[start:]],
         "mag": listed(history.mag[start:], 3), "magerr": listed(history.magerr[start:], 3),
@@ -61,7 +86,7 @@ def light_curve(history: SourceHistory) -> dict:
             "mjd": listed(limits[:, 0], 5), "band": [BANDS[int(b)] for b in limits[:, 1]],
             "mag": listed(limits[:, 2], 2),
         },
-        "stamps": stamps[-60:], "start": start, "left_out": start,
+        "left_out": start,
     }  # fmt: skip
 
 

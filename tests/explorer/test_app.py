@@ -169,7 +169,8 @@ def test_addresses_as_no_client_would_send_them(state, path):
     [
         ("localhost", True), ("localhost:8765", True), ("127.0.0.1:9", True), ("[::1]:80", True),
         ("evil.example", False), ("localhost.evil.example", False), ("localhost:8765.evil.example", False),
-        ("127.0.0.1@evil.example", False), ("192.168.0.7:8765", False), ("0.0.0.0:8765", False), ("localhost:123456", False), ("", False),
+        ("127.0.0.1@evil.example", False),
+        ("192.168.0.7:8765", False), ("0.0.0.0:8765", False), ("localhost:123456", False), ("", False),
     ],
 )  # fmt: skip
 def test_only_this_machine_is_a_host(page, host, good):

@@ -102,7 +102,8 @@ def test_the_map_is_drawn_zooms_and_opens_what_is_clicked(port):
             return new Promise((done) => requestAnimationFrame(() => { const gl = c.getContext('webgl2');
             const pixels = new Uint8Array(4 * c.width * c.height); explorer.scatter.draw();
             requestAnimationFrame(() => {
-            gl.readPixels(0, 0, c.width, c.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels); done(new Set(pixels).size); }); })); }"""
+            gl.readPixels(0, 0, c.width, c.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+            done(new Set(pixels).size); }); })); }"""
         )
         assert colours > 3
         assert page.wrong == []

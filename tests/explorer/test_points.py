@@ -39,6 +39,13 @@ def test_a_repeat_changes_nothing_but_the_number_of_its_row():
     )
 
 
+def test_a_newer_row_without_a_position_leaves_the_old_one():
+    points = Points()
+    points.update(rows(table(1, object_id=["a"], mjd=[1.0], ra=[10.0])))
+    points.update(rows(table(1, object_id=["a"], mjd=[2.0], ra=pa.nulls(1, pa.float64())), first=1))
+    assert points.column("mjd")[0] == 2 and points.column("ra")[0] == 10
+
+
 def test_names_are_of_a_survey():
     points, made = Points(), rows(table(2, object_id=["a", "b"]))
     points.update(made)

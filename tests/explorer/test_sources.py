@@ -9,7 +9,7 @@ from matplotlib.image import imread
 
 from rtf.alerts.history import from_columns
 from rtf.explorer import sources as module
-from rtf.explorer.sources import Light, decoder_curve, dropped, light_curve, png, stamp_png
+from rtf.explorer.sources import Light, decoder_curve, dropped, light_curve, png, stamp_list, stamp_png
 from rtf.store.read import open_store
 from tests.explorer.made_up import sources
 
@@ -33,7 +33,9 @@ def test_a_light_curve_is_plain_json_and_bounded(monkeypatch):
     history = sources()[6]
     found = json.loads(json.dumps(light_curve(history), allow_nan=False))
     assert found["mjd"] == [round(t, 5) for t in history.mjd[-5:]] and found["left_out"] == len(history) - 5
-    assert found["stamps"] == list(range(len(history) - 5, len(history)))
+    monkeypatch.setattr(module, "MOST_STAMPS", 3)
+    assert [s["detection"] for s in stamp_list(history)] == list(range(len(history) - 3, len(history)))
+    assert stamp_list(None) == [] == stamp_list(sources()[7])
 
 
 def test_of_several_histories_the_one_that_goes_on_longest(store):
@@ -43,9 +45,12 @@ def test_of_several_histories_the_one_that_goes_on_longest(store):
 
     class More:
         def get(self, object_id):
-            return longer if object_id == name else None
+            return longer if object_id == name else sources()[6] if object_id == "stamps" else None
 
     assert Light([own]).get(name).mjd[-1] < 70000 and Light([own], More()).get(name) is longer
+    assert (
+        Light([own], More()).with_stamps("stamps") is sources()[6] and Light([own]).with_stamps(name) is None
+    )
     assert Light([own], More()).get("../zarr.json") is None and not Light() and Light([own])
 
 

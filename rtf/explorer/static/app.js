@@ -485,15 +485,15 @@ function bars(values, told) {
 }
 
 function stamps(one) {
-  const which = one.light?.stamps ?? [];
+  const which = one.stamps;
   if (!which.length) return [];
   let at = which.length - 1;
   const pictures = el("div", { class: "stamps" }), text = el("span", { class: "quiet" });
   const paint = () => {
-    const k = which[at] - one.light.start;
-    text.textContent = `${day(one.light.mjd[k])}, ${one.light.band[k]}, ${one.light.mag[k].toFixed(2)} mag (${at + 1} of ${which.length})`;
+    const { detection, mjd, band, mag } = which[at];
+    text.textContent = `${day(mjd)}, ${band}, ${mag.toFixed(2)} mag (${at + 1} of ${which.length})`;
     pictures.replaceChildren(...["science", "template", "difference"].map((kind) => el("figure", {},
-      el("img", { src: `/api/stamp?${new URLSearchParams({ object_id: one.object_id, detection: which[at], kind })}`, alt: `${kind} stamp`,
+      el("img", { src: `/api/stamp?${new URLSearchParams({ object_id: one.object_id, detection, kind })}`, alt: `${kind} stamp`,
         onerror: (event) => event.target.replaceWith(el("p", { class: "quiet" }, "not sent")) }), el("figcaption", {}, kind))));
   };
   const step = (by) => { at = Math.min(which.length - 1, Math.max(0, at + by)); paint(); };

@@ -76,7 +76,7 @@ export function lightCurve(light, curve, width) {
     drawing.append(svg("line", { class: "grid", x1: at, x2: at, y1: box.top, y2: height - box.bottom }));
     drawing.append(svg("text", { x: at, y: height - box.bottom + 15, "text-anchor": "middle" }, d.toFixed(days.digits)));
   }
-  const mags = ticks(y[0], y[1], 5);
+  const mags = ticks(y[0], y[1], 7);
   for (const m of mags.at) {
     drawing.append(svg("line", { class: "grid", x1: box.left, x2: width - box.right, y1: py(m), y2: py(m) }));
     drawing.append(svg("text", { x: box.left - 6, y: py(m) + 4, "text-anchor": "end" }, m.toFixed(mags.digits)));
