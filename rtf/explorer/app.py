@@ -251,6 +251,7 @@ def make_app(state: Explorer):
     def curve(survey: Survey, object_id: Name):
         number = number_of(survey, object_id)
         history = state.light.get(object_id) if state.light else None
+        state.wait_for_model()
         if history is None or state.model is None:
             raise HTTPException(404, state.model_note or "no light curve of this object")
         _, latent = state.fingerprints(np.array([number]))
@@ -315,6 +316,7 @@ def make_app(state: Explorer):
     @app.post("/api/like")
     async def like(request: Request):
         content = await body_of(request, "text/csv", sources.DROPPED_BYTES)
+        await asyncio.to_thread(state.wait_for_model)
         if state.model is None:
             raise HTTPException(409, state.model_note)
         ready()

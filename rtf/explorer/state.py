@@ -172,6 +172,10 @@ class Explorer:
 
     # questions
 
+    def wait_for_model(self, seconds: float = 60.0) -> None:
+        """Wait while the model is being loaded, if one is."""
+        self._model_done.wait(seconds if self._load_model is not None else 0)
+
     def fingerprints(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The newest fingerprints (M, F) float32 of objects, and which objects they are of, ascending.
 

@@ -30,10 +30,10 @@ WIDTH, LOT = 64, 50_000
 ZOOM = """(whole) => new Promise((done) => {
   const { scatter } = window.explorer, began = performance.now(), drawn = [], took = [];
   let last = 0;
+  scatter.rate.whole = whole;
   const step = (now) => {
     if (last) { took.push(now - last); drawn.push(scatter.rate.drawn); }
     last = now;
-    if (whole) scatter.whole();
     scatter.zoomAt(now - began < 2500 ? 1.03 : 1 / 1.03);
     if (now - began < 5000) requestAnimationFrame(step); else done([took, drawn]);
   };

@@ -156,7 +156,7 @@ export function mini(light, width = 96, height = 46) {
 
 // Class probabilities after each alert, the largest few classes.
 export function probabilities(alerts, colourOf, width) {
-  const height = 170, box = { left: 44, right: 92, top: 8, bottom: 34 };
+  const height = 170, box = { left: 44, right: 112, top: 8, bottom: 34 };
   const first = alerts.mjd[0], last = alerts.mjd[alerts.mjd.length - 1];
   const top = Object.entries(alerts.probabilities).sort((a, b) => Math.max(...b[1]) - Math.max(...a[1])).slice(0, 5).filter(([, p]) => Math.max(...p) >= 0.05);
   const pad = Math.max(0.5, 0.03 * (last - first));

@@ -36,7 +36,7 @@ export function makeScatter(canvas, { moved, drawn }) {
   let n = 0, room = 0, places = new Float32Array(0), colours = new Uint8Array(0), order = new Uint32Array(0);
   let index = null, loose = new Set(), round = 0, worker = null;
   let asked = false, budget = Infinity, lastMove = 0, lastFrame = 0, began = 0, flight = null;
-  const rate = { frames: [], drawn: 0 };
+  const rate = { drawn: 0, whole: false };  // for whoever measures
 
   const width = () => canvas.clientWidth || 1, height = () => canvas.clientHeight || 1;
   // CSS pixels for a unit of the map, whose longer side goes from -1 to 1
@@ -139,14 +139,12 @@ export function makeScatter(canvas, { moved, drawn }) {
     began = now;
     if (moving && lastFrame) {
       const took = now - lastFrame;
-      rate.frames.push(took);
-      if (rate.frames.length > 600) rate.frames.shift();
       if (took > 34) budget = Math.max(LEAST, Math.min(budget, n) * Math.max(0.2, 30 / took));
       else if (took < 22 && budget < n) budget *= 1.15;
     }
     lastFrame = moving ? now : 0;
     resize();
-    const count = moving ? Math.min(n, Math.round(Math.min(budget, n))) : n;
+    const count = moving && !rate.whole ? Math.min(n, Math.round(Math.min(budget, n))) : n;
     gl.viewport(0, 0, canvas.width, canvas.height);
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
@@ -224,7 +222,6 @@ export function makeScatter(canvas, { moved, drawn }) {
   return {
     view, rate, setPoints, setColours, put, pick, toScreen, zoomAt, panBy, goTo, draw, size: () => n,
     where: (k) => [places[2 * k], places[2 * k + 1]],
-    whole: () => { budget = Infinity; },  // draw all in the next frame, for whoever measures
     indexed: () => index !== null,
   };
 }
