@@ -19,6 +19,7 @@ import numpy as np
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from rtf.encoding.fingerprints import RunError
 from rtf.explorer import sources
 from rtf.explorer.marks import table_of
 from rtf.explorer.places import place
@@ -129,6 +130,7 @@ def make_app(state: Explorer):
         if not state.status["ready"]:
             raise HTTPException(503, "the map is being made")
 
+    @app.exception_handler(RunError)  # a decoder that cannot be asked for a time
     @app.exception_handler(ValueError)
     async def wrong(request, error):
         return JSONResponse({"detail": str(error)}, 400)
@@ -170,10 +172,7 @@ def make_app(state: Explorer):
         try:
             said, quiet, since = None, 0, min(since, len(state.changes))
             while not state.stopped.is_set():
-                now = {
-                    name: state.about()[name]
-                    for name in ("doing", "done", "of", "ready", "error", "model_note")
-                }
+                now = state.status | {"model_note": state.model_note}
                 if now != said:
                     said, quiet = now, 0
                     yield f"event: status\ndata: {json.dumps(now)}\n\n"
@@ -232,10 +231,10 @@ def make_app(state: Explorer):
         found["alerts"] = state.alerts(survey, object_id)
         found["light"] = None if history is None else sources.light_curve(history)
         found["stamps"] = sources.stamp_list(state.light.with_stamps(object_id))
-        found["why_not"] = "" if history is not None else why_no_light(object_id)
+        found["why_not"] = "" if history is not None else why_no_light()
         return found
 
-    def why_no_light(object_id: str) -> str:
+    def why_no_light() -> str:
         if not state.light:
             return "No light curves: start the page with store= or history=."
         return "Neither the store nor the history has a light curve of this object."
@@ -244,7 +243,7 @@ def make_app(state: Explorer):
     def light(object_id: Name):
         history = state.light.get(object_id) if state.light else None
         if history is None:
-            raise HTTPException(404, why_no_light(object_id))
+            raise HTTPException(404, why_no_light())
         return sources.light_curve(history)
 
     @app.get("/api/curve")

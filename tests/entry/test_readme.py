@@ -133,7 +133,8 @@ def test_the_python_example_runs(folder):
 
 
 def test_the_readme_names_every_config_group_and_task():
-    groups = {p.name for p in (ROOT / "conf").iterdir() if p.is_dir()} - {"hydra"} | {"hydra/launcher"}
+    folders = {p.name for p in (ROOT / "conf").iterdir() if p.is_dir()}
+    groups = folders - {"hydra", "__pycache__"} | {"hydra/launcher"}
     for group in sorted(groups):
         assert f"`{group}`" in README, group
 
