@@ -40,6 +40,7 @@ BESIDE = {
     "check": {"alerts", "store", "simulation"},
     "archive": {"alerts", "features", "store", "models", "encoding"},
     "stream": {"alerts", "features", "store", "models", "encoding", "archive"},
+    "explorer": {"alerts", "features", "store", "models", "encoding", "archive"},
 }
 
 

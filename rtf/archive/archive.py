@@ -10,7 +10,7 @@ Notable:
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -296,6 +296,34 @@ class Archive:
         Of rows in the time that `where` allows; its other filters then leave objects out.
         """
         return neighbours.Ask(self._table(space), 1, where or Where(), True, False, None).all_newest()
+
+    def rows(
+        self,
+        columns: list[str],
+        space: str | None = None,
+        beyond: int = -1,
+        numbers: np.ndarray | None = None,
+    ) -> Iterator[pa.Table]:
+        """Rows in batches, with the column `_rowid`: their numbers, which grow with every addition.
+
+        After `compact` rows have new numbers, above all former ones.
+
+        Parameters
+        ----------
+        columns : those to read; of them those that the archive does not have are left out
+        beyond : only rows with higher numbers
+        numbers : only these rows, in any order; those that are gone are left out
+        """
+        table = self._table(space)
+        return neighbours.batches(table, [c for c in columns if c in table.schema.names], beyond, numbers)
+
+    def alerts_of(self, object_id: str, survey: str, space: str | None = None) -> pa.Table:
+        """All rows of an object with the columns of the archive and `_rowid`, oldest first; maybe none."""
+        return neighbours.alerts_of(self._table(space), object_id, survey)
+
+    def version(self, space: str | None = None) -> int:
+        """A number that grows with every change of a space."""
+        return self._table(space).version
 
     def _table(self, space: str | None):
         space = self.space(space)

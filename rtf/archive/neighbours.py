@@ -7,6 +7,7 @@ Notable:
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,29 @@ class Ask:
         """Columns in their order: what was measured, then those of the archive."""
         first = [n for n in ("distance", "separation") if n in rows.column_names]
         return rows.select([*first, *self.table.schema.names])
+
+
+def batches(table, columns: list[str], beyond: int, numbers: np.ndarray | None) -> Iterator[pa.Table]:
+    """Rows of a table in batches, with their numbers; see `Archive.rows`."""
+    if numbers is not None:
+        for start in range(0, len(numbers), _NAMES):
+            asked = np.asarray(numbers[start : start + _NAMES]).tolist()
+            yield table.take_row_ids(asked).select(columns).with_row_id().to_arrow()
+        return
+    query = table.search()
+    if beyond >= 0:
+        query = query.where(f"_rowid > {int(beyond)}")
+    for batch in query.select(columns).with_row_id(True).to_batches(batch_size=_BATCH):
+        yield pa.Table.from_batches([batch])
+
+
+def alerts_of(table, object_id: str, survey: str) -> pa.Table:
+    """All rows of an object, oldest first; see `Archive.alerts_of`."""
+    from lancedb.expr import col, lit
+
+    asked = (col("object_id") == lit(str(object_id))) & (col("survey") == lit(str(survey)))
+    rows = table.search().where(asked).with_row_id(True).to_arrow()
+    return rows.take(pc.sort_indices(rows, [(name, "ascending") for name in _ORDER]))
 
 
 def latest(rows: pa.Table) -> pa.Table:

@@ -11,7 +11,8 @@ from hydra.errors import HydraException
 #: Last words of the settings that are paths or names; their values are taken as they are typed.
 PATHS = {
     "input", "out", "run", "runs", "store", "labels", "splits", "real", "simulated", "table", "path",
-    "outliers", "weights", "old", "new", "archive", "add", "like", "object", "position", "space",
+    "outliers", "weights", "old", "new", "archive", "add", "like", "object", "position", "space", "history",
+    "marks",
 }  # fmt: skip
 
 
@@ -34,8 +35,8 @@ def make_home() -> None:
 def path_arguments(arguments: list[str]) -> list[str]:
     """Command-line arguments in which Hydra reads paths as they were typed: `input=night (1)/year=2024`.
 
-    `~` is the home folder. Quoted values, `null` and lists of `runs` are left to Hydra, and in a multirun
-    commas divide values, unless a file has that name.
+    `~` is the home folder. Quoted values, `null` and lists of `runs` and of `store` are left to Hydra,
+    and in a multirun commas divide values, unless a file has that name.
     """
     multirun = bool({"-m", "--multirun"} & set(arguments))
     return [_path_argument(argument, multirun) for argument in arguments]
@@ -54,7 +55,9 @@ def _path_argument(argument: str, multirun: bool) -> str:
         if isinstance(read, str) and value[:1] in ("'", '"'):  # quoted already
             return f"{key}={_quoted(read)}" if read.startswith("~") else argument
         as_typed = isinstance(read, str) and read == value and not value.startswith("~")
-        plural = (parsed.is_sweep_override() and multirun) or (isinstance(read, list) and key == "runs")
+        plural = (parsed.is_sweep_override() and multirun) or (
+            isinstance(read, list) and key in ("runs", "store")
+        )
         if read is None or as_typed or (plural and not os.path.exists(value)):
             return argument
     return f"{key}={_quoted(value)}"

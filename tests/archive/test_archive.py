@@ -399,3 +399,31 @@ def test_memory_does_not_grow_with_the_table(tmp_path):
         )
     in_memory = 20 * rows.nbytes / 2**20
     assert peaks[1] - peaks[0] < in_memory / 2, (peaks, in_memory)
+
+
+def test_rows_come_in_batches_with_numbers_that_grow(tmp_path):
+    archive = open_archive(tmp_path / "a")
+    archive.add(table(30))
+    first = archive.version()
+    (rows,) = archive.rows(["object_id", "nothing"])
+    assert rows.column_names == ["object_id", "_rowid"] and len(rows) == 30
+    highest = max(rows["_rowid"].to_pylist())
+    assert sum(len(r) for r in archive.rows(["mjd"], beyond=highest)) == 0
+    archive.add(table(5, seed=1))
+    assert archive.version() > first
+    (new,) = archive.rows(["object_id"], beyond=highest)
+    assert new["object_id"].to_pylist() == table(5, seed=1)["object_id"].to_pylist()
+    numbers = np.array([new["_rowid"][0].as_py(), 3, 1 << 40])
+    (some,) = archive.rows(["object_id"], numbers=numbers)  # the last is not there
+    assert set(some["_rowid"].to_pylist()) == {numbers[0], 3}
+    archive.compact()
+    assert sum(len(r) for r in archive.rows(["mjd"], beyond=highest)) == 35  # with new numbers
+
+
+def test_all_rows_of_an_object_by_time(tmp_path):
+    archive = open_archive(tmp_path / "a")
+    archive.add(table(9, object_id=["a", "b", "c'"] * 3, mjd=[3.0, 1, 2, 1, 2, 3, 2, 3, 1]))
+    archive.add(table(2, seed=1, object_id=["a", "a"]), survey="lsst")
+    assert archive.alerts_of("a", "ztf")["mjd"].to_pylist() == [1, 2, 3]
+    assert archive.alerts_of("c'", "ztf")["mjd"].to_pylist() == [1, 2, 3]
+    assert len(archive.alerts_of("a", "lsst")) == 2 and len(archive.alerts_of("d", "ztf")) == 0

@@ -12,8 +12,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 from rtf.alerts.history import BANDS
+from rtf.alerts.readers.light_curve_table import LightCurveTable
 from rtf.alerts.report import ReadReport
 from rtf.simulation.survey import SimulatedSurvey
+from rtf.store.build import preprocess
 from tests.commands import ROOT, run
 from tests.packets import packets, write_avro
 
@@ -30,6 +32,8 @@ SMALLER = {
     "rtf.archive": "",
     "rtf.stream": "progress=false",
     "rtf.search": "",
+    "rtf.explore": "serve=false",
+    "rtf.rank": "",
     "rtf.export": "",
     "rtf.report": "",
     "rtf.check": "repeats=1 min_detections=1",
@@ -70,6 +74,10 @@ def folder(tmp_path_factory):
     (folder / "types.csv").write_text("\n".join(["object_id,type", *rows]) + "\n")
     write_light_curves(folder / "lightcurves.parquet")
     write_visits(folder / "visits.parquet")
+    preprocess(
+        LightCurveTable(), folder / "lightcurves.parquet", folder / "tonight.zarr", workers=0, progress=False
+    )
+    (folder / "marks.csv").write_text("survey,object_id,mark\nztf,ZTF20aaaa007,interesting\n")
     return folder
 
 
@@ -126,7 +134,8 @@ def test_the_python_example_runs(folder):
 
 
 def test_the_readme_names_every_config_group_and_task():
-    groups = {p.name for p in (ROOT / "conf").iterdir() if p.is_dir()} - {"hydra"} | {"hydra/launcher"}
+    folders = {p.name for p in (ROOT / "conf").iterdir() if p.is_dir()}
+    groups = folders - {"hydra", "__pycache__"} | {"hydra/launcher"}
     for group in sorted(groups):
         assert f"`{group}`" in README, group
 
