@@ -1,7 +1,7 @@
 """Does a fingerprint follow its source: python -m experiments.replay RUN ALERTS
 
-The long histories at ALERTS are shown up to three quarters of their detections, then whole. A live fingerprint
-of an active source must change; one of the first days of a source's life cannot.
+The long histories at ALERTS are shown up to three quarters of their detections, then whole. A live
+fingerprint of an active source must change; one of the first days of its life cannot.
 """
 
 import sys

