@@ -225,12 +225,12 @@ def make_app(state: Explorer):
     @app.get("/api/source")
     def source(survey: Survey, object_id: Name):
         number = number_of(survey, object_id)
-        history = state.light.get(object_id) if state.light else None
+        history = state.light.get(object_id, survey) if state.light else None
         found = state.points.described([number])[0]
         found["mark"] = (state.marks.of.get((survey, object_id)) or (None,))[0]
         found["alerts"] = state.alerts(survey, object_id)
         found["light"] = None if history is None else sources.light_curve(history)
-        found["stamps"] = sources.stamp_list(state.light.with_stamps(object_id))
+        found["stamps"] = sources.stamp_list(state.light.with_stamps(object_id, survey))
         found["why_not"] = "" if history is not None else why_no_light()
         return found
 
@@ -240,8 +240,8 @@ def make_app(state: Explorer):
         return "Neither the store nor the history has a light curve of this object."
 
     @app.get("/api/light")
-    def light(object_id: Name):
-        history = state.light.get(object_id) if state.light else None
+    def light(object_id: Name, survey: Survey = "ztf"):
+        history = state.light.get(object_id, survey) if state.light else None
         if history is None:
             raise HTTPException(404, why_no_light())
         return sources.light_curve(history)
@@ -249,7 +249,7 @@ def make_app(state: Explorer):
     @app.get("/api/curve")
     def curve(survey: Survey, object_id: Name):
         number = number_of(survey, object_id)
-        history = state.light.get(object_id) if state.light else None
+        history = state.light.get(object_id, survey) if state.light else None
         state.wait_for_model()
         if history is None or state.model is None:
             raise HTTPException(404, state.model_note or "no light curve of this object")
@@ -272,8 +272,9 @@ def make_app(state: Explorer):
         object_id: Name,
         detection: Annotated[int, Query(ge=0, le=10_000_000)],
         kind: Annotated[str, Query(pattern="^(science|template|difference)$")],
+        survey: Survey = "ztf",
     ):
-        history = state.light.with_stamps(object_id)
+        history = state.light.with_stamps(object_id, survey)
         picture = None if history is None else sources.stamp_png(history, detection, kind)
         if picture is None:
             raise HTTPException(404, "no such stamp")

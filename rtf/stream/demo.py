@@ -1,19 +1,22 @@
 """A stream from end to end: `make demo-stream`, or `python -m rtf.stream.demo [KEY=VALUE ...]`.
 
 It starts a broker, sends a simulated survey with stamps, and real packets where RTF_REAL_DATA names a folder
-with them, streams them into a topic and an archive, and ends with what a subscriber sees, a search, and what
-went through. KEY=VALUE are settings of rtf.stream. What it made is in data/demo-stream.
+with them, streams them into a topic and an archive, and ends with what a subscriber sees, a search, a look at
+the explorer's page, and what went through. KEY=VALUE are settings of rtf.stream. What it made is in
+data/demo-stream.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from itertools import chain
 from pathlib import Path
 
-from rtf.stream.broker import QUICK, local_broker
+from rtf.stream.broker import QUICK, free_port, local_broker
 from rtf.stream.replay import packets_of, publish
 
 FOLDER = Path("data/demo-stream")
@@ -46,10 +49,37 @@ def main() -> None:
         where = (f"brokers={brokers}", f"archive={FOLDER / 'archive'}")
         run("rtf.subscribe", "topic=fingerprints", *where, "until=end", "most=5")
     run("rtf.search", f"archive={FOLDER / 'archive'}", f"object={newest(FOLDER / 'archive')}", "newest=true")
+    explored(f"archive={FOLDER / 'archive'}", f"history={FOLDER / 'histories'}")
     print(
         f"\n{sent:,} alerts in {took:.0f} s, {sent / took:.0f}/s with the start of the stream and its model"
     )
     print(f"done in {time.perf_counter() - began:.0f} s")
+
+
+def explored(*settings: str) -> None:
+    """Open the explorer, ask its page what it shows, and close it again."""
+    port = free_port()
+    print("\n$ python -m rtf.explore " + " ".join(settings), flush=True)
+    page = subprocess.Popen([sys.executable, "-m", "rtf.explore", *settings, f"port={port}"])
+    try:
+        while True:
+            if page.poll() is not None:
+                raise SystemExit(f"the explorer ended with {page.returncode}")
+            try:
+                with urllib.request.urlopen(f"http://localhost:{port}/api/status", timeout=5) as answer:
+                    about = json.loads(answer.read())
+                if about["ready"] or about["error"]:
+                    break
+            except OSError:  # it has not begun to listen
+                pass
+            time.sleep(0.5)
+        print(
+            f"a page with {about['n']:,} objects at http://localhost:{port}, closed again; "
+            "the same line opens it"
+        )
+    finally:
+        page.terminate()
+        page.wait()
 
 
 def newest(archive: Path) -> str:

@@ -32,5 +32,5 @@ def sources() -> list:
 class Histories:
     """Stands in for the folder of histories that a stream keeps."""
 
-    def get(self, object_id: str):
+    def get(self, object_id: str, survey: str = "ztf"):
         return next((s for s in sources() if s.object_id == object_id), None)

@@ -44,7 +44,7 @@ def test_of_several_histories_the_one_that_goes_on_longest(store):
     longer = from_columns(name, [70000.0], [0], [18.0], [0.1])
 
     class More:
-        def get(self, object_id):
+        def get(self, object_id, survey="ztf"):
             return longer if object_id == name else sources()[6] if object_id == "stamps" else None
 
     assert Light([own]).get(name).mjd[-1] < 70000 and Light([own], More()).get(name) is longer

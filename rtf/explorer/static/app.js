@@ -343,13 +343,13 @@ const queue = [], kept = new Map();
 let running = 0;
 async function pump() {
   while (running < 4 && queue.length) {
-    const target = queue.shift(), name = target.dataset.name;
+    const target = queue.shift(), { survey, name } = target.dataset, key = `${survey}:${name}`;
     if (!target.isConnected) continue;
     running += 1;
-    (kept.has(name) ? Promise.resolve(kept.get(name)) : askJson("/api/light", { object_id: name }))
+    (kept.has(key) ? Promise.resolve(kept.get(key)) : askJson("/api/light", { survey, object_id: name }))
       .then((light) => {
         if (kept.size > 500) kept.clear();
-        kept.set(name, light);
+        kept.set(key, light);
         target.replaceChildren(mini(light, 96, Number(target.dataset.high)));
       })
       .catch(() => target.replaceChildren(el("small", { class: "quiet" }, "no light curve")))
@@ -357,7 +357,7 @@ async function pump() {
   }
 }
 function miniOf(one, high = 46) {
-  const made = el("div", { class: "mini", "data-name": one.object_id, "data-high": high });
+  const made = el("div", { class: "mini", "data-survey": one.survey, "data-name": one.object_id, "data-high": high });
   if (about.light) seen.observe(made);
   return made;
 }
@@ -493,7 +493,7 @@ function stamps(one) {
     const { detection, mjd, band, mag } = which[at];
     text.textContent = `${day(mjd)}, ${band}, ${mag.toFixed(2)} mag (${at + 1} of ${which.length})`;
     pictures.replaceChildren(...["science", "template", "difference"].map((kind) => el("figure", {},
-      el("img", { src: `/api/stamp?${new URLSearchParams({ object_id: one.object_id, detection, kind })}`, alt: `${kind} stamp`,
+      el("img", { src: `/api/stamp?${new URLSearchParams({ survey: one.survey, object_id: one.object_id, detection, kind })}`, alt: `${kind} stamp`,
         onerror: (event) => event.target.replaceWith(el("p", { class: "quiet" }, "not sent")) }), el("figcaption", {}, kind))));
   };
   const step = (by) => { at = Math.min(which.length - 1, Math.max(0, at + by)); paint(); };

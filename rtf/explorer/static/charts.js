@@ -1,6 +1,6 @@
 // Light curves and class probabilities as plain SVG. Magnitudes grow downwards; days count from the first detection.
 const SVG = "http://www.w3.org/2000/svg";
-const BANDS = ["g", "r", "i"];
+const BANDS = ["u", "g", "r", "i", "z", "y"];
 
 export function svg(name, attributes = {}, ...children) {
   const made = document.createElementNS(SVG, name);
