@@ -4,8 +4,9 @@ Counted first: a row is 256 bytes of floats, 8 of code and some 100 of names, ti
 search without an index reads the floats of all rows: 256 MB of a million, 0.1 s from memory. The index
 compares 24 of some N / 2048 partitions by 16 bytes a row, and 20 k rows exactly.
 
-RTF_ARCHIVE_ROWS=1000000 is the number of rows, made up. The baseline is NumPy: all fingerprints in memory,
-one product of matrix and vector.
+RTF_ARCHIVE_ROWS=1000000 is the number of rows, made up; RTF_ARCHIVE_FINGERPRINTS a .npy file (N, F) of a
+model's fingerprints to take instead, again and again with a tenth of their deviation as noise where more rows
+are asked for. The baseline is NumPy: all fingerprints in memory, one product of matrix and vector.
 """
 
 import os
@@ -13,15 +14,32 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rtf.archive import Where, open_archive
 from rtf.archive import archive as module
-from tests.archive.made_up import fingerprints, latent_of, table
+from tests.archive.made_up import fingerprints, table
 from tests.benchmarks.memory import peak_memory
 
 ROWS = int(os.environ.get("RTF_ARCHIVE_ROWS", 1_000_000))
+GIVEN = os.environ.get("RTF_ARCHIVE_FINGERPRINTS")
 WIDTH, QUERIES, LOT = 64, 200, 50_000
+
+
+def latents() -> tuple[np.ndarray, np.ndarray]:
+    """(ROWS, WIDTH) fingerprints, and those that are searched for."""
+    if GIVEN is None:
+        lots = [fingerprints(min(LOT, ROWS - k), WIDTH, seed=k // LOT) for k in range(0, ROWS, LOT)]
+        return np.concatenate(lots), fingerprints(QUERIES, WIDTH, seed=10_000)
+    rng = np.random.default_rng(0)
+    found = rng.permutation(np.load(GIVEN))
+    queries, rows = found[:QUERIES], found[QUERIES:]
+    deviation, more = rows.std(0), [rows[:ROWS]]
+    while sum(map(len, more)) < ROWS:
+        noise = rng.standard_normal(rows.shape, np.float32)
+        more.append((rows + 0.1 * deviation * noise)[: ROWS - sum(map(len, more))])
+    return np.concatenate(more), queries
 
 
 def add(path: str, folder: str) -> None:
@@ -48,14 +66,14 @@ def seconds(function, *arguments, **more) -> tuple[float, object]:
 
 
 def test_archive(tmp_path):
-    latent = np.empty((ROWS, WIDTH), np.float32)
+    latent, queries = latents()
     path, folder = tmp_path / "rows.parquet", tmp_path / "archive"
     with pq.ParquetWriter(path, table(1, width=WIDTH).schema, compression="zstd") as writer:
         for number, start in enumerate(range(0, ROWS, LOT)):
-            rows = table(min(LOT, ROWS - start), seed=number, width=WIDTH)
-            latent[start : start + len(rows)] = latent_of(rows)
-            writer.write_table(rows)
-    print(f"\n{ROWS:,} rows of {WIDTH} floats")
+            own = latent[start : start + LOT]
+            given = pa.FixedSizeListArray.from_arrays(own.ravel(), WIDTH)
+            writer.write_table(table(len(own), seed=number, width=WIDTH, fingerprint=given))
+    print(f"\n{ROWS:,} rows of {WIDTH} floats, {GIVEN or 'made up'}")
     took, peak = seconds(peak_memory, add, str(path), str(folder))
     print(f"  added           {ROWS / took:9,.0f} rows/s (the interpreter's start counts)   {peak:6,.0f} MiB")
     print(
@@ -64,7 +82,6 @@ def test_archive(tmp_path):
     archive = open_archive(folder)
     took, added = _again(archive, path)
     print(f"  added again     {added.repeats / took:9,.0f} rows/s")
-    queries = fingerprints(QUERIES, WIDTH, seed=10_000)
     unit = latent / np.linalg.norm(latent, axis=1, keepdims=True)
     where = Where(class_name="SN II", min_probability=0.9)
     truth, took = [], []
