@@ -21,7 +21,7 @@ from rtf.alerts.readers.ztf_avro import records
 from rtf.alerts.report import ReadReport
 from rtf.documents import Table, to_markdown
 from rtf.encoding.table import fingerprint_table
-from rtf.figures import save
+from rtf.figures import COLOURS, save
 from rtf.stream.messages import MOST, messages_of
 from rtf.stream.packets import histories_of, schemas_from
 from rtf.stream.replay import packets_of
@@ -58,14 +58,14 @@ def main(folder: str, number: str = "2000") -> None:
     heading += [f"{name} [MB/s]" for name in scaled(0)]
     about = f"{len(packets):,} packets, {len(table):,} fingerprints; messages of at most {MOST:,} alerts"
     print(to_markdown(Table("Bytes of a stream", heading, rows, (about,))))
-    figure, axes = plt.subplots(figsize=(6, 3))
+    figure, axes = plt.subplots(figsize=(6, 2.6), layout="constrained")
     names = list(rates)[::-1]
     place = np.arange(len(names))
-    for height, name in zip((0.2, -0.2), scaled(0)):
-        axes.barh(place + height, [scaled(rates[n][2])[name] for n in names], 0.4, label=name)
+    for height, name, colour in zip((0.2, -0.2), scaled(0), COLOURS):
+        axes.barh(place + height, [scaled(rates[n][2])[name] for n in names], 0.4, label=name, color=colour)
     axes.axvline(1, color="k", lw=1, ls=":")
     axes.set(xscale="log", xlabel="MB a second, with framing (dotted: 1)", yticks=place, yticklabels=names)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, frameon=False, loc="upper right")
     save(figure, Path(__file__).parent / "figures/stream_rates.png")
 
 
