@@ -68,7 +68,7 @@ class MLPDecoder(nn.Module):
         self.mag_mean, self.mag_std = mag.mean(), mag.std() or 1.0
         self.val_error: list[float] = []
         self.latent = nn.Linear(latent.shape[1], hidden)
-        self.query = QueryEmbedding(hidden, _PERIODS)
+        self.query = QueryEmbedding(hidden, _PERIODS, len(train.seen.survey.bands))
         self.hidden = nn.Linear(hidden, hidden)
         self.out = nn.Linear(hidden, 1)
 
