@@ -14,13 +14,18 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from rtf.alerts.cutouts import check_cutout
 from rtf.alerts.history import NO_CANDID, NO_CUTOUTS, SourceHistory, from_columns
 from rtf.alerts.report import BadItem, ReadReport, printable
 from rtf.alerts.surveys.lsst import LSST
-from rtf.alerts.ztf import EARLIEST, LARGEST_METADATA, LATEST, exact_candid, numbers_of, object_name
-
-CUTOUT_FIELDS = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
+from rtf.alerts.ztf import (
+    EARLIEST,
+    LARGEST_METADATA,
+    LATEST,
+    cutouts_of,
+    exact_candid,
+    numbers_of,
+    object_name,
+)
 
 _NUMBERS = ("midpointMjdTai", "psfFlux", "psfFluxErr")
 _FIELDS = LSST.metadata_fields[:-1]
@@ -137,7 +142,7 @@ def _read(packet, report, file, negative, cutouts, forced, solar_system) -> Sour
     keep[n:] &= np.array([key not in detected for key in visit[n:]], bool)
     below = keep & (flux < 0) & (metadata[:, _FORCED] == 0) & (not negative)
     keep &= ~below
-    stamps = _cutouts(packet) if cutouts and keep[0] else NO_CUTOUTS
+    stamps = cutouts_of(packet, LARGEST_CUTOUT) if cutouts and keep[0] else NO_CUTOUTS
 
     index = np.flatnonzero(keep)
     mag, magerr = LSST.magnitude(flux[index], error[index], band[index])
@@ -188,19 +193,6 @@ def _first(candid: np.ndarray) -> np.ndarray:
     first = candid == NO_CANDID
     first[np.unique(candid, return_index=True)[1]] = True
     return first
-
-
-def _cutouts(packet: dict) -> tuple[bytes | None, bytes | None, bytes | None]:
-    stamps = []
-    for name in CUTOUT_FIELDS:
-        stamp = packet.get(name)
-        if stamp is not None:
-            try:
-                check_cutout(stamp, LARGEST_CUTOUT)
-            except Exception as error:
-                raise BadItem(str(error), name) from error
-        stamps.append(stamp)
-    return tuple(stamps)
 
 
 def _degrees(value, other, largest: float) -> float:

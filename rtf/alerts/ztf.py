@@ -14,7 +14,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from rtf.alerts.cutouts import check_cutout
+from rtf.alerts.cutouts import SIZE, check_cutout
 from rtf.alerts.history import METADATA_FIELDS, NO_CANDID, NO_CUTOUTS, SourceHistory, from_columns
 from rtf.alerts.limits import NAME
 from rtf.alerts.report import BadItem, ReadReport, printable
@@ -219,7 +219,7 @@ def _read(packet, report, file, negative, cutouts, object_id) -> SourceHistory:
         report.skip_rows(file, entries, code, lambda k: where[k - 1])
     is_negative = np.array([sign is False for sign in signs]) & keep & (not negative)
     keep &= ~is_negative
-    own = _cutouts(packet) if cutouts and keep[0] else NO_CUTOUTS
+    own = cutouts_of(packet) if cutouts and keep[0] else NO_CUTOUTS
 
     candid = _candids(candidate, packet, past, report)
     index = np.flatnonzero(keep)
@@ -312,7 +312,8 @@ def _candids(candidate: dict, packet: dict, past: list[dict], report: ReadReport
     return np.array(ids, np.int64)
 
 
-def _cutouts(packet: dict) -> tuple[bytes | None, bytes | None, bytes | None]:
+def cutouts_of(packet: dict, largest: int = SIZE) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """The three cutouts of a packet, of at most `largest` pixels a side; BadItem where one cannot be read."""
     stamps = []
     for name in CUTOUT_FIELDS:
         stamp = packet.get(name)
@@ -320,7 +321,7 @@ def _cutouts(packet: dict) -> tuple[bytes | None, bytes | None, bytes | None]:
             stamp = stamp.get("stampData")
         if stamp is not None:
             try:
-                check_cutout(stamp)
+                check_cutout(stamp, largest)
             except Exception as error:
                 raise BadItem(str(error), name) from error
         stamps.append(stamp)

@@ -10,7 +10,6 @@ Notable:
   message may crash, or keep busy, without harm to more than itself
 """
 
-import io
 import json
 import urllib.error
 import urllib.request
@@ -21,12 +20,10 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 
-import fastavro
-
 from rtf.alerts import lsst, ztf
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.limits import HEADER, guarded
-from rtf.alerts.readers.ztf_avro import MAGIC, BadAvro, parse_schema, records
+from rtf.alerts.readers.ztf_avro import MAGIC, records, schemaless_record
 from rtf.alerts.report import ReadReport
 from rtf.workers import executor
 
@@ -185,17 +182,4 @@ class Decoder:
 
 
 def _schemaless(value: bytes, start: int, text: bytes) -> Iterator[dict]:
-    if len(text) > HEADER:
-        raise BadAvro(f"a schema of {len(text):,} bytes")
-    schema = parse_schema(bytes(text))
-    if len(value) - start > schema.largest:
-        raise BadAvro(f"larger than {schema.largest:,} bytes, the most that this schema may be given")
-    stream = io.BytesIO(value)
-    stream.seek(start)
-    try:
-        record = fastavro.schemaless_reader(stream, schema.parsed, None)
-    except Exception as error:
-        raise BadAvro("the Avro record is cut short or damaged, or of another schema") from error
-    if stream.tell() != len(value):
-        raise BadAvro("the Avro record ends before the message does: it is of another schema")
-    yield record
+    yield schemaless_record(value, start, text)

@@ -6,15 +6,12 @@ Notable:
 - schema 904 is version 9.4
 """
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-
-import fastavro
 
 from rtf.alerts.folders import Unit, files, units
 from rtf.alerts.history import SourceHistory
@@ -26,8 +23,8 @@ from rtf.alerts.readers.ztf_avro import (
     TARS,
     BadAvro,
     members,
-    parse_schema,
     records,
+    schemaless_record,
     survey_of,
 )
 from rtf.alerts.report import ReadReport
@@ -84,18 +81,7 @@ def wire_record(message: bytes, schemas: str | None) -> dict:
     number = int.from_bytes(message[1:_PREFIX], "big")
     if schemas is None:
         raise BadAvro(f"in the wire format, with schema {number}: name a folder of schemas, reader.schemas=")
-    schema = parse_schema(schema_text(str(schemas), number))
-    if len(message) > schema.largest:
-        raise BadAvro(f"larger than {schema.largest:,} bytes, the most that schema {number} may be given")
-    stream = io.BytesIO(message)
-    stream.seek(_PREFIX)
-    try:
-        record = fastavro.schemaless_reader(stream, schema.parsed, None)
-    except Exception as error:
-        raise BadAvro(f"cut short or damaged, or not of schema {number}") from error
-    if stream.tell() != len(message):
-        raise BadAvro(f"longer than its record: not of schema {number}")
-    return record
+    return schemaless_record(message, _PREFIX, schema_text(str(schemas), number))
 
 
 @lru_cache(maxsize=64)

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 from rtf.alerts.folders import files
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.limits import guarded
-from rtf.alerts.lsst import CUTOUT_FIELDS, FORCED_FIELDS, SOURCE_FIELDS, packet_histories
+from rtf.alerts.lsst import FORCED_FIELDS, SOURCE_FIELDS, packet_histories
 from rtf.alerts.parquet import SUFFIXES, RowGroup, batches, row_groups, schema
 from rtf.alerts.readers.fink_parquet import packets
 from rtf.alerts.report import BadItem, ReadReport
+from rtf.alerts.ztf import CUTOUT_FIELDS
 
 _ROWS = 32  # unpacked together; histories have a thousand rows and more
 _REQUIRED = ("diaSource",)

@@ -170,6 +170,24 @@ def parse_schema(text: bytes) -> Schema:
     return Schema(parsed, min(PACKET, int((OBJECTS - own) / max(each, 1))))
 
 
+def schemaless_record(message: bytes, start: int, text: bytes) -> dict:
+    """The record that begins at byte `start` of a message, by a schema, JSON; BadAvro where it is broken."""
+    if len(text) > HEADER:
+        raise BadAvro(f"a schema of {len(text):,} bytes")
+    schema = parse_schema(bytes(text))
+    if len(message) - start > schema.largest:
+        raise BadAvro(f"larger than {schema.largest:,} bytes, the most that this schema may be given")
+    stream = io.BytesIO(message)
+    stream.seek(start)
+    try:
+        record = fastavro.schemaless_reader(stream, schema.parsed, None)
+    except Exception as error:
+        raise BadAvro("the Avro record is cut short or damaged, or of another schema") from error
+    if stream.tell() != len(message):
+        raise BadAvro("the Avro record ends before the message does: it is of another schema")
+    return record
+
+
 _LEAST = {"null": 0, "boolean": 1, "int": 1, "long": 1, "float": 4, "double": 8, "bytes": 1, "string": 1}
 
 
