@@ -84,6 +84,12 @@ class Fingerprinter:
         """What the model sees of the sources at their first detections; None: all of them."""
         return view(detections, first, **view_settings(self.config.data))
 
+    def prepare(self, alerts: list[SourceHistory]) -> None:
+        """Do what `encode` need not wait for, with alerts that it will soon be given, in another thread."""
+        for modality in self.modalities.values():
+            if getattr(modality, "images", False):
+                modality.prepare(alerts)
+
     def encode(
         self,
         histories: list[SourceHistory] | Detections,

@@ -8,15 +8,20 @@ Notable:
 - background is the median, noise the distance down to the 16th percentile: stars and galaxies lie above the
   background, so the upper half of a crowded template is wider
 - pixels without a measurement (saturation masks, bad columns, what a chip edge cut off) become background, 0
+- the last few hundred prepared triplets are remembered, so that a stream can prepare those of the next batch in
+  another thread while the model is at work
 """
 
 import logging
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from rtf.alerts.cutouts import BadCutout, centre_cutout, decode_cutout, pad_cutout
-from rtf.alerts.history import Detections
+from rtf.alerts.history import NO_CUTOUTS, Cutouts, Detections, SourceHistory
 from rtf.alerts.surveys import Survey, survey_named
 
 log = logging.getLogger(__name__)
@@ -31,6 +36,8 @@ BELOW_ONE_SIGMA = 0.15866  # of a Gaussian
 RESOLUTION = 2.0**-23
 #: Compressed stamps held in memory at once: some 13 MB.
 _CHUNK = 256
+#: Prepared triplets that are remembered, with what they were made of: some 45 MB.
+REMEMBERED = 1024
 
 
 def prepare_stamp(image: np.ndarray, softening: float = SOFTENING) -> np.ndarray:
@@ -63,6 +70,16 @@ def prepare_stamp(image: np.ndarray, softening: float = SOFTENING) -> np.ndarray
     prepared = np.arcsinh((image - background) * np.float32(1 / (noise * softening)))
     prepared[~measured] = 0
     return prepared
+
+
+@lru_cache(maxsize=REMEMBERED)
+def prepare_triplet(triplet: Cutouts, survey: Survey, softening: float = SOFTENING) -> np.ndarray:
+    """The compressed science, template and difference stamps of a detection, prepared: (3, n, n) float16.
+
+    It is remembered, so no caller may change it. BadCutout: one of them does not decode.
+    """
+    images = (on_grid(decode_cutout(stamp), survey) for stamp in triplet)
+    return np.array([prepare_stamp(image, softening) for image in images], np.float16)
 
 
 def on_grid(image: np.ndarray, survey: Survey) -> np.ndarray:
@@ -105,6 +122,14 @@ class Stamps:
         size = survey_named(self.survey).stamp_size
         return len(KINDS), size, size
 
+    def prepare(self, alerts: Iterable[SourceHistory]) -> None:
+        """Prepare the stamps of alerts that `compute` will soon be asked for; for another thread than its."""
+        for alert in alerts:
+            triplet = alert.cutouts[alert.own] if alert.own >= 0 and alert.cutouts else NO_CUTOUTS
+            if None not in triplet:
+                with suppress(BadCutout):  # of which `compute` warns
+                    prepare_triplet(triplet, alert.survey, self.softening)
+
     def compute(self, detections: Detections) -> np.ndarray:
         """Prepared stamps (N, 3, n, n) float16 of the detections given, NaN for a source that has none.
 
@@ -120,11 +145,9 @@ class Stamps:
             sources = order[start : start + _CHUNK]
             for source, triplet in zip(sources, detections.read_stamps(latest[sources]), strict=True):
                 try:
-                    images = [on_grid(decode_cutout(stamp), detections.survey) for stamp in triplet]
+                    prepared[source] = prepare_triplet(triplet, detections.survey, self.softening)
                 except BadCutout as error:
                     log.warning("stamps %d are left out: %s", latest[source], error)
-                else:
-                    prepared[source] = [prepare_stamp(image, self.softening) for image in images]
         return prepared
 
     def key(self, detections: Detections) -> np.ndarray:

@@ -83,10 +83,14 @@ class Store:
         limits = ("limit_offset", "limits") if self.has_limits else ()
         stamps = ("cutout_offset",) if self.has_cutouts else ()
         for name in (*_SOURCE, *NUMBERS, "metadata", *stamps, *limits):
-            values = self.read(name)
-            sha.update(f"{name} {values.dtype} {values.shape}".encode())
-            text = values.dtype.kind not in "biuf"
-            sha.update("\0".join(values.tolist()).encode() if text else values.tobytes())
+            array = self.arrays[name]
+            text = array.dtype.kind not in "biuf"
+            sha.update(f"{name} {array.dtype} {array.shape}".encode())
+            for start in range(0, array.shape[0], array.chunks[0]):  # a store may be larger than the memory
+                values = self.read(name, start, start + array.chunks[0])
+                if text and start:
+                    sha.update(b"\0")
+                sha.update("\0".join(values.tolist()).encode() if text else values.tobytes())
         return sha.hexdigest()
 
     def checksums(self) -> str:

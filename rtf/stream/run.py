@@ -1,8 +1,8 @@
 """The stream itself: batches from a source, through the model, to topic, archive and histories.
 
 Notable:
-- while a batch is encoded and written, the next one is read and decoded by a second thread; no more than that
-  waits, so a source is never read faster than its alerts are stored
+- while a batch is encoded and written, a second thread reads and decodes the next one and prepares its stamps;
+  no more than that waits, so a source is never read faster than its alerts are stored
 - a batch is what has come: small, for short latency, when alerts are few, up to `most` under load
 - order is everything: topic, archive, histories, commit. Whatever is stopped between two of these is done
   again, and each leaves out what it has (`rtf/stream/__init__.py`)
@@ -69,16 +69,22 @@ def run(
             stream.histories.notes(**{name: stream.output.ends})
     last = False
     with ThreadPoolExecutor(1, "read") as reading:
-        following = reading.submit(stream.source.read, most, wait)
+        following = reading.submit(_next, stream, most, wait)
         while not last:
             lot = following.result()
             if not (last := lot.last or stopped()):
-                following = reading.submit(stream.source.read, most, wait)
+                following = reading.submit(_next, stream, most, wait)
             if lot.messages or lot.bad or lot.position:
                 process(stream, lot, held)
                 if progress is not None:
                     progress(stream.metrics)
     return stream.metrics
+
+
+def _next(stream: Stream, most: int, wait: float) -> Lot:
+    lot = stream.source.read(most, wait)
+    stream.model.prepare(lot.packets)
+    return lot
 
 
 def process(stream: Stream, lot: Lot, held: set[tuple]) -> None:
