@@ -26,6 +26,7 @@ def main(config: DictConfig) -> None:
 def search(config: DictConfig):
     """The rows found, a pyarrow.Table, and the names of the sources of `like`; None for another search."""
     from rtf.archive import ArchiveError, Where, open_archive
+    from rtf.archive.rows import ANSWER
 
     if (config.object is None) + (config.like is None) == 0:
         raise ArchiveError("search for an object of the archive or for what is like alerts: not for both")
@@ -37,7 +38,7 @@ def search(config: DictConfig):
     archive = open_archive(config.archive, create=False)
     ask = partial(
         archive.search, k=config.k, where=where, newest=config.newest, exact=config.exact,
-        fingerprints=config.out is not None,
+        columns=ANSWER if config.out is None else "all",
     )  # fmt: skip
     if config.like is not None:
         model = loaded(config)

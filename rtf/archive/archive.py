@@ -10,7 +10,7 @@ Notable:
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from rtf.archive import neighbours
 from rtf.archive.rows import (
+    ANSWER,
     KEEP,
     ArchiveError,
     batches_of,
@@ -229,7 +230,7 @@ class Archive:
         space: str | None = None,
         exact: bool = False,
         model=None,
-        fingerprints: bool = False,
+        columns: Sequence[str] | str = ANSWER,
     ) -> pa.Table:
         """The k rows nearest to a fingerprint, to an object, or to a place on the sky.
 
@@ -242,16 +243,17 @@ class Archive:
         space : needed where the archive has several
         exact : compare every fingerprint, past the index
         model : `rtf.load(run)`, for an archive that keeps codes alone
-        fingerprints : whether the answer has the columns fingerprint and code
+        columns : names of the archive's columns (`rtf/archive/rows.py`) that the answer has, or "all", which
+            takes half as long again
 
         Returns
         -------
-        The columns of the archive (`rtf/archive/rows.py`), and before them `query` (of several), `distance`
-        (cosine, 0 to 2) and `separation` [arcsec] (of a cone); nearest first
+        `columns`, and before them `query` (of several), `distance` (cosine, 0 to 2) and `separation` [arcsec]
+        (of a cone); nearest first
 
         Raises
         ------
-        ArchiveError : no such object, or a question that makes no sense
+        ArchiveError : no such object or column, or a question that makes no sense
         OtherSpace : the space, or that of `model`, is not there
         """
         where = Where() if where is None else where
@@ -264,38 +266,41 @@ class Archive:
         table = self._table(space)
         if model is not None and self.space(space) != model.space:
             raise OtherSpace(f"the model is of space {model.space}, the search in space {space}")
-        ask = neighbours.Ask(table, int(k), where, newest, exact, model)
+        ask = neighbours.Ask(table, int(k), where, newest, exact, model, self._columns(table, columns))
         if object_id is not None:
             own = ask.object(str(object_id), self.folder)
-            found = ask.nearest(own.latent, without=own)
-        elif fingerprint is not None:
+            return ask.nearest(own.latent, without=own)
+        if fingerprint is not None:
             queries = np.asarray(fingerprint, np.float32)
             if queries.ndim not in (1, 2):
                 raise ArchiveError(f"fingerprints are (F,) or (Q, F), not {queries.shape}")
             if queries.ndim == 1:
-                found = ask.nearest(queries)
-            else:
-                found = (
-                    pa.concat_tables([_named(ask.nearest(q), n) for n, q in enumerate(queries)])
-                    if len(queries)
-                    else _named(ask.nothing(), 0)
-                )
-        elif where.cone is not None:
-            found = ask.around()
-        else:
-            raise ArchiveError("search for what? Give a fingerprint, an object or a position")
-        return (
-            found
-            if fingerprints
-            else found.drop_columns([n for n in ("fingerprint", "code") if n in found.column_names])
-        )
+                return ask.nearest(queries)
+            if not len(queries):
+                return _named(ask.nothing(), 0)
+            return pa.concat_tables([_named(ask.nearest(q), n) for n, q in enumerate(queries)])
+        if where.cone is not None:
+            return ask.around()
+        raise ArchiveError("search for what? Give a fingerprint, an object or a position")
+
+    def _columns(self, table, asked: Sequence[str] | str) -> list[str]:
+        """The columns of a table that are asked for."""
+        there = table.schema.names
+        if asked is ANSWER or asked == "all":
+            return [n for n in there if asked == "all" or n in ANSWER]
+        asked = [asked] if isinstance(asked, str) else list(asked)
+        if unknown := [n for n in asked if n not in there]:
+            raise ArchiveError(f"{self.folder} has no column {unknown[0]!r}; it has {', '.join(there)}")
+        return asked
 
     def newest(self, where: Where | None = None, space: str | None = None) -> pa.Table:
         """The newest row of each object, by survey and name; memory grows with the number of objects.
 
         Of rows in the time that `where` allows; its other filters then leave objects out.
         """
-        return neighbours.Ask(self._table(space), 1, where or Where(), True, False, None).all_newest()
+        table = self._table(space)
+        names = table.schema.names
+        return neighbours.Ask(table, 1, where or Where(), True, False, None, names).all_newest()
 
     def rows(
         self,

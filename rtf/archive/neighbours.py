@@ -22,7 +22,7 @@ from rtf.archive.where import Where, all_of, separation
 #: Rows compared or looked at at once, where LanceDB does not do it.
 _BATCH = 1 << 16
 #: The index: rows in a partition, partitions looked at, and how many times k are compared exactly.
-_PARTITION, _PROBES, _REFINE = 2048, 24, 20
+_PARTITION, _PROBES, _REFINE = 2048, 24, 10
 _NAMES = 4096
 _ORDER = ["mjd", "n_detections", "candid"]
 
@@ -72,6 +72,7 @@ class Ask:
     newest: bool
     exact: bool
     model: Any
+    columns: list[str]  # that the answer has
 
     @property
     def _codes_alone(self) -> bool:
@@ -87,7 +88,9 @@ class Ask:
         """The newest row of an object; of the survey asked for, where several have the name."""
         from lancedb.expr import col, lit
 
-        rows = self._scan([col("object_id") == lit(name)]).to_arrow()
+        kept = "code" if self._codes_alone else "fingerprint"
+        columns = ["survey", "object_id", *_ORDER, kept]
+        rows = self._scan([col("object_id") == lit(name)], columns).to_arrow()
         if not len(rows):
             raise ArchiveError(f"{folder} has no object {name!r}")
         surveys = pc.unique(rows["survey"]).to_pylist()
@@ -119,7 +122,7 @@ class Ask:
         """The k rows nearest to the centre of the cone."""
         asked = [*self.where.expressions(), *self.where.times(), *self.where.box()]
         best = None
-        for batch in self._scan(asked).to_batches(batch_size=_BATCH):
+        for batch in self._scan(asked, self._read()).to_batches(batch_size=_BATCH):
             kept = self._kept(pa.Table.from_batches([batch]))
             best = kept if best is None else pa.concat_tables([best, kept])
             keys = [("separation", "ascending"), *((name, "descending") for name in _ORDER)]
@@ -147,12 +150,19 @@ class Ask:
     def nothing(self) -> pa.Table:
         return self._shown(self._nothing().add_column(0, "distance", pa.array([], pa.float32())))
 
+    def _read(self) -> list[str]:
+        """Columns that are read of each row: those of the answer, and those that are looked at."""
+        looked = [] if self.where.cone is None else ["ra", "dec", *_ORDER]
+        if self.newest:
+            looked += ["survey", "object_id", *_ORDER]
+        return list(dict.fromkeys([*self.columns, *looked]))
+
     def _nothing(self) -> pa.Table:
         return self.table.schema.empty_table().append_column("_rowid", pa.array([], pa.uint64()))
 
     def _taken(self, ids: list[int]) -> pa.Table:
         """Rows by their number, in this order."""
-        found = self.table.take_row_ids(ids).with_row_id().to_arrow()
+        found = self.table.take_row_ids(ids).select(self._read()).with_row_id().to_arrow()
         return found.take(pc.index_in(pa.array(ids, pa.uint64()), found["_rowid"].combine_chunks()))
 
     def _checked(self, latent: np.ndarray) -> np.ndarray:
@@ -185,6 +195,7 @@ class Ask:
             query = query.bypass_vector_index()
         else:
             query = query.minimum_nprobes(_PROBES).maximum_nprobes(0).refine_factor(_REFINE)
+        query = query.select([*self._read(), "_distance"])
         rows = query.limit(fetch).with_row_id(True).to_arrow()
         return rows.rename_columns(["distance" if n == "_distance" else n for n in rows.column_names])
 
@@ -236,7 +247,7 @@ class Ask:
     def _shown(self, rows: pa.Table) -> pa.Table:
         """Columns in their order: what was measured, then those of the archive."""
         first = [n for n in ("distance", "separation") if n in rows.column_names]
-        return rows.select([*first, *self.table.schema.names])
+        return rows.select([*first, *self.columns])
 
 
 def batches(table, columns: list[str], beyond: int, numbers: np.ndarray | None) -> Iterator[pa.Table]:

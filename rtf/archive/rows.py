@@ -32,6 +32,10 @@ _PLAIN = {
     "ra": pa.float64(), "dec": pa.float64(), "n_detections": pa.int32(), "space": pa.string(),
 }  # fmt: skip
 PROBABILITIES = {probability_column(name): name for name in FINE}
+#: Columns that a search answers with by default: reading all takes as long as finding the rows.
+ANSWER = (
+    "survey", "object_id", "candid", "mjd", "ra", "dec", "n_detections", "most_probable", "strangeness",
+)  # fmt: skip
 
 
 def archive_schema(latent_dim: int, code_bytes: int | None, keep: str) -> pa.Schema:

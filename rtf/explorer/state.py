@@ -213,7 +213,12 @@ class Explorer:
         """The k objects nearest to a fingerprint (F,) with their distances; `without` is left out."""
         model = self.model if self.archive.keeps_codes_alone(self.space) else None
         found = self.archive.search(
-            latent, k + (without is not None), newest=True, space=self.space, model=model
+            latent,
+            k + (without is not None),
+            newest=True,
+            space=self.space,
+            model=model,
+            columns=["survey", "object_id"],
         )
         rows = []
         for survey, name, distance in zip(

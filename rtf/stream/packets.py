@@ -3,7 +3,7 @@
 Notable:
 - a message says itself which framing it has: an object container begins with `Obj\\x01` (ZTF); Fink puts the
   schema, JSON, into the key; Confluent's wire format begins with a zero byte and the number of a schema, from
-  a folder (NUMBER.avsc) or a registry (https://docs.confluent.io/platform/current/schema-registry)
+  a folder (`readers/lsst_avro.py`) or a registry (https://docs.confluent.io/platform/current/schema-registry)
 - a message may come from anybody: schemas and sizes are checked as for files (`rtf/alerts/limits.py`), and
   whatever is wrong with one becomes a reason
 - decoding takes a third of the work and holds Python's lock: it has a process of its own, which a hostile
@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from pathlib import Path
 
 from rtf.alerts import lsst, ztf
 from rtf.alerts.history import SourceHistory
 from rtf.alerts.limits import HEADER, guarded
-from rtf.alerts.readers.ztf_avro import MAGIC, records, schemaless_record
+from rtf.alerts.readers.lsst_avro import schema_text
+from rtf.alerts.readers.ztf_avro import MAGIC, BadAvro, records, schemaless_record
 from rtf.alerts.report import ReadReport
 from rtf.workers import executor
 
@@ -31,7 +31,7 @@ _CONFLUENT = 5  # bytes before the record: zero, and four of the schema's number
 _SECONDS = 10  # to wait for a registry
 _LONGEST = 120  # seconds that a batch, or a message, may take to be decoded
 
-#: The schema of a number, as JSON; None where there is none.
+#: The schema of a number, as JSON; None, or BadAvro with the reason, where there is none.
 Schemas = Callable[[int], bytes | None]
 
 
@@ -61,7 +61,7 @@ class Lot:
 
 
 def schemas_from(place: str | None) -> Schemas:
-    """Schemas by number from a folder of NUMBER.avsc, a registry's address, or, with None, from nowhere.
+    """Schemas by number from a folder (`schema_text`), a registry's address, or, with None, from nowhere.
 
     OSError, of what is asked of it, where a registry cannot be reached.
     """
@@ -70,8 +70,7 @@ def schemas_from(place: str | None) -> Schemas:
         if place is None:
             return None
         if not str(place).startswith(("http://", "https://")):
-            path = Path(place) / f"{number}.avsc"
-            return path.read_bytes() if path.is_file() else None
+            return schema_text(str(place), number)
         address = f"{str(place).rstrip('/')}/schemas/ids/{number}"
         try:
             with urllib.request.urlopen(address, timeout=_SECONDS) as answer:
@@ -108,7 +107,11 @@ def histories_of(
     container, in_key = value[:4] == MAGIC, key is not None and key[:1] == b"{"
     if not container and not in_key and value[:1] == b"\0" and len(value) > _CONFLUENT:
         number, start = int.from_bytes(value[1:_CONFLUENT], "big"), _CONFLUENT
-        schema = schemas(number)
+        try:
+            schema = schemas(number)
+        except BadAvro as error:
+            report.skip(where, str(error))
+            return [], report
         if schema is None:
             report.skip(where, f"there is no schema {number} where schemas are looked for (stream.schemas=)")
             return [], report

@@ -82,7 +82,7 @@ def test_a_search_is_that_of_numpy(filled, batch, monkeypatch):
     for query in fingerprints(8, seed=5):
         distance = cosine(latent, query)
         best = np.argsort(distance)[:25]
-        found = archive.search(query, 25, fingerprints=True)
+        found = archive.search(query, 25, columns="all")
         assert names(found) == [f"ZTF00{k:07d}" for k in best]
         np.testing.assert_allclose(found["distance"].to_numpy(), distance[best], atol=1e-6)
         np.testing.assert_array_equal(latent_of(found), latent[best])
@@ -95,6 +95,27 @@ def test_several_queries_are_several_searches(filled):
     assert found["query"].to_pylist() == [0] * 4 + [1] * 4 + [2] * 4
     assert names(found)[4:8] == names(archive.search(queries[1], 4))
     assert "fingerprint" not in found.column_names and len(archive.search(queries[:0], 4)) == 0
+
+
+def test_an_answer_has_the_columns_asked_for(filled):
+    archive, _ = filled
+    query, cone = fingerprints(1, seed=8)[0], Where(cone=(10.0, 0.0, 90_000.0))
+    whole = archive.search(query, columns="all")
+    assert whole.column_names == ["distance", *everything(archive).column_names]
+    plain = archive.search(query)
+    assert plain.column_names == ["distance", *rows_module.ANSWER] and plain.equals(
+        whole.select(plain.column_names)
+    )
+    for asked in ({}, {"newest": True}, {"where": cone}, {"where": cone, "newest": True, "exact": True}):
+        measured = ["distance", *(["separation"] if "where" in asked else [])]
+        found = archive.search(query, columns=["p_AGN", "mjd"], **asked)
+        assert found.column_names == [*measured, "p_AGN", "mjd"]
+        assert found.equals(archive.search(query, columns="all", **asked).select(found.column_names))
+    assert archive.search(where=cone, columns=["code"]).column_names == ["separation", "code"]
+    assert archive.search(object_id="ZTF000000011", columns="candid").column_names == ["distance", "candid"]
+    assert archive.search(np.empty((0, 16)), columns=["ra"]).column_names == ["query", "distance", "ra"]
+    with pytest.raises(ArchiveError, match="has no column 'p_dog'"):
+        archive.search(query, columns=["mjd", "p_dog"])
 
 
 def test_an_object_finds_others(filled):
@@ -252,7 +273,8 @@ def test_spaces_are_kept_apart(tmp_path):
         archive.search(fingerprints(1)[0])
     with pytest.raises(ArchiveError, match="8 numbers, those of the archive 16"):
         archive.search(fingerprints(1, 8)[0], space=SPACE)
-    assert set(archive.search(fingerprints(1, 8)[0], space=OTHER)["space"].to_pylist()) == {OTHER}
+    found = archive.search(fingerprints(1, 8)[0], space=OTHER, columns=["space"])
+    assert set(found["space"].to_pylist()) == {OTHER}
     with pytest.raises(ArchiveError, match="no name of a space"):
         archive.add(table(3, space="../x"))
 

@@ -2,7 +2,7 @@
 
 Counted first: a row is 256 bytes of floats, 8 of code and some 100 of names, times and probabilities. A
 search without an index reads the floats of all rows: 256 MB of a million, 0.1 s from memory. The index
-compares 24 of some N / 2048 partitions by 16 bytes a row, and 20 k rows exactly.
+compares 24 of some N / 2048 partitions by 16 bytes a row, and 10 k rows exactly.
 
 RTF_ARCHIVE_ROWS=1000000 is the number of rows, made up; RTF_ARCHIVE_FINGERPRINTS a .npy file (N, F) of a
 model's fingerprints to take instead, again and again with a tenth of their deviation as noise where more rows

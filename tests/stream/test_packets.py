@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import threading
 import urllib.error
 
@@ -52,6 +53,25 @@ def test_real_packets(real_data):
         (found,), _ = histories_of(value, schema, NONE)
         assert found.object_id == whole.object_id and np.array_equal(found.mag, whole.mag)
     assert len(paths) == 13
+
+
+def test_a_folder_of_versions(container, tmp_path):
+    """As the package lsst-alert-packet has them: a file for each record, named where it is used."""
+    value, schema = schemaless(container)
+    folder, other = tmp_path / "9/4", tmp_path / "9/5"
+    for made in (folder, other):
+        made.mkdir(parents=True)
+    outer = json.loads(schema)
+    (folder / "lsst.v9_4.inner.avsc").write_text(json.dumps(outer["fields"][0]["type"]))
+    outer["fields"][0]["type"] = "lsst.v9_4.inner"
+    (folder / "lsst.v9_4.alert.avsc").write_text(json.dumps(outer))
+    (other / "lsst.v9_5.alert.avsc").write_text("{")
+    schemas = schemas_from(str(tmp_path))
+    (found,), report = histories_of(b"\0" + (904).to_bytes(4, "big") + value, None, schemas)
+    assert found.object_id == "ZTF20synthet" and not report.skipped
+    for number, reason in ((905, "schema 905 in .* cannot be read"), (906, "no schema 906 .* nor 9/6")):
+        found, report = histories_of(b"\0" + number.to_bytes(4, "big") + value, None, schemas)
+        assert not found and re.search(reason, next(iter(report.skipped)))
 
 
 def test_a_registry(container):
