@@ -48,6 +48,9 @@ class Field(NamedTuple):
     galaxies: float = 11.0  # per square arcminute (Yasuda et al. 2001)
 
 
+ZTF_FIELD = Field()
+
+
 class Hosts(NamedTuple):
     """Where a class happens: in what galaxies, and at what offset from their centres."""
 
@@ -117,7 +120,7 @@ def draw_host(rng: np.random.Generator, event: Event, place: Place) -> Scene:
     return _star(rng, event) if event.name in _QUIESCENT else _galaxy(rng, event, place)
 
 
-def add_field(rng: np.random.Generator, host: Scene, place: Place, field: Field = Field()) -> Scene:
+def add_field(rng: np.random.Generator, host: Scene, place: Place, field: Field = ZTF_FIELD) -> Scene:
     """A host and the unrelated objects around it."""
     stars, galaxies = _field_stars(rng, place, field), _field_galaxies(rng, place, field)
     return Scene(*(np.concatenate(columns) for columns in zip(host[:-1], stars, galaxies)), host.kind)
@@ -184,7 +187,9 @@ def _field_stars(rng: np.random.Generator, place: Place, field: Field) -> tuple:
     """Stars that happen to be near, as rows of a `Scene`."""
     density = _STAR_POLE + _STAR_DISC * np.exp(-abs(place.latitude) / _STAR_SCALE)
     area = (2 * field.half_side / 60) ** 2  # [arcmin^2]
-    count = rng.poisson(field.stars * area * density * np.exp(_PATCHES * rng.standard_normal() - 0.5 * _PATCHES**2))
+    count = rng.poisson(
+        field.stars * area * density * np.exp(_PATCHES * rng.standard_normal() - 0.5 * _PATCHES**2)
+    )
     x, y, depth, dice = rng.random((4, count))
     r = _counts(depth, field.star_limit, _STAR_SLOPE)
     # Turn-off stars, and more red dwarfs the fainter (Jurić et al. 2008; locus of Covey et al. 2007).
@@ -197,7 +202,17 @@ def _field_stars(rng: np.random.Generator, place: Place, field: Field) -> tuple:
     magnitudes += 0.5 * place.dust * (_DUST - _DUST[1])
     none, one = np.zeros(count), np.ones(count)
     star = np.ones(count, bool)
-    return (2 * x - 1) * field.half_side, (2 * y - 1) * field.half_side, magnitudes, star, one, none, none, one, none
+    return (
+        (2 * x - 1) * field.half_side,
+        (2 * y - 1) * field.half_side,
+        magnitudes,
+        star,
+        one,
+        none,
+        none,
+        one,
+        none,
+    )
 
 
 def _field_galaxies(rng: np.random.Generator, place: Place, field: Field) -> tuple:
@@ -211,8 +226,8 @@ def _field_galaxies(rng: np.random.Generator, place: Place, field: Field) -> tup
     magnitudes = np.stack([r + colour, r, r - 0.50 * colour, r - 0.80 * colour], 1)
     radius = 0.75 * 10 ** (-0.14 * (r - 21.0)) * np.exp(0.4 * normal[1])
     return (
-        (2 * x - 1) * field.half_side, (2 * y - 1) * field.half_side, magnitudes, np.zeros(count, bool), np.zeros(count),
-        radius, bulge**2, np.sqrt(inclination**2 * (1 - _THICKNESS**2) + _THICKNESS**2), np.pi * turn,
+        (2 * x - 1) * field.half_side, (2 * y - 1) * field.half_side, magnitudes, np.zeros(count, bool),
+        np.zeros(count), radius, bulge**2, np.sqrt(inclination**2 * (1 - _THICKNESS**2) + _THICKNESS**2), np.pi * turn,
     )  # fmt: skip
 
 
