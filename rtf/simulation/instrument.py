@@ -30,6 +30,8 @@ class Instrument:
     #: (source) -> packets, and (packets) -> the content of an Avro file for each
     packets: Callable
     containers: Callable
+    #: (packets of a source) -> counts of what their histories tell: `past` and `non_detections`
+    told: Callable
     id_field: str  # of a packet, the name of its file
     limits: bool  # whether histories tell of visits that saw nothing
     signed: bool  # whether negative detections are always kept

@@ -227,7 +227,8 @@ def _field_galaxies(rng: np.random.Generator, place: Place, field: Field) -> tup
     radius = 0.75 * 10 ** (-0.14 * (r - 21.0)) * np.exp(0.4 * normal[1])
     return (
         (2 * x - 1) * field.half_side, (2 * y - 1) * field.half_side, magnitudes, np.zeros(count, bool),
-        np.zeros(count), radius, bulge**2, np.sqrt(inclination**2 * (1 - _THICKNESS**2) + _THICKNESS**2), np.pi * turn,
+        np.zeros(count), radius, bulge**2,
+        np.sqrt(inclination**2 * (1 - _THICKNESS**2) + _THICKNESS**2), np.pi * turn,
     )  # fmt: skip
 
 

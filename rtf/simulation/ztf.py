@@ -27,6 +27,11 @@ def _containers(alerts):
     return containers(alerts)
 
 
+def _told(alerts: list[dict]) -> dict[str, int]:
+    entries = [entry["candid"] for alert in alerts for entry in alert["prv_candidates"] or ()]
+    return {"past": len(entries) - entries.count(None), "non_detections": entries.count(None)}
+
+
 ZTF = Instrument(
     survey=ztf.ZTF,
     sample=ZTF_SAMPLE,
@@ -39,6 +44,7 @@ ZTF = Instrument(
     name=lambda seed, number: f"SIM{seed}_{number:07d}",
     packets=_packets,
     containers=_containers,
+    told=_told,
     id_field="candid",
     limits=True,
     signed=False,

@@ -1,9 +1,9 @@
 """When and how deep LSST looks: wide-fast-deep fields and a few deep drilling fields.
 
 Notable:
-- a wide field has some 80 visits a year in season, in pairs half an hour apart in neighbouring bands. Pairs are
-  drawn so that u g r i z y get about .07 .10 .22 .23 .18 .19 of the visits; u is mounted in dark nights and y in
-  bright ones
+- a wide field has some 80 visits a year, in season, in pairs half an hour apart in neighbouring bands. Pairs
+  are drawn so that u g r i z y get about .07 .10 .22 .23 .18 .19 of the visits; u is mounted in dark nights,
+  y in bright ones
 - a deep field has a sequence of visits in several bands every few nights, 40 s apart within a band, which is
   what the alerts of February and March 2026 look like
 - weather belongs to the night and so to all fields
@@ -25,10 +25,10 @@ _SIDE = 3.0  # of a field [degree]
 #: Single-visit 5-sigma depth in g r i u z y, dark and clear [mag]; what the full Moon takes.
 DARK_DEPTH = np.array([24.5, 24.0, 23.4, 23.7, 22.7, 22.0])
 _MOON = np.array([0.9, 0.55, 0.3, 1.3, 0.15, 0.05])
-SEEING, _SEEING_SCATTER = 0.80, 0.17  # median FWHM in r at the zenith [arcsec], scatter in ln
+SEEING, _SEEING_SCATTER = 0.85, 0.17  # median FWHM in r at the zenith [arcsec], scatter in ln
 PIXEL = LSST.pixel
 _CLEAR = 0.78  # share of nights
-_NIGHTS_BETWEEN = 2.3  # mean number of clear nights without a visit between two nights with one
+_NIGHTS_BETWEEN = 3.0  # mean number of clear nights without a visit between two nights with one
 _PAIR_GAP, _PAIR_SCATTER = 0.023, 0.25  # [day]; scatter in ln
 _MIDNIGHT, _HALF_NIGHT = 0.195, 0.17  # solar midnight in Chile [day, UT]; usable half of a night [day]
 DARK = 0.4  # illuminated fraction of the Moon up to which u is mounted, else y

@@ -1,10 +1,10 @@
 """From flux to what LSST sends: signed difference fluxes, detections at 5 sigma, and forced photometry.
 
 Notable:
-- noise: the depth of the visit, photons of source and host, 0.6 % of the flux, as the errors of real alerts grow
-- a `diaSource` has |S/N| of 5; forced photometry is there for every visit from 30 days before the first detection
-  on. A visit that made a detection is there once, as the detection
-- a history ends with its `MOST_ROWS`-th row: real ones are as long, and a model sees 257
+- noise: the depth of the visit, photons of source and host, 0.6 % of the flux, as errors of real alerts grow
+- a `diaSource` has |S/N| of 5; forced photometry is there for every visit from 30 days before the first
+  detection to the last one, which is what its alert tells. A visit that made a detection is there once
+- a history has at most `MOST_ROWS` rows, the first ones: a model sees 257
 """
 
 from typing import NamedTuple
@@ -18,9 +18,9 @@ from rtf.simulation.scene import Scene, share_at_source
 
 NANOJANSKY = 10 ** (0.4 * (31.4 - ZERO_POINT))  # in the unit of the light-curve models
 FORCED_DAYS = 30.0  # before the first detection for which forced photometry is there
-MOST_ROWS = 600
-#: Electrons of one visit per nJy in g r i u z y; relative error of bright sources; share of the host's light that
-#: the subtraction leaves as noise; noise of the template over that of a visit.
+MOST_ROWS = 400
+#: Electrons of one visit per nJy in g r i u z y; relative error of bright sources; share of the host's light
+#: that the subtraction leaves as noise; noise of the template over that of a visit.
 ELECTRONS = np.array([2.2, 1.6, 1.15, 0.75, 0.75, 0.4])
 FLOOR, RESIDUAL, TEMPLATE_NOISE = 0.006, 0.002, 0.25
 _PSF_AREA = 2.27  # noise-equivalent area over FWHM squared
@@ -70,6 +70,7 @@ def detect(rng: np.random.Generator, visits: Visits, flux: np.ndarray, host: Sce
     found = np.abs(measured) >= THRESHOLD * error
     first = visits.mjd[found][0] if found.any() else np.inf
     visit = np.flatnonzero(visits.mjd >= first - FORCED_DAYS)[:MOST_ROWS]
+    visit = visit[: int(np.append(np.flatnonzero(found[visit]), -1).max()) + 1]
     # Packets carry fluxes as 32-bit numbers: what a reader makes of them must be the same.
     measured, error = (x[visit].astype(np.float32).astype(np.float64) for x in (measured, error))
     mag, magerr = LSST.magnitude(measured, error, band[visit])

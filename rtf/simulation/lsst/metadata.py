@@ -1,7 +1,8 @@
-"""The metadata of a `diaSource` (`rtf.alerts.surveys.lsst`), by the distributions of real alerts of March 2026.
+"""The metadata of a `diaSource` (`rtf.alerts.surveys.lsst`), by the distributions of real alerts.
 
-Numbers are quantiles of 30,342 distinct detections of 60 objects. Forced photometry has `scienceFlux` and
-`forced` alone. Missing is NaN: dipole fits of what is no dipole, and `dipoleFluxDiff`, which is not simulated.
+Numbers are quantiles of 30,342 distinct detections of 60 objects, March 2026. Forced photometry has
+`scienceFlux` and `forced` alone. Missing is NaN: dipole fits of what is no dipole, and `dipoleFluxDiff`,
+which has no model.
 """
 
 import numpy as np

@@ -74,7 +74,7 @@ def draw_stamps(
 
 
 def pixel_noise(depth: float, fwhm: float) -> float:
-    """Noise of a pixel of empty sky [nJy] where the PSF, of FWHM [pixel], reaches `depth` [mag] at 5 sigma."""
+    """Noise of a pixel of empty sky [nJy] where a PSF of FWHM [pixel] reaches `depth` [mag] at 5 sigma."""
     return float(10 ** (0.4 * (31.4 - depth)) / 5 / np.sqrt(2.27 * fwhm**2))
 
 
