@@ -216,9 +216,9 @@ class VisitLog:
     """A log of the user's own: parquet or CSV, one row a visit.
 
     Columns are `mjd` [day], `band` (the survey's letters; of ZTF also 1, 2, 3), `limmag` (5-sigma limiting
-    magnitude), the pointing as `ra`, `dec` [degree] or, where every source of a field is seen in all its visits,
-    as a number `field`; optionally `fwhm` [arcsec]. A pointing sees sources within `radius` [degree]. An SQLite
-    file (.db, .sqlite) is a run of Rubin's OpSim, with its table `observations`.
+    magnitude), the pointing as `ra`, `dec` [degree] or, where every source of a field is seen in all its
+    visits, as a number `field`; optionally `fwhm` [arcsec]. A pointing sees sources within `radius` [degree].
+    An SQLite file (.db, .sqlite) is a run of Rubin's OpSim, with its table `observations`.
     """
 
     path: str

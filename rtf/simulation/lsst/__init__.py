@@ -10,8 +10,8 @@ from rtf.simulation.lsst.metadata import draw_metadata
 from rtf.simulation.populations import POPULATIONS, Sample
 from rtf.simulation.scene import Field
 
-#: End of each class's volume, and the apparent peak in i [mag] at which half of the sources are followed: half
-#: a magnitude above the depth of a visit, so that there is a light curve.
+#: End of each class's volume, and the apparent peak in i [mag] at which half of the sources are followed:
+#: half a magnitude above the depth of a visit, so that there is a light curve.
 _REDSHIFT_MAX = {
     "SN Ia": 1.2, "SN Ib": 0.6, "SN Ic": 0.7, "SN II": 0.7, "SN IIP": 0.6, "SN IIn": 1.5, "SN IIb": 0.6,
     "Cataclysmic": 0.0, "AGN": 3.0, "TDE": 1.5, "Kilonova": 0.4, "Afterglow": 3.9, "SLSN": 3.5, "FBOT": 1.5,
