@@ -1,4 +1,4 @@
-"""Gaps, depths, errors and metadata of LSST stores side by side: `python experiments/lsst_rows.py STORE STORE`.
+"""Gaps, depths, errors and metadata of LSST stores: `python experiments/lsst_rows.py STORE [STORE]`.
 
 Notable:
 - gaps are between consecutive rows of one source in one band; depth is that of a row's error, 5 sigma [mag]
