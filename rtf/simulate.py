@@ -60,6 +60,7 @@ def _to_alerts(survey, config: DictConfig) -> None:
         f"{config.out}: {counts['sources']:,} sources, {counts['alerts']:,} alerts "
         f"({counts.get('negative', 0):,} of negative subtractions), and in their histories "
         f"{counts.get('past', 0):,} alerts and {counts.get('non_detections', 0):,} non-detections"
+        + (f", {counts['forced']:,} rows of forced photometry" if "forced" in counts else "")
     )
     command = f"python -m rtf.preprocess input={config.out} out=store.zarr"
     if config.format != "applecider":  # whose reader finds them itself

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import lfilter
 
-from rtf.alerts.history import BANDS
+from rtf.alerts.surveys import survey_named
 from rtf.simulation.sky import Place, draw_place, draw_position
 
 _FULL_MOON, _MONTH = 58149.56, 29.5306  # a full moon [MJD] and the synodic month [day]
@@ -215,22 +215,24 @@ def _julian(mjd: np.ndarray) -> np.ndarray:
 class VisitLog:
     """A log of the user's own: parquet or CSV, one row a visit.
 
-    Columns are `mjd` [day], `band` (g, r, i or 1, 2, 3), `limmag` (5-sigma limiting magnitude), the pointing
-    as `ra`, `dec` [degree] or, where every source of a field is seen in all its visits, as a number `field`;
-    optionally `fwhm` [arcsec]. A pointing sees sources within `radius` [degree].
+    Columns are `mjd` [day], `band` (the survey's letters; of ZTF also 1, 2, 3), `limmag` (5-sigma limiting
+    magnitude), the pointing as `ra`, `dec` [degree] or, where every source of a field is seen in all its
+    visits, as a number `field`; optionally `fwhm` [arcsec]. A pointing sees sources within `radius` [degree].
+    An SQLite file (.db, .sqlite) is a run of Rubin's OpSim, with its table `observations`.
     """
 
     path: str
     radius: float = 3.5
+    survey: str = "ztf"
 
     def span(self) -> tuple[float, float]:
         """First and last visit of the log [MJD]."""
-        mjd = _read_log(self.path).visits.mjd
+        mjd = _read_log(self.path, self.survey).visits.mjd
         return float(mjd[0]), float(mjd[-1])
 
     def draw_place(self, rng: np.random.Generator) -> Place:
         """A line of sight within a random pointing, or in a random field, at a random position."""
-        table = _read_log(self.path)
+        table = _read_log(self.path, self.survey)
         k = int(rng.integers(len(table.number)))
         if table.centre is None:
             return draw_place(rng, *draw_position(rng), int(table.number[k]))
@@ -244,7 +246,7 @@ class VisitLog:
 
     def visits(self, place: Place, start: float, end: float) -> Visits:
         """The visits to `place` from `start` to `end` [MJD]."""
-        table = _read_log(self.path)
+        table = _read_log(self.path, self.survey)
         if table.centre is None:
             seen = table.visits.field == place.field
         else:
@@ -256,6 +258,35 @@ class VisitLog:
         return Visits(*(column[seen] for column in table.visits)).between(start, end)
 
 
+#: Seeing of a log that tells none [pixel].
+_SEEING = {"ztf": SEEING, "lsst": 0.9 / 0.2}
+
+
+def _read_opsim(path: str):
+    """The visits of an OpSim database as a table with the columns of a log."""
+    import sqlite3
+    from contextlib import closing
+
+    import pyarrow as pa
+
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        try:
+            names = {row[1] for row in database.execute("pragma table_info(observations)")}
+        except sqlite3.DatabaseError as error:
+            raise ValueError(f"{path}: not an SQLite file ({error})") from error
+        wanted = {
+            "mjd": "observationStartMJD", "band": "band" if "band" in names else "filter",
+            "limmag": "fiveSigmaDepth", "ra": "fieldRA", "dec": "fieldDec",
+        }  # fmt: skip
+        seeing = [name for name in ("seeingFwhmEff", "seeingFwhmGeom") if name in names]
+        wanted |= {"fwhm": seeing[0]} if seeing else {}
+        if missing := sorted(set(wanted.values()) - names):
+            raise ValueError(f"{path}: its table observations lacks {', '.join(missing)}")
+        rows = database.execute(f"select {', '.join(wanted.values())} from observations").fetchall()
+    columns = zip(*rows) if rows else [[] for _ in wanted]
+    return pa.table({name: pa.array(list(column)) for name, column in zip(wanted, columns)})
+
+
 class _Log(NamedTuple):
     visits: Visits
     number: np.ndarray  # (F,) of each field
@@ -263,15 +294,18 @@ class _Log(NamedTuple):
 
 
 @lru_cache(2)
-def _read_log(path: str) -> _Log:
+def _read_log(path: str, survey: str) -> _Log:
     """A user's log; ValueError names file, column and row of what is missing or cannot be used."""
     import pyarrow.csv
     import pyarrow.parquet
 
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such visit log")
-    parquet = str(path).endswith((".parquet", ".pq"))
-    table = pyarrow.parquet.read_table(path) if parquet else pyarrow.csv.read_csv(path)
+    if str(path).endswith((".db", ".sqlite")):
+        table = _read_opsim(path)
+    else:
+        parquet = str(path).endswith((".parquet", ".pq"))
+        table = pyarrow.parquet.read_table(path) if parquet else pyarrow.csv.read_csv(path)
     names = set(table.column_names)
     missing = [name for name in ("mjd", "band", "limmag") if name not in names]
     if not ({"ra", "dec"} <= names or "field" in names):
@@ -281,12 +315,15 @@ def _read_log(path: str) -> _Log:
     if not table.num_rows:
         raise ValueError(f"{path}: no visit in the log")
     numbers = {name: _numbers(path, table, name) for name in ("mjd", "limmag", "ra", "dec") if name in names}
-    codes = {name: k for k, pair in enumerate(zip(BANDS, "123")) for name in pair}
+    facts = survey_named(survey)
+    codes = {name: k for k, name in enumerate(facts.bands)}
+    if survey == "ztf":  # whose alerts number them
+        codes |= {"1": 0, "2": 1, "3": 2}
     band = np.array([codes.get(str(value).strip(), -1) for value in table["band"].to_pylist()], np.int8)
     if band.min() < 0:
         row = int(band.argmin())
-        value = table["band"][row].as_py()
-        raise ValueError(f"{path}: column band, row {row + 1}: {value!r} is none of g, r, i or 1, 2, 3")
+        value, known = table["band"][row].as_py(), ", ".join(codes)
+        raise ValueError(f"{path}: column band, row {row + 1}: {value!r} is none of {known}")
     if {"ra", "dec"} <= names:
         pointing = np.round(np.stack([numbers["ra"], numbers["dec"]], 1), 3)
         centre, field = np.unique(pointing, axis=0, return_inverse=True)
@@ -295,7 +332,9 @@ def _read_log(path: str) -> _Log:
         centre, field = None, _numbers(path, table, "field").astype(np.int64)
         fields = np.unique(field)
     mjd = _julian(numbers["mjd"])
-    fwhm = _numbers(path, table, "fwhm") / 1.01 if "fwhm" in names else np.full(len(mjd), SEEING)
+    fwhm = (
+        _numbers(path, table, "fwhm") / facts.pixel if "fwhm" in names else np.full(len(mjd), _SEEING[survey])
+    )
     order = np.lexsort((band, mjd))
     columns = (mjd, band, numbers["limmag"], fwhm, moonlight(mjd), field.astype(np.int32))
     return _Log(Visits(*(column[order] for column in columns)), fields, centre)

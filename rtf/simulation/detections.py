@@ -50,6 +50,16 @@ class Detections(NamedTuple):
     positive: np.ndarray  # bool, sign of the subtraction
     raw: np.ndarray  # int, raw candidates of either sign, from 3 sigma, up to and including this one
 
+    @property
+    def counted(self) -> np.ndarray:
+        """(L,) bool: the detections that make a source worth following."""
+        return self.positive
+
+    @property
+    def identified(self) -> np.ndarray:
+        """(L,) bool: the rows that have an id."""
+        return np.ones(len(self.visit), bool)
+
 
 def magnitude_to_flux(magnitude):
     """Flux in the unit of `ZERO_POINT`."""

@@ -31,7 +31,7 @@ from rtf.simulation import villar
 from rtf.simulation.detections import POGSON, ZERO_POINT
 from rtf.simulation.fitting import REFERENCE
 from rtf.simulation.light_curves import MODELS
-from rtf.simulation.populations import PLANE, POPULATIONS, distance_modulus
+from rtf.simulation.populations import PLANE, POPULATIONS, ZTF_SAMPLE, Sample, distance_modulus
 from rtf.simulation.sky import EXTINCTION, Event, Place
 
 REQUIRED = ("object_id", "type", "model", "band", "n", "n_detections", "chi2", "brightest_mag", "peak_mag")
@@ -67,15 +67,19 @@ class FromFits:
                 warnings.warn(told, stacklevel=3)
 
     @property
-    def samples(self) -> dict[str, "Sample"]:
+    def samples(self) -> dict[str, "FitSample"]:
         """The usable fits of each class."""
         if not os.path.exists(self.table):
             raise FileNotFoundError(f"{self.table}: no table of fits there; python -m rtf.fit makes one")
         stamp = os.stat(self.table).st_mtime_ns
         return _samples(str(self.table), stamp, self.max_chi2, self.min_detections, self.min_bands)
 
-    def __call__(self, rng: np.random.Generator, name: str, place: Place) -> Event | None:
+    def __call__(
+        self, rng: np.random.Generator, name: str, place: Place, sample: Sample = ZTF_SAMPLE
+    ) -> Event | None:
         """A source of a class, or None where it is not followed; ValueError without a usable fit."""
+        if sample is not ZTF_SAMPLE:
+            raise ValueError(f"{self.table}: fits are of ZTF's bands; take simulation/backend=parametric")
         samples = self.samples
         if name not in samples:
             there = ", ".join(f"{len(s.coordinates)} of {key}" for key, s in samples.items())
@@ -86,7 +90,7 @@ class FromFits:
         return _event(rng, name, x)
 
 
-class Sample(NamedTuple):
+class FitSample(NamedTuple):
     """The usable fits of a class; t0 of each band counts from that of the first with one of r, g, i."""
 
     coordinates: np.ndarray  # (N, 3, 6), NaN in bands without fit
@@ -97,7 +101,7 @@ class Sample(NamedTuple):
 @lru_cache(4)
 def _samples(
     path: str, stamp: int, max_chi2: float, min_detections: int, min_bands: int
-) -> dict[str, Sample]:
+) -> dict[str, FitSample]:
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -127,7 +131,7 @@ def _samples(
     return samples
 
 
-def _sample(values: list[np.ndarray], bands: list[list[int]]) -> Sample:
+def _sample(values: list[np.ndarray], bands: list[list[int]]) -> FitSample:
     x = np.full((len(values), len(BANDS), len(villar.NAMES)), np.nan)
     for k, (own, where) in enumerate(zip(values, bands)):
         x[k, where] = villar.to_coordinates(own)
@@ -141,7 +145,7 @@ def _sample(values: list[np.ndarray], bands: list[list[int]]) -> Sample:
     _, spread, axes = np.linalg.svd(around / np.sqrt(max(len(x) - 1, 1)), full_matrices=False)
     root = np.zeros((flat.shape[1], flat.shape[1]))
     root[:, : len(spread)] = axes.T * spread
-    return Sample(x, mean, root)
+    return FitSample(x, mean, root)
 
 
 def _best(x: np.ndarray) -> int:
@@ -149,7 +153,7 @@ def _best(x: np.ndarray) -> int:
     return next(b for b in (REFERENCE, 0, 2) if np.isfinite(x[b, 0]))
 
 
-def draw_coordinates(rng: np.random.Generator, sample: Sample, scatter: float) -> np.ndarray:
+def draw_coordinates(rng: np.random.Generator, sample: FitSample, scatter: float) -> np.ndarray:
     """(3, 6) coordinates of one source, NaN in bands that its fit lacks."""
     one = sample.coordinates[rng.integers(len(sample.coordinates))].ravel()
     kick = sample.root @ rng.standard_normal(len(one))
@@ -157,7 +161,7 @@ def draw_coordinates(rng: np.random.Generator, sample: Sample, scatter: float) -
     return moved.reshape(len(BANDS), -1)
 
 
-def _completed(rng: np.random.Generator, x: np.ndarray, sample: Sample, name: str) -> np.ndarray:
+def _completed(rng: np.random.Generator, x: np.ndarray, sample: FitSample, name: str) -> np.ndarray:
     """`x` with each missing band as another one plus the difference that the class has between the two."""
     by = _best(x)
     for b in np.flatnonzero(np.isnan(x[:, 0])):

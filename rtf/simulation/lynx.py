@@ -22,9 +22,16 @@ from pathlib import Path
 import numpy as np
 
 from rtf.simulation.detections import ZERO_POINT
-from rtf.simulation.light_curves.spectrum import BAND_WAVELENGTH
-from rtf.simulation.populations import POPULATIONS, distance_modulus, draw_event, draw_redshift, selected
-from rtf.simulation.sky import EXTINCTION, Event, Place
+from rtf.simulation.populations import (
+    POPULATIONS,
+    ZTF_SAMPLE,
+    Sample,
+    distance_modulus,
+    draw_event,
+    draw_redshift,
+    selected,
+)
+from rtf.simulation.sky import Event, Place
 
 NANOJANSKY = 31.4  # AB magnitude of 1 nJy, the unit of the package
 _PEAK_STEP = 0.5  # days between which the peak is looked for
@@ -50,10 +57,12 @@ class LightCurveLynx:
                 f"{', '.join(known)}, e.g. {{SN Ia: sed.dat}}; not {self.models}"
             )
 
-    def __call__(self, rng: np.random.Generator, name: str, place: Place) -> Event | None:
+    def __call__(
+        self, rng: np.random.Generator, name: str, place: Place, sample: Sample = ZTF_SAMPLE
+    ) -> Event | None:
         """A source of a class on a line of sight, or None where this one is too faint or not followed."""
         if name not in self.models:
-            return draw_event(rng, name, place)
+            return draw_event(rng, name, place, sample)
         model = make_model(self.models[name])
         state = model.sample_parameters(rng_info=rng)
         redshift, t0 = model.get_param(state, "redshift"), float(model.get_param(state, "t0") or 0.0)
@@ -61,7 +70,7 @@ class LightCurveLynx:
         first = -np.inf if first is None else float(first)
         last = np.inf if last is None else float(last)
         if redshift is None:  # the model's days and wavelengths are those of the source
-            redshift = draw_redshift(rng, POPULATIONS[name].redshift_max)
+            redshift = draw_redshift(rng, sample.populations[name].redshift_max)
             stretch = 1 + redshift
             scale = stretch * 10 ** (-0.4 * float(distance_modulus(redshift)))
         else:
@@ -69,13 +78,13 @@ class LightCurveLynx:
             first, last = first * (1 + redshift), last * (1 + redshift)
         start = first if np.isfinite(first) else 0.0
         length = min((last - start) * stretch, self.duration)
-        unit = 10 ** (-0.4 * (NANOJANSKY - ZERO_POINT + EXTINCTION * place.dust))
+        unit = 10 ** (-0.4 * (NANOJANSKY - ZERO_POINT + sample.extinction * place.dust))
 
         def flux(days, band):
             since, light = start + np.asarray(days, float) / stretch, np.zeros(len(days))
             seen = np.flatnonzero((since >= first) & (since <= last))
             if len(seen):
-                spectra = model.evaluate_sed(t0 + since[seen], BAND_WAVELENGTH / stretch, state)
+                spectra = model.evaluate_sed(t0 + since[seen], sample.wavelength / stretch, state)
                 light[seen] = scale * spectra[np.arange(len(seen)), np.asarray(band)[seen]]
             return light * unit[band]
 
@@ -84,7 +93,7 @@ class LightCurveLynx:
         if not brightest > 0:
             return None
         magnitude = float(ZERO_POINT - 2.5 * np.log10(brightest))
-        if not selected(rng, name, magnitude, place):
+        if not selected(rng, name, magnitude, place, sample):
             return None
         parameters = {"lightcurvelynx": dict(model.get_local_params(state))}
         return Event(name, redshift, float(distance_modulus(redshift)), magnitude, length, flux, parameters)

@@ -230,10 +230,12 @@ def containers(alerts: Iterable[dict]) -> Iterator[bytes]:
     known: dict[int, bytes] = {}
     for alert in alerts:
         entries = alert["prv_candidates"] or []
-        known |= {id(entry): _encoded(past, entry) for entry in entries if id(entry) not in known}
-        shared = [_long(1), _long(len(entries)), *(known[id(entry)] for entry in entries)] if entries else []
-        record = b"".join([_encoded(before, alert), *shared, _long(0), _encoded(after, alert)])
-        yield b"".join([_header(), _long(1), _long(len(record)), record, _SYNC])
+        known |= {id(entry): encoded(past, entry) for entry in entries if id(entry) not in known}
+        shared = (
+            [long_of(1), long_of(len(entries)), *(known[id(entry)] for entry in entries)] if entries else []
+        )
+        record = b"".join([encoded(before, alert), *shared, long_of(0), encoded(after, alert)])
+        yield b"".join([_header(), long_of(1), long_of(len(record)), record, _SYNC])
 
 
 @cache
@@ -246,14 +248,14 @@ def _around_history() -> tuple[dict, dict, dict]:
     return before, fields[at]["type"][1]["items"], after
 
 
-def _encoded(kind, value) -> bytes:
+def encoded(kind, value) -> bytes:
     stream = io.BytesIO()
     fastavro.schemaless_writer(stream, kind, value)
     return stream.getvalue()
 
 
-def _long(value: int) -> bytes:
-    return _encoded("long", value)
+def long_of(value: int) -> bytes:
+    return encoded("long", value)
 
 
 @cache

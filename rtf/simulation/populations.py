@@ -6,6 +6,7 @@ Notable:
 - stars of our Galaxy have a distance in an exponential disc and no redshift
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -70,6 +71,20 @@ POPULATIONS = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What a survey follows, and the filters through which it sees it: bands in the order of its `Survey`."""
+
+    populations: dict  # class name to `Population`
+    wavelength: np.ndarray  # (B,) effective [Angstrom]; of band 1, r, magnitudes are quoted
+    extinction: np.ndarray  # (B,) per E(B-V) [mag]
+    band: int = 1  # in which the apparent peak is held against a population's limit
+    saturation: float = SATURATION  # [mag]
+
+
+ZTF_SAMPLE = Sample(POPULATIONS, BAND_WAVELENGTH, EXTINCTION)
+
+
 @cache
 def _distances():
     """Grids of redshift, distance modulus [mag], kpc per arcsecond, cumulative comoving volume / (1 + z)."""
@@ -100,75 +115,82 @@ def draw_redshift(rng: np.random.Generator, largest: float) -> float:
     return float(np.interp(rng.random() * np.interp(largest, z, cumulative), cumulative, z))
 
 
-def followed(name: str, magnitude):
-    """Probability that a source of an apparent peak in r, dust included, gets a spectrum."""
-    population = POPULATIONS[name]
+def followed(name: str, magnitude, sample: Sample = ZTF_SAMPLE):
+    """Probability that a source of an apparent peak, dust included, is followed."""
+    population = sample.populations[name]
     faint = 1 / (1 + np.exp(np.clip((magnitude - population.limit) / population.softness, -50, 50)))
-    return np.where(np.asarray(magnitude) > SATURATION, faint, 0.0)
+    return np.where(np.asarray(magnitude) > sample.saturation, faint, 0.0)
 
 
-def selected(rng: np.random.Generator, name: str, magnitude: float, place: Place) -> bool:
+def selected(
+    rng: np.random.Generator, name: str, magnitude: float, place: Place, sample: Sample = ZTF_SAMPLE
+) -> bool:
     """Draw whether a source is followed; nothing extragalactic is near the plane of the Galaxy."""
-    if POPULATIONS[name].redshift_max and abs(place.latitude) < PLANE:
+    if sample.populations[name].redshift_max and abs(place.latitude) < PLANE:
         return False
-    return bool(rng.random() < followed(name, magnitude))
+    return bool(rng.random() < followed(name, magnitude, sample))
 
 
-def _sphere(name: str, magnitude: float) -> float:
+def _sphere(name: str, magnitude: float, sample: Sample) -> float:
     """Volume [Gpc^3], weighted by time dilation, in which a source of this luminosity is bright enough."""
     z, modulus, _, cumulative = _distances()
-    reach = np.interp(POPULATIONS[name].faintest - magnitude, modulus, z)
-    return float(np.interp(min(reach, POPULATIONS[name].redshift_max), z, cumulative))
+    reach = np.interp(sample.populations[name].faintest - magnitude, modulus, z)
+    return float(np.interp(min(reach, sample.populations[name].redshift_max), z, cumulative))
 
 
-def _disc(name: str, magnitude: float, latitude: float) -> tuple[float, float, float]:
+def _disc(name: str, magnitude: float, latitude: float, sample: Sample) -> tuple[float, float, float]:
     """Number of stars in a line of sight out to where they are bright enough, relative; scale length, reach.
 
     Distances in an exponential disc follow d^2 exp(-d / L) with L = h / sin|b|, at most `DISC_EDGE`.
     """
-    reach = 10 ** (0.2 * (POPULATIONS[name].faintest - magnitude) - 2)  # [kpc]
+    reach = 10 ** (0.2 * (sample.populations[name].faintest - magnitude) - 2)  # [kpc]
     length = min(DISC_HEIGHT / max(abs(np.sin(np.radians(latitude))), 1e-3), DISC_EDGE)
     x = min(reach / length, 50.0)
     return length**3 * (2 - np.exp(-x) * (x * x + 2 * x + 2)), length, reach
 
 
-def _room(name: str, magnitude: float) -> float:
+def _room(name: str, magnitude: float, sample: Sample) -> float:
     """Volume, or number of stars in a line of sight along the plane, in which a source is bright enough."""
-    return _sphere(name, magnitude) if POPULATIONS[name].redshift_max else _disc(name, magnitude, 0.0)[0]
+    if sample.populations[name].redshift_max:
+        return _sphere(name, magnitude, sample)
+    return _disc(name, magnitude, 0.0, sample)[0]
 
 
 @cache
-def _sample(name: str) -> list[dict]:
+def _trials(name: str) -> list[dict]:
     """Parameters of `_TRIALS` sources of a class (seed 0)."""
     model, rng = MODELS[name], np.random.default_rng(0)
     return [model.module.draw(rng, model.kind) for _ in range(_TRIALS)]
 
 
 @cache
-def _largest(name: str) -> float:
+def _largest(name: str, sample: Sample) -> float:
     """The room of the most luminous source of a class."""
-    return _room(name, min(parameters["magnitude"] for parameters in _sample(name)))
+    return _room(name, min(parameters["magnitude"] for parameters in _trials(name)), sample)
 
 
 @cache
-def followed_rate(name: str) -> float:
+def followed_rate(name: str, sample: Sample = ZTF_SAMPLE) -> float:
     """Sources a year over the whole sky that are followed, by integration over their volume (seed 0)."""
-    population = POPULATIONS[name]
+    population = sample.populations[name]
     if name in ("Cataclysmic", "AGN", "Flare"):
-        return population.rate * 1e-3 * followed_rate("SN Ia")
+        return population.rate * 1e-3 * followed_rate("SN Ia", sample)
     z, _, _, cumulative = _distances()
     part, total = (np.arange(16) + 0.5) / 16, 0.0
-    for parameters in _sample(name):
-        volume = _sphere(name, parameters["magnitude"])
-        dust = EXTINCTION[1] * (parameters["host_dust"] + DUST_POLE)
+    for parameters in _trials(name):
+        volume = _sphere(name, parameters["magnitude"], sample)
+        dust = sample.extinction[1] * (parameters["host_dust"] + DUST_POLE)
         peak = parameters["magnitude"] + distance_modulus(np.interp(part * volume, cumulative, z)) + dust
-        total += volume * followed(name, peak).mean()
+        total += volume * followed(name, peak, sample).mean()
     return population.rate * total / _TRIALS
 
 
-def draw_event(rng: np.random.Generator, name: str, place: Place) -> Event | None:
+def draw_event(
+    rng: np.random.Generator, name: str, place: Place, sample: Sample = ZTF_SAMPLE
+) -> Event | None:
     """A source of a class on a line of sight from the parametric models; None where it is not followed."""
-    population, model = POPULATIONS[name], MODELS[name]
+    population, model = sample.populations[name], MODELS[name]
+    wavelengths, extinction = sample.wavelength, sample.extinction
     star = population.redshift_max == 0
     if not star and abs(place.latitude) < PLANE:
         return None
@@ -177,11 +199,11 @@ def draw_event(rng: np.random.Generator, name: str, place: Place) -> Event | Non
     while True:
         parameters = model.module.draw(rng, model.kind)
         magnitude = parameters["magnitude"]
-        room = _room(name, magnitude)
-        if rng.random() < room / _largest(name):
+        room = _room(name, magnitude, sample)
+        if rng.random() < room / _largest(name, sample):
             break
     if star:
-        number, length, reach = _disc(name, magnitude, place.latitude)
+        number, length, reach = _disc(name, magnitude, place.latitude, sample)
         if rng.random() > number / room:
             return None
         distance = length * rng.gamma(3.0)
@@ -197,17 +219,20 @@ def draw_event(rng: np.random.Generator, name: str, place: Place) -> Event | Non
 
     def flux(days, band):
         # Host dust acts where the light is emitted, at a shorter wavelength: a power law there.
-        wavelength = BAND_WAVELENGTH / (1 + redshift)
-        dust = EXTINCTION * galactic + EXTINCTION[1] * host * (BAND_WAVELENGTH[1] / wavelength) ** 1.3
+        wavelength = wavelengths / (1 + redshift)
+        dust = extinction * galactic + extinction[1] * host * (wavelengths[1] / wavelength) ** 1.3
         scale = (1 + redshift) * 10 ** (-0.4 * (modulus + dust - ZERO_POINT))
         light = model.module.luminosity(days / (1 + redshift), wavelength[band], parameters)
         return light * scale[band]
 
     if name in ("AGN", "Flare"):  # found by the nucleus; by the greatest flare, which a grid of days misses
-        peak = magnitude + modulus + EXTINCTION[1] * (galactic + host)
+        peak = decisive = magnitude + modulus + extinction[1] * (galactic + host)
     else:
         days = model.duration * _PEAK_SEARCH
-        peak = ZERO_POINT - 2.5 * np.log10(max(flux(days, np.ones(len(days), int)).max(), 1e-9))
-    if not selected(rng, name, peak, place):
+        peak, decisive = (
+            ZERO_POINT - 2.5 * np.log10(max(flux(days, np.full(len(days), band)).max(), 1e-9))
+            for band in (1, sample.band)
+        )
+    if not selected(rng, name, decisive, place, sample):
         return None
     return Event(name, redshift, float(modulus), float(peak), model.duration, flux, parameters)

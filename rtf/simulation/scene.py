@@ -17,7 +17,6 @@ from rtf.simulation.sky import EXTINCTION, Event, Place
 
 #: Objects are drawn this far east, west, north and south of the source [arcsec]: a stamp, and 30" around.
 HALF_SIDE = 33.0
-_AREA = (2 * HALF_SIDE / 60) ** 2  # [arcmin^2]
 #: Extinction in g, r, i, z per E(B-V) (Schlafly & Finkbeiner 2011, table 6) [mag].
 _DUST = np.append(EXTINCTION, 1.263)
 _HALF_LIGHT = 1.678  # half-light radius of an exponential disc in scale lengths
@@ -37,6 +36,19 @@ class Scene(NamedTuple):
     axis_ratio: np.ndarray  # minor over major axis
     angle: np.ndarray  # position angle of the major axis, from north to east [radian]
     kind: str  # of row 0: "passive", "star-forming", "dwarf", "green", or "star"
+
+
+class Field(NamedTuple):
+    """How far around a source unrelated objects are drawn, and how many: densities to the limits in r."""
+
+    half_side: float = HALF_SIDE  # [arcsec]
+    star_limit: float = 22.8  # [mag]
+    stars: float = 1.0  # times the density of stars to 22.8
+    galaxy_limit: float = 23.3  # [mag]
+    galaxies: float = 11.0  # per square arcminute (Yasuda et al. 2001)
+
+
+ZTF_FIELD = Field()
 
 
 class Hosts(NamedTuple):
@@ -95,11 +107,9 @@ _QUIESCENT = {
 }
 _NUCLEUS_COLOURS = np.array([0.25, 0.15, 0.10])
 
-#: Stars brighter than `_STAR_LIMIT` in r per square arcminute: at the poles, and what the disc adds with its
+#: Stars to 22.8 in r per square arcminute: at the poles, and what the disc adds with its
 #: angular scale [degree] (counts of the Besançon model; Robin et al. 2003), patches in ln.
-_STAR_LIMIT, _STAR_POLE, _STAR_DISC, _STAR_SCALE, _PATCHES = 22.8, 3.0, 150.0, 8.0, 0.45
-#: Galaxies brighter than `_GALAXY_LIMIT` in r per square arcminute (Yasuda et al. 2001).
-_GALAXY_LIMIT, _GALAXIES = 23.3, 11.0
+_STAR_POLE, _STAR_DISC, _STAR_SCALE, _PATCHES = 3.0, 150.0, 8.0, 0.45
 _STAR_SLOPE, _GALAXY_SLOPE = 0.25, 0.38  # slope of log10 counts per magnitude
 _BRIGHTEST = 9.0
 _PSF_AREA = 9.0  # noise-equivalent area of a PSF of 2 arcsec [arcsec^2]
@@ -110,9 +120,9 @@ def draw_host(rng: np.random.Generator, event: Event, place: Place) -> Scene:
     return _star(rng, event) if event.name in _QUIESCENT else _galaxy(rng, event, place)
 
 
-def add_field(rng: np.random.Generator, host: Scene, place: Place) -> Scene:
+def add_field(rng: np.random.Generator, host: Scene, place: Place, field: Field = ZTF_FIELD) -> Scene:
     """A host and the unrelated objects around it."""
-    stars, galaxies = _field_stars(rng, place), _field_galaxies(rng, place)
+    stars, galaxies = _field_stars(rng, place, field), _field_galaxies(rng, place, field)
     return Scene(*(np.concatenate(columns) for columns in zip(host[:-1], stars, galaxies)), host.kind)
 
 
@@ -173,12 +183,15 @@ def _offset(rng: np.random.Generator, rule: str, bulge: float) -> float:
     return float(rng.gamma(2.0) / _HALF_LIGHT)
 
 
-def _field_stars(rng: np.random.Generator, place: Place) -> tuple:
+def _field_stars(rng: np.random.Generator, place: Place, field: Field) -> tuple:
     """Stars that happen to be near, as rows of a `Scene`."""
     density = _STAR_POLE + _STAR_DISC * np.exp(-abs(place.latitude) / _STAR_SCALE)
-    count = rng.poisson(_AREA * density * np.exp(_PATCHES * rng.standard_normal() - 0.5 * _PATCHES**2))
+    area = (2 * field.half_side / 60) ** 2  # [arcmin^2]
+    count = rng.poisson(
+        field.stars * area * density * np.exp(_PATCHES * rng.standard_normal() - 0.5 * _PATCHES**2)
+    )
     x, y, depth, dice = rng.random((4, count))
-    r = _counts(depth, _STAR_LIMIT, _STAR_SLOPE)
+    r = _counts(depth, field.star_limit, _STAR_SLOPE)
     # Turn-off stars, and more red dwarfs the fainter (Jurić et al. 2008; locus of Covey et al. 2007).
     normal = rng.standard_normal((2, count))
     dwarf = dice < np.clip(0.12 * (r - 16), 0.05, 0.7)
@@ -189,21 +202,33 @@ def _field_stars(rng: np.random.Generator, place: Place) -> tuple:
     magnitudes += 0.5 * place.dust * (_DUST - _DUST[1])
     none, one = np.zeros(count), np.ones(count)
     star = np.ones(count, bool)
-    return (2 * x - 1) * HALF_SIDE, (2 * y - 1) * HALF_SIDE, magnitudes, star, one, none, none, one, none
+    return (
+        (2 * x - 1) * field.half_side,
+        (2 * y - 1) * field.half_side,
+        magnitudes,
+        star,
+        one,
+        none,
+        none,
+        one,
+        none,
+    )
 
 
-def _field_galaxies(rng: np.random.Generator, place: Place) -> tuple:
+def _field_galaxies(rng: np.random.Generator, place: Place, field: Field) -> tuple:
     """Galaxies that happen to be near, as rows of a `Scene`."""
-    count = rng.poisson(_AREA * _GALAXIES * 10 ** (-_GALAXY_SLOPE * _DUST[1] * min(place.dust, 3.0)))
+    area = (2 * field.half_side / 60) ** 2  # [arcmin^2]
+    count = rng.poisson(area * field.galaxies * 10 ** (-_GALAXY_SLOPE * _DUST[1] * min(place.dust, 3.0)))
     x, y, depth, inclination, turn, bulge = rng.random((6, count))
     normal = rng.standard_normal((2, count))
-    r = _counts(depth, _GALAXY_LIMIT, _GALAXY_SLOPE)
+    r = _counts(depth, field.galaxy_limit, _GALAXY_SLOPE)
     colour = 0.80 + 0.35 * normal[0] + place.dust * (_DUST[0] - _DUST[1])
     magnitudes = np.stack([r + colour, r, r - 0.50 * colour, r - 0.80 * colour], 1)
     radius = 0.75 * 10 ** (-0.14 * (r - 21.0)) * np.exp(0.4 * normal[1])
     return (
-        (2 * x - 1) * HALF_SIDE, (2 * y - 1) * HALF_SIDE, magnitudes, np.zeros(count, bool), np.zeros(count),
-        radius, bulge**2, np.sqrt(inclination**2 * (1 - _THICKNESS**2) + _THICKNESS**2), np.pi * turn,
+        (2 * x - 1) * field.half_side, (2 * y - 1) * field.half_side, magnitudes, np.zeros(count, bool),
+        np.zeros(count), radius, bulge**2,
+        np.sqrt(inclination**2 * (1 - _THICKNESS**2) + _THICKNESS**2), np.pi * turn,
     )  # fmt: skip
 
 
@@ -224,12 +249,17 @@ def _alone(kind: str, magnitudes: np.ndarray, *numbers: float) -> Scene:
 
 
 def light_at_source(scene: Scene) -> np.ndarray:
-    """Magnitudes (3,) in g, r, i of the host's light that falls under a PSF of 2 arcsec at the source.
+    """Magnitudes (3,) in g, r, i of the host's light that falls under a PSF of 2 arcsec at the source."""
+    return scene.magnitudes[0, :3] - 2.5 * np.log10(share_at_source(scene))
+
+
+def share_at_source(scene: Scene, area: float = _PSF_AREA) -> float:
+    """Share of the host's light under a PSF of noise-equivalent `area` [arcsec^2] at the source.
 
     A bulge counts as a disc of a quarter of its size; a nucleus, and the star that erupts, count in full.
     """
     if scene.star[0]:
-        return scene.magnitudes[0, :3]
+        return 1.0
     sine, cosine = np.sin(scene.angle[0]), np.cos(scene.angle[0])
     major = scene.dx[0] * sine + scene.dy[0] * cosine
     minor = (scene.dx[0] * cosine - scene.dy[0] * sine) / scene.axis_ratio[0]
@@ -237,6 +267,5 @@ def light_at_source(scene: Scene) -> np.ndarray:
     for part, size in ((1 - scene.bulge[0], 1.0), (scene.bulge[0], 0.25)):
         length = size * scene.radius[0] / _HALF_LIGHT
         density = np.exp(-np.hypot(major, minor) / length) / (2 * np.pi * length**2 * scene.axis_ratio[0])
-        share += part * min(density * _PSF_AREA, 1.0)
-    share = scene.compact[0] + (1 - scene.compact[0]) * share
-    return scene.magnitudes[0, :3] - 2.5 * np.log10(max(share, 1e-6))
+        share += part * min(density * area, 1.0)
+    return max(float(scene.compact[0] + (1 - scene.compact[0]) * share), 1e-6)

@@ -53,9 +53,11 @@ def galactic_latitude(ra: float, dec: float) -> float:
     return math.degrees(math.asin(max(-1.0, min(1.0, math.sin(dec) * math.sin(pole) + cosine))))
 
 
-def draw_position(rng: np.random.Generator) -> tuple[float, float]:
-    """Right ascension and declination [degree], uniform over the sky that Palomar sees."""
-    low, high = math.sin(math.radians(_SOUTH)), math.sin(math.radians(_NORTH))
+def draw_position(
+    rng: np.random.Generator, south: float = _SOUTH, north: float = _NORTH
+) -> tuple[float, float]:
+    """Right ascension and declination [degree], uniform between two declinations: what Palomar sees."""
+    low, high = math.sin(math.radians(south)), math.sin(math.radians(north))
     return 360 * rng.random(), math.degrees(math.asin(low + (high - low) * rng.random()))
 
 

@@ -87,8 +87,8 @@ def draw_stamps(
     reach = np.maximum(np.abs(scene.dx), np.abs(scene.dy)) + _EXTENT * scene.radius
     needed = SIZE - CENTRE + reach.max() / PIXEL
     grid = next((grid for grid in _GRIDS if grid >= needed), _GRIDS[-1])
-    shapes = _shapes(scene, phase, grid)
-    ky, kx = _waves(grid)
+    shapes = shapes_of(scene, phase, grid)
+    ky, kx = waves(grid)
     point = np.exp(-1j * ky * (CENTRE + phase[1])) * np.exp(-1j * kx * (CENTRE + phase[0]))
     point = point.astype(np.complex64)
     glow = _draw_glow(rng, place.dust, grid)
@@ -128,7 +128,7 @@ def _draw_frame(rng: np.random.Generator, scene: Scene, shapes, glow, masked, ba
     normal = rng.standard_normal(3)
     sky = float(_SKY[band] * np.exp(_SKY_SCATTER[band] * normal[0]))
     fwhm = _TEMPLATE_FWHM[0] * np.exp(_TEMPLATE_FWHM[1] * normal[1])
-    image = _image(spectrum * _psf(fwhm, len(spectrum) // 2))
+    image = image_of(spectrum * psf_of(fwhm, len(spectrum) // 2))
     sigma = float(_TEMPLATE_NOISE[0] * np.exp(_TEMPLATE_NOISE[1] * normal[2]))
     noise = _noise(rng, _TEMPLATE_TAP)
     # A reference is a stack of some twenty exposures: the photon noise is that of their mean.
@@ -141,9 +141,9 @@ def _draw_frame(rng: np.random.Generator, scene: Scene, shapes, glow, masked, ba
 def _draw_visit(rng: np.random.Generator, frame: _Frame, source: np.ndarray, fwhm: float, depth: float):
     """Science and science minus template, (63, 63) float32, of one exposure of a source's transform."""
     grid = len(frame.spectrum) // 2
-    psf = _psf(STARS_OVER_QUOTED * fwhm, grid)
+    psf = psf_of(STARS_OVER_QUOTED * fwhm, grid)
     blurred = frame.spectrum * psf
-    static, source = _image(blurred), _image(source * psf)
+    static, source = image_of(blurred), image_of(source * psf)
     white = rng.standard_normal((2, SIZE, SIZE), np.float32)
     normal = rng.standard_normal(6).astype(np.float32)
     sigma = float(pixel_noise(depth, fwhm, frame.zero_point) * np.exp(0.1 * normal[0]))
@@ -153,8 +153,8 @@ def _draw_visit(rng: np.random.Generator, frame: _Frame, source: np.ndarray, fwh
 
     shared = _SHARED / _SCIENCE_NOISE * (noise - frame.noise)
     own = float(np.sqrt(1 - _SHARED**2)) * sigma * _noise(rng, _OWN_TAP)
-    residual = _image(blurred * _mismatch(*(_SHIFT * normal[2:4]), _WIDTH * normal[4], fwhm, grid))
-    residual += _SPECKLES * _roughness(static) * white[1]
+    residual = image_of(blurred * mismatch(*(_SHIFT * normal[2:4]), _WIDTH * normal[4], fwhm, grid))
+    residual += _SPECKLES * roughness(static) * white[1]
     difference = source + shared + own + residual
     return science, difference + (_SKY_LEFT[0] + _SKY_LEFT[1] * normal[5])
 
@@ -169,41 +169,43 @@ def pixel_noise(depth: float, fwhm: float, zero_point: float) -> float:
 
 
 @cache
-def _waves(grid: int) -> tuple[np.ndarray, np.ndarray]:
+def waves(grid: int) -> tuple[np.ndarray, np.ndarray]:
     """Wave numbers ky (2G, 1) and kx (1, G + 1) [radian / pixel], twice as many as G x G pixels hold."""
     ky = 2 * np.pi * np.fft.fftfreq(2 * grid, 0.5)[:, None]
     kx = 2 * np.pi * np.fft.rfftfreq(2 * grid, 0.5)[None]
     return ky, kx
 
 
-def _image(spectrum: np.ndarray) -> np.ndarray:
-    """The stamp (63, 63) float32 whose pixels sample a spectrum (2G, G + 1); aliases fold back."""
+def image_of(spectrum: np.ndarray, size: int = SIZE) -> np.ndarray:
+    """The stamp (size, size) float32 whose pixels sample a spectrum (2G, G + 1); aliases fold back."""
     grid = len(spectrum) // 2
     half = grid // 2 + 1
     rows = spectrum[:grid] + spectrum[grid:]
     folded = rows[:, :half].copy()
     mirrored = rows[-np.arange(grid) % grid]  # the negative wave number of each row
     folded += mirrored[:, grid : grid - half : -1].conj()
-    return fft.irfft2(folded, (grid, grid), overwrite_x=True)[:SIZE, :SIZE]
+    return fft.irfft2(folded, (grid, grid), overwrite_x=True)[:size, :size]
 
 
-def _shapes(scene: Scene, phase: np.ndarray, grid: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shapes_of(
+    scene: Scene, phase: np.ndarray, grid: int, centre: int = CENTRE, pixel: float = PIXEL
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Transforms of unit flux: (2G, S) and (S, G + 1), whose products are the stars, and (M, 2G, G + 1)."""
-    ky, kx = _waves(grid)
-    x, y = CENTRE + phase[0] - scene.dx / PIXEL, CENTRE + phase[1] - scene.dy / PIXEL
+    ky, kx = waves(grid)
+    x, y = centre + phase[0] - scene.dx / pixel, centre + phase[1] - scene.dy / pixel
     rows = np.exp(-1j * ky * y).astype(np.complex64)
     columns = np.exp(-1j * kx * x[:, None]).astype(np.complex64)
     galaxies = np.flatnonzero(~scene.star)
     images = np.empty((len(galaxies), 2 * grid, grid + 1), np.complex64)
     for image, k in zip(images, galaxies):
         image[:] = rows[:, k, None] * columns[k]
-        image *= _galaxy(scene, k, grid)
+        image *= _galaxy(scene, k, grid, pixel)
     return rows[:, scene.star], columns[scene.star], images
 
 
 def _draw_glow(rng: np.random.Generator, dust: float, grid: int) -> np.ndarray:
     """Transform (2G, G + 1) complex64 of the glow of dust, of rms 1 per E(B-V) times a log-normal scatter."""
-    wave = np.hypot(*_waves(grid))[_LOW]
+    wave = np.hypot(*waves(grid))[_LOW]
     wave[0, 0] = np.inf  # the mean belongs to the sky
     normal = rng.standard_normal((2, *wave.shape))
     low = wave ** (-0.5 * _GLOW_SLOPE) * (normal[0] + 1j * normal[1])
@@ -214,35 +216,35 @@ def _draw_glow(rng: np.random.Generator, dust: float, grid: int) -> np.ndarray:
     return glow
 
 
-def _galaxy(scene: Scene, k: int, grid: int) -> np.ndarray:
+def _galaxy(scene: Scene, k: int, grid: int, pixel: float = PIXEL) -> np.ndarray:
     """Transform (2G, G + 1) float32 of galaxy `k` at the origin: nucleus, bulge and disc, of unit flux."""
-    ky, kx = _waves(grid)
+    ky, kx = waves(grid)
     sine, cosine = np.sin(scene.angle[k]), np.cos(scene.angle[k])
     # East is to the left and north down: along both axes the sign changes, which an ellipse does not feel.
     major, minor = kx * sine + ky * cosine, (kx * cosine - ky * sine) * scene.axis_ratio[k]
-    wave = (scene.radius[k] / PIXEL) ** 2 * (major**2 + minor**2)
+    wave = (scene.radius[k] / pixel) ** 2 * (major**2 + minor**2)
     light = (1 + wave / 1.678347**2) ** -1.5  # of a disc of scale length radius / 1.678
     if (bulge := scene.bulge[k]) >= 0.01:
         light = (1 - bulge) * light + bulge * np.interp(np.sqrt(wave), *_curve("bulge"))
     return (scene.compact[k] + (1 - scene.compact[k]) * light).astype(np.float32)
 
 
-def _psf(fwhm: float, grid: int) -> np.ndarray:
+def psf_of(fwhm: float, grid: int) -> np.ndarray:
     """Transform (2G, G + 1) float32 of the PSF of a seeing, integrated over pixels."""
     return _psf_of_step(round(np.log(fwhm) / _SEEING_STEP), grid)
 
 
 @lru_cache(256)
 def _psf_of_step(step: int, grid: int) -> np.ndarray:
-    ky, kx = _waves(grid)
+    ky, kx = waves(grid)
     pixel = np.sinc(ky / (2 * np.pi)) * np.sinc(kx / (2 * np.pi))
     fwhm = np.exp(step * _SEEING_STEP)
     return (pixel * np.interp(np.hypot(ky, kx) * fwhm, *_curve("psf"))).astype(np.float32)
 
 
-def _mismatch(dx: float, dy: float, width: float, fwhm: float, grid: int) -> np.ndarray:
+def mismatch(dx: float, dy: float, width: float, fwhm: float, grid: int) -> np.ndarray:
     """What matching leaves of a PSF, to first order: of a shift its gradient, of a width its Laplacian."""
-    ky, kx = _waves(grid)
+    ky, kx = waves(grid)
     spread = width * (fwhm / 2.355) ** 2
     left = np.empty((2 * grid, grid + 1), np.complex64)
     left.real = -spread * (kx**2 + ky**2)
@@ -266,7 +268,7 @@ def _neighbours(image: np.ndarray) -> np.ndarray:
     return image[:-2, 1:-1] + image[2:, 1:-1] + image[1:-1, :-2] + image[1:-1, 2:]
 
 
-def _roughness(image: np.ndarray) -> np.ndarray:
+def roughness(image: np.ndarray) -> np.ndarray:
     """How far each pixel (63, 63) is from the mean of its four neighbours: far in stars, not in galaxies."""
     return np.pad(np.abs(image[1:-1, 1:-1] - 0.25 * _neighbours(image)), 1)
 

@@ -15,15 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rtf.alerts.history import SourceHistory
+from rtf.alerts.history import NO_CANDID, SourceHistory
 from rtf.alerts.report import ReadReport
 from rtf.alerts.ztf import MJD_ZERO, sound_limits
 from rtf.classes import FINE
 from rtf.simulation import populations
-from rtf.simulation.cadence import ObservingModel, Visits, season
-from rtf.simulation.detections import HISTORY_DAYS, Detections, alternating, detect
-from rtf.simulation.metadata import draw_metadata
-from rtf.simulation.scene import Scene, add_field, draw_host, light_at_source
+from rtf.simulation.cadence import Visits
+from rtf.simulation.detections import HISTORY_DAYS, Detections, alternating
+from rtf.simulation.instrument import Instrument, instrument_named
+from rtf.simulation.scene import Scene, add_field, draw_host
 from rtf.simulation.sky import Event, Place
 
 CHUNK, CHUNK_STAMPS = 256, 32  # sources in a unit of work, without stamps and with them
@@ -34,7 +34,7 @@ WITHIN_SEASON = 15
 
 @dataclass(frozen=True)
 class SimulatedSurvey:
-    """A ZTF-like survey with the protocol of a reader (`units`, `read`)."""
+    """A survey like ZTF or LSST with the protocol of a reader (`units`, `read`)."""
 
     n_sources: int  # accepted ones
     seed: int = 0
@@ -46,9 +46,12 @@ class SimulatedSurvey:
     mjd_start: float = 58800.0  # when sources begin [MJD], as far as the cadence has visits then
     mjd_end: float = 60200.0
     cadence: object = None  # see `rtf.simulation.cadence`; None for the observing model of these dates
-    backend: Callable | None = None  # (rng, class name, place) -> Event | None; None: parametric models
+    backend: Callable | None = (
+        None  # (rng, class name, place, sample) -> Event | None; None: parametric models
+    )
     stamps: bool = False  # draw the three cutouts of every alert
     negative: bool = False  # keep negative subtractions in the histories
+    survey: str = "ztf"  # or "lsst" (`rtf.simulation.instrument`)
     alternate_bands: bool = False  # thin each source as the table of real SN Ia is (`detections.alternating`)
 
     def __post_init__(self):
@@ -59,7 +62,8 @@ class SimulatedSurvey:
         if not self.shares or min(self.shares.values()) < 0 or sum(self.shares.values()) <= 0:
             raise ValueError(f"class shares must be positive, not {self.shares}")
         if self.cadence is None:
-            object.__setattr__(self, "cadence", ObservingModel(self.seed, self.mjd_start, self.mjd_end))
+            cadence = self.instrument.cadence(self.seed, self.mjd_start, self.mjd_end)
+            object.__setattr__(self, "cadence", cadence)
         first, last = self.cadence.span()
         start, end = max(self.mjd_start, first), min(self.mjd_end, last)
         if start >= end:
@@ -71,9 +75,15 @@ class SimulatedSurvey:
         object.__setattr__(self, "mjd_end", end)
 
     @property
+    def instrument(self) -> Instrument:
+        return instrument_named(self.survey)
+
+    @property
     def shares(self) -> dict:
         if self.classes == "rates":
-            return {name: populations.followed_rate(name) for name in populations.SHARES}
+            return {
+                name: populations.followed_rate(name, self.instrument.sample) for name in populations.SHARES
+            }
         return dict(populations.SHARES if self.classes is None else self.classes)
 
     def units(self, path: Path | None = None) -> list[tuple[int, int]]:
@@ -85,7 +95,7 @@ class SimulatedSurvey:
         """The sources of one unit; counts their detections, and the negative ones left out."""
         for number in range(*unit):
             source = simulate_source(self, number)
-            history = history_of(source, self.negative)
+            history = history_of(source, self.negative or self.instrument.signed)
             report.count("detections", len(history))
             if len(history) < len(source.alerts):
                 report.count("negative", len(source.alerts) - len(history))
@@ -116,6 +126,7 @@ def history_of(source: SimulatedSource, negative: bool = False) -> SourceHistory
 def simulate_source(survey: SimulatedSurvey, number: int) -> SimulatedSource:
     """Source `number` of a survey; RuntimeError where the settings leave none of the class to accept."""
     rng = np.random.default_rng([survey.seed, number])
+    instrument = survey.instrument
     shares = survey.shares
     names = sorted((name for name, share in shares.items() if share > 0), key=FINE.index)
     edges = np.cumsum([shares[name] for name in names])
@@ -129,25 +140,27 @@ def simulate_source(survey: SimulatedSurvey, number: int) -> SimulatedSource:
             break
     else:
         raise RuntimeError(f"no {name} with {survey.min_detections} detections among {_PATIENCE}")
-    scene = add_field(rng, host, place)
-    metadata, positions = draw_metadata(rng, visits, detections, scene, place, event)
+    scene = add_field(rng, host, place, instrument.field)
+    metadata, positions = instrument.metadata(rng, visits, detections, scene, place, event)
     visit = detections.visit
     # Of several positions that packets report, readers keep the smallest.
     ra, dec = positions[np.lexsort(positions.T)][0]
     # Twelve bits hold the visits of a source, the next 36 its number, the rest the seed.
     candid = ((np.int64(survey.seed) & 0x7FFF) << 48 | np.int64(number) << 12) + 1 + visit.astype(np.int64)
+    # Forced photometry has no id of its own: the reader gives it none.
+    candid[~detections.identified] = NO_CANDID
     alerts = SourceHistory(
-        f"SIM{survey.seed}_{number:07d}", visits.mjd[visit], visits.band[visit].astype(np.int8),
+        instrument.name(survey.seed, number), visits.mjd[visit], visits.band[visit].astype(np.int8),
         detections.mag.astype(np.float32), detections.magerr.astype(np.float32), metadata, candid,
-        ra=float(ra), dec=float(dec), label=FINE.index(event.name),
+        ra=float(ra), dec=float(dec), label=FINE.index(event.name), survey=instrument.survey,
     )  # fmt: skip
-    if not survey.alternate_bands:  # which leaves out detections: not every visit without one saw nothing
+    if (
+        instrument.limits and not survey.alternate_bands
+    ):  # which leaves out detections: not every visit without one saw nothing
         alerts.limits = _limits(visits, visit)
     if survey.stamps:
-        from rtf.simulation.stamps import draw_stamps  # galsim is slow to import
-
         stamp_rng = np.random.default_rng([survey.seed, number, 1])
-        alerts.cutouts = draw_stamps(stamp_rng, visits, detections, scene, place)
+        alerts.cutouts = instrument.stamps(stamp_rng, visits, detections, scene, place)
     return SimulatedSource(
         alerts, detections.positive, positions, detections, visits, event, place, scene, start
     )
@@ -166,12 +179,14 @@ def _limits(visits: Visits, detected: np.ndarray) -> np.ndarray:
 
 def _begin(survey: SimulatedSurvey, rng: np.random.Generator, name: str) -> tuple[Place, float, Event]:
     """A source of a class that is followed, and when [MJD] it begins."""
+    instrument = survey.instrument
+    known = instrument.sample.populations
     for _ in range(_PATIENCE):
         place = survey.cadence.draw_place(rng)
         start = float(rng.uniform(survey.mjd_start, survey.mjd_end))
-        opening, closing = season(start, place.ra, place.dec)
-        if opening - populations.POPULATIONS[name].early <= start <= closing - WITHIN_SEASON:
-            event = (survey.backend or populations.draw_event)(rng, name, place)
+        opening, closing = instrument.season(start, place.ra, place.dec)
+        if opening - known[name].early <= start <= closing - WITHIN_SEASON:
+            event = (survey.backend or populations.draw_event)(rng, name, place, instrument.sample)
             if event is not None:
                 return place, start, event
     raise RuntimeError(f"no {name} that is followed in {_PATIENCE} draws")
@@ -183,11 +198,11 @@ def _observe(survey: SimulatedSurvey, rng, place: Place, start: float, event: Ev
     if len(visits.mjd) < survey.min_detections:
         return visits, None
     flux = event.flux(visits.mjd - start, visits.band)
-    detections = detect(rng, visits, flux, light_at_source(host))
+    detections = survey.instrument.detect(rng, visits, flux, host)
     if survey.alternate_bands:
         kept = alternating(visits.band[detections.visit])
-        detections = Detections(*(column[kept] for column in detections))
-    seen = visits.mjd[detections.visit[detections.positive]]
+        detections = type(detections)(*(column[kept] for column in detections))
+    seen = visits.mjd[detections.visit[detections.counted]]
     if len(seen) < survey.min_detections or seen[survey.min_detections - 1] > seen[0] + survey.window:
         return visits, None
     return visits, detections

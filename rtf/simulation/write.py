@@ -22,7 +22,7 @@ import numpy as np
 
 from rtf.files import whole, write_json
 from rtf.jobs import beside, finish_part, made_from, part_record, put_in_place, refuse_old, remove
-from rtf.simulation.packets import containers, packets
+from rtf.simulation.instrument import Instrument
 from rtf.simulation.survey import simulate_source
 from rtf.workers import in_processes
 
@@ -58,6 +58,8 @@ def write_survey(
     """
     if form not in FORMATS:
         raise ValueError(f"format {form!r} is none of {', '.join(FORMATS)}")
+    if form == "applecider" and survey.instrument.id_field != "candid":
+        raise ValueError("format applecider is of ZTF alone: take avro, tar or tar.gz")
     out = Path(os.path.abspath(out))
     refuse_old(out)
     remove(out / _PARTS)  # of a run stopped in its last step
@@ -106,56 +108,54 @@ def _part(folder: Path, index: int) -> Path:
 
 def write_part(survey, unit: tuple[int, int], folder: Path, index: int, form: str, made: str) -> None:
     """Write the alerts of sources `unit[0]` to `unit[1] - 1`, and last the record that they are there."""
-    counts, objects = Counter(), []
+    counts, objects, instrument = Counter(), [], survey.instrument
 
     def sources() -> Sources:
         for number in range(*unit):
             source = simulate_source(survey, number)
-            alerts = list(packets(source))
+            alerts = list(instrument.packets(source))
             objects.append((source.alerts.object_id, int(source.alerts.label), source.event.name))
-            entries = [entry["candid"] for alert in alerts for entry in alert["prv_candidates"] or ()]
             counts["alerts"] += len(alerts)
             counts["negative"] += int((~source.positive).sum())
-            counts["past"] += len(entries) - entries.count(None)
-            counts["non_detections"] += entries.count(None)
+            counts.update(instrument.told(alerts))
             yield source.alerts.object_id, alerts
 
-    FORMATS[form](folder, f"alerts_{index:07d}", sources())
+    FORMATS[form](folder, f"alerts_{index:07d}", sources(), instrument)
     columns = dict(zip(("object_id", "label", "type"), zip(*objects)))
     finish_part(_part(folder, index), made, {**columns, "counts": counts})
 
 
-def _write_avro(folder: Path, name: str, sources: Sources) -> None:
+def _write_avro(folder: Path, name: str, sources: Sources, instrument: Instrument) -> None:
     remove(folder / name)  # of a run stopped before this part had its record
     (folder / name).mkdir()
     for _, alerts in sources:
-        for alert, content in zip(alerts, containers(alerts)):
-            (folder / name / f"{alert['candid']}.avro").write_bytes(content)
+        for alert, content in zip(alerts, instrument.containers(alerts)):
+            (folder / name / f"{alert[instrument.id_field]}.avro").write_bytes(content)
 
 
-def _write_tar(folder: Path, name: str, sources: Sources) -> None:
+def _write_tar(folder: Path, name: str, sources: Sources, instrument: Instrument) -> None:
     with (folder / f"{name}.tar").open("wb") as file:
-        _archive(file, sources)
+        _archive(file, sources, instrument)
 
 
-def _write_tar_gz(folder: Path, name: str, sources: Sources) -> None:
+def _write_tar_gz(folder: Path, name: str, sources: Sources, instrument: Instrument) -> None:
     # No name and no time in it: the same survey is the same bytes.
     path = folder / f"{name}.tar.gz"
     with path.open("wb") as file, gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0) as stream:
-        _archive(stream, sources)
+        _archive(stream, sources, instrument)
 
 
-def _archive(stream, sources: Sources) -> None:
+def _archive(stream, sources: Sources, instrument: Instrument) -> None:
     with tarfile.open(mode="w", fileobj=stream) as archive:
         for _, alerts in sources:
-            for alert, content in zip(alerts, containers(alerts)):
-                member = tarfile.TarInfo(f"{alert['candid']}.avro")
+            for alert, content in zip(alerts, instrument.containers(alerts)):
+                member = tarfile.TarInfo(f"{alert[instrument.id_field]}.avro")
                 member.size = len(content)
                 archive.addfile(member, io.BytesIO(content))
             archive.members.clear()  # a part has 10^4 entries, and none is needed again
 
 
-def _write_objects(folder: Path, name: str, sources: Sources) -> None:
+def _write_objects(folder: Path, name: str, sources: Sources, instrument: Instrument) -> None:
     for object_id, alerts in sources:
         content = np.empty(len(alerts), object)
         content[:] = alerts

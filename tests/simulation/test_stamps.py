@@ -126,7 +126,7 @@ def test_a_galaxy_is_what_galsim_draws(noiseless, monkeypatch, bulge, compact, a
         bulge=np.array([bulge]), compact=np.array([compact]), axis_ratio=np.array([axis_ratio]),
         angle=np.array([angle]),
     )  # fmt: skip
-    monkeypatch.setattr(stamps, "_psf", lambda fwhm, grid: stamps._psf_of_step(30, grid))
+    monkeypatch.setattr(stamps, "psf_of", lambda fwhm, grid: stamps._psf_of_step(30, grid))
     seed = 3
     phase = np.random.default_rng(seed).random(2) - 0.5
     (science, template, _) = draw(scene, 1, seed=seed, mag=40.0)[0]

@@ -41,6 +41,8 @@ _U = _G + np.interp(_AGE, [-16, -8, -3, 0, 5, 10, 15, 30, 60, 200], [0.1, -0.08,
                                                                      0.7, 0.5, 0.4])  # fmt: skip
 #: Without the bump r and i would decline along this straighter path, by their rows.
 _SMOOTH = {2: [0, 0.22, 1.66, 5.8], 3: [0, 0.42, 1.30, 5.8]}
+#: Iron lines take the ultraviolet: so many magnitudes more per e-fold of wavelength below this [Angstrom].
+_UV_EDGE, _UV_SLOPE = 3300.0, 4.0
 _PEAK = np.array([0.26, -0.18, 0.0, 0.55])  # magnitude at age zero relative to 6006 A
 
 _GRID = np.arange(-17.8, 200.0, 0.25)
@@ -94,5 +96,6 @@ def luminosity(phase, wavelength, parameters: dict):
 
     magnitude = interpolate(_TABLE) + (1 - parameters["bump"]) * interpolate(_BUMP)
     tilt = -parameters["colour"] * np.log(wavelength / R_WAVELENGTH) / np.log(6006 / 4477)
+    tilt = tilt + _UV_SLOPE * np.maximum(np.log(_UV_EDGE / wavelength), 0.0)
     light = absolute(parameters["magnitude"] + magnitude - _PEAK_AT_R + tilt)
     return np.where(age > _GRID[0], light, 0.0)
