@@ -1,18 +1,31 @@
 """The classifier to beat: gradient-boosted trees on simple summaries of a light curve, without a network."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from rtf.alerts.history import Detections
 from rtf.classes import UNKNOWN
 
-#: Bands that are summarised; i is seldom in public alerts.
-_BANDS = (0, 1)
+#: A band is summarised that so many of the training sources have; i is seldom in ZTF's public alerts.
+_OFTEN = 0.5
 #: Days after the peak at which a band's decline is read.
 _LATER = (15.0, 30.0)
 
 
-def light_curve_summaries(detections: Detections) -> np.ndarray:
-    """(N, 31) counts, peaks, times, rises and declines in g and r, and colours; NaN where unknown."""
+def frequent_bands(detections: Detections) -> list[int]:
+    """Bands that at least half of the sources have, from the bluest to the reddest."""
+    source = np.repeat(np.arange(len(detections)), detections.length)
+    there = np.zeros((len(detections), len(detections.survey.bands)), bool)
+    there[source, detections.band] = True
+    return [b for b in detections.survey.by_wavelength if there[:, b].mean() >= _OFTEN]
+
+
+def light_curve_summaries(detections: Detections, bands: list[int]) -> np.ndarray:
+    """(N, 6 + 10 bands + 5 pairs) counts, peaks, times, rises and declines in bands; NaN where unknown.
+
+    Of two bands next to one another, the colour at five times.
+    """
     rows = []
     for k in range(len(detections)):
         own = slice(detections.offset[k], detections.offset[k + 1])
@@ -27,12 +40,13 @@ def light_curve_summaries(detections: Detections) -> np.ndarray:
             days[-1] - days[peak],
             detections.magerr[own].mean(),
         ]
-        curves = [(days[band == b], mag[band == b]) for b in _BANDS]
+        curves = [(days[band == b], mag[band == b]) for b in bands]
         for t, m in curves:
             row += _band_summary(t, m)
-        both = all(len(c[0]) for c in curves)
-        for t in (days[0], days[peak], days[peak] + 15, days[peak] + 30, days[-1]):
-            row.append(np.interp(t, *curves[0]) - np.interp(t, *curves[1]) if both else np.nan)
+        for blue, red in pairwise(curves):
+            both = len(blue[0]) and len(red[0])
+            for t in (days[0], days[peak], days[peak] + 15, days[peak] + 30, days[-1]):
+                row.append(np.interp(t, *blue) - np.interp(t, *red) if both else np.nan)
         rows.append(row)
     return np.array(rows, float)
 
@@ -58,11 +72,12 @@ def tree_probabilities(
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     known = label != UNKNOWN
-    features = light_curve_summaries(train.take(np.flatnonzero(known)))
+    bands = frequent_bands(train)
+    features = light_curve_summaries(train.take(np.flatnonzero(known)), bands)
     # scikit-learn cannot bin a column of a single value
     varied = [len(np.unique(column[np.isfinite(column)])) > 1 for column in features.T]
     trees = HistGradientBoostingClassifier(learning_rate=0.05, max_iter=200, random_state=seed)
     trees.fit(features[:, varied], label[known])
     probability = np.zeros((len(test), n_classes))
-    probability[:, trees.classes_] = trees.predict_proba(light_curve_summaries(test)[:, varied])
+    probability[:, trees.classes_] = trees.predict_proba(light_curve_summaries(test, bands)[:, varied])
     return probability

@@ -8,8 +8,8 @@ Notable:
 - background is the median, noise the distance down to the 16th percentile: stars and galaxies lie above the
   background, so the upper half of a crowded template is wider
 - pixels without a measurement (saturation masks, bad columns, what a chip edge cut off) become background, 0
-- the last few hundred prepared triplets are remembered, so that a stream can prepare those of the next batch in
-  another thread while the model is at work
+- the last few hundred prepared triplets are remembered, so that a stream can prepare those of the next batch
+  in another thread while the model is at work
 """
 
 import logging

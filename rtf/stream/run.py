@@ -1,8 +1,8 @@
 """The stream itself: batches from a source, through the model, to topic, archive and histories.
 
 Notable:
-- while a batch is encoded and written, a second thread reads and decodes the next one and prepares its stamps;
-  no more than that waits, so a source is never read faster than its alerts are stored
+- while a batch is encoded and written, a second thread reads and decodes the next one and prepares its
+  stamps; no more than that waits, so a source is never read faster than its alerts are stored
 - a batch is what has come: small, for short latency, when alerts are few, up to `most` under load
 - order is everything: topic, archive, histories, commit. Whatever is stopped between two of these is done
   again, and each leaves out what it has (`rtf/stream/__init__.py`)
