@@ -7,6 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from rtf.alerts.history import concatenate, from_columns
+from rtf.alerts.surveys.lsst import LSST
 from rtf.classes import COARSE, COARSE_OF_FINE, FINE, supernova_label
 from rtf.evaluation.classification import (
     checked_counts,
@@ -19,6 +21,7 @@ from rtf.evaluation.classification import (
 )  # fmt: skip
 from rtf.evaluation.record import MAJORITY, pick, select
 from rtf.evaluation.tasks.probe import FIVE, TREES, probe
+from rtf.evaluation.trees import frequent_bands, light_curve_summaries
 from rtf.models.probe import LinearProbe
 from tests.evaluation.fakes import FakeModel, inputs
 
@@ -193,3 +196,20 @@ def test_a_source_without_a_finite_fingerprint_is_left_out_and_counted():
         f"Left out of the {name} split, their fingerprints are not finite: {k} of {n} sources."
         for name, k, n in (("train", 12, 120), ("test", 4, 40))
     ]
+
+
+def test_trees_see_the_bands_that_half_of_the_sources_have():
+    """By wavelength, with a colour of neighbours at five times; as for g and r, so for six."""
+    bands = [[0, 1, 2], [1, 0], [3, 0, 1], [4, 1, 3]]  # u in half of them, i and z in a quarter
+    sources = [
+        from_columns(
+            f"s{k}", 61000.0 + np.arange(len(b)), b, 20 + np.array(b), np.full(len(b), 0.1), survey=LSST
+        )
+        for k, b in enumerate(bands)
+    ]
+    detections = concatenate(sources)
+    assert [LSST.bands[b] for b in frequent_bands(detections)] == ["u", "g", "r"]
+    summaries = light_curve_summaries(detections, frequent_bands(detections))
+    assert summaries.shape == (4, 6 + 3 * 10 + 2 * 5)
+    np.testing.assert_allclose(summaries[1, -5:], -1)  # g - r
+    assert np.isnan(summaries[1, -10:-5]).all()  # u - g without u

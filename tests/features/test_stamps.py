@@ -196,3 +196,18 @@ def test_real_stamps(real_data):
     noise = np.array([(0 - np.percentile(p[p != 0], 15.866)) for p in pixels])
     np.testing.assert_allclose(noise, np.arcsinh(1 / 3), atol=0.01)
     assert 7 < pixels.max() < 12 and pixels.min() > -8
+
+
+def test_stamps_prepared_ahead_are_not_read_again(monkeypatch):
+    """A stream prepares those of its next batch; a damaged one costs nothing there."""
+    alerts = [source([triplet]) for triplet in TRIPLETS[:3]]
+    for alert in alerts:
+        alert.own = 0
+    damaged = source([(b"no FITS",) * 3])
+    damaged.own = 0
+    bare = source([NO_CUTOUTS])
+    expected = np.stack([prepared(triplet) for triplet in TRIPLETS[:3]])
+    stamps = Stamps()
+    stamps.prepare([*alerts, damaged, bare])
+    monkeypatch.setattr("rtf.features.stamps.decode_cutout", None)
+    np.testing.assert_array_equal(stamps.compute(concatenate(alerts)), expected)

@@ -104,6 +104,17 @@ def test_workers_do_not_change_a_byte(tmp_path):
     assert tree(tmp_path / "0") == tree(tmp_path / "2")
 
 
+def test_the_digest_does_not_depend_on_the_chunks(tmp_path, monkeypatch):
+    digests, many = set(), []
+    for name, size in (("many", write.CHUNK_BYTES), ("one", 1 << 20)):
+        monkeypatch.setattr(write, "CHUNK_BYTES", size)
+        preprocess(FakeReader(), "in", tmp_path / name, workers=0, progress=False)
+        store = open_store(tmp_path / name)
+        many.append(store.arrays["metadata"].nchunks > 1)
+        digests.add(store._content())
+    assert many == [True, False] and len(digests) == 1
+
+
 def test_given_splits_are_kept_and_a_table_fills_in(tmp_path):
     preprocess(FakeReader(splits=True), "in", tmp_path / "a", **QUIET)
     store = open_store(tmp_path / "a")
