@@ -181,8 +181,11 @@ class Ask:
             return column.flatten().to_numpy().reshape(len(column), -1)
         if self.model is None:
             raise ArchiveError("this archive keeps codes alone: name the model that made them (run=)")
-        codes = np.array([list(c) for c in rows["code"].to_pylist()], np.uint8)
-        return np.asarray(self.model.from_code(codes), np.float32)
+        column = rows["code"].combine_chunks()
+        size = column.type.byte_width
+        start = column.offset * size
+        codes = np.frombuffer(column.buffers()[1], np.uint8)[start : start + len(column) * size]
+        return np.asarray(self.model.from_code(codes.reshape(-1, size)), np.float32)
 
     def _ranked(self, latent: np.ndarray, fetch: int, asked: list) -> pa.Table:
         """Up to `fetch` rows by distance, after the filters of LanceDB."""
