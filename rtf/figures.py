@@ -22,10 +22,10 @@ DPI = 130
 #: Colours of the lightness range that prints, and markers, in the order in which things are drawn.
 COLOURS = ("#1f4e9c", "#d9822b", "#1b8a4b", "#b2182b", "#7b4ea3", "#3aa6b9", "#8c6d1f", "#d6599a")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
-#: Colour and marker of each band: the field's green, red and goldenrod, of several lightnesses.
+#: Colour and marker of each band, by wavelength; green, red and goldenrod as the field has them.
 BAND_STYLE = {
-    "g": ("#1b8a4b", "o"), "r": ("#b2182b", "s"), "i": ("#daa520", "D"),
-    "u": ("#3a4fb0", "v"), "z": ("#7b4ea3", "^"), "y": ("#5c4033", "P"),
+    "u": ("#3a4fb0", "v"), "g": ("#1b8a4b", "o"), "r": ("#b2182b", "s"), "i": ("#daa520", "D"),
+    "z": ("#7b4ea3", "^"), "y": ("#5c4033", "P"),
 }  # fmt: skip
 
 
@@ -168,10 +168,12 @@ def draw_light_curve(axes, curve: LightCurve, size: float = 5) -> None:
 
 def band_handles(bands, **more: dict) -> list[Line2D]:
     """Legend entries of bands (indices), then one grey entry for each of `more`: label -> line settings."""
-    handles = []
-    for name in (BANDS[b] for b in sorted({int(b) for b in bands})):
-        colour, marker = BAND_STYLE[name]
-        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", label=f"{name} band"))
+    handles, used = [], {BANDS[int(b)] for b in np.unique(bands)}
+    for name, (colour, marker) in BAND_STYLE.items():
+        if name in used:
+            handles.append(
+                Line2D([], [], color=colour, marker=marker, linestyle="none", label=f"{name} band")
+            )
     grey = {"color": "0.3", "marker": "o", "linestyle": "none"}
     return handles + [Line2D([], [], **grey | style, label=label) for label, style in more.items()]
 
