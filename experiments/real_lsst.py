@@ -87,8 +87,12 @@ def apart(latent: np.ndarray, kinds: np.ndarray) -> str:
     star = kinds[known] == "star"
     near = np.argsort(-cosine, 1)[:, :NEIGHBOURS]
     share = star[near].mean(1)
-    both = lambda k: 0 < star[k].sum() < len(k)  # noqa: E731
-    auc = estimate(lambda k: roc_auc_score(star[k], share[k]) if both(k) else 0.5, len(star))
+
+    def score(rows):
+        one_kind = star[rows].all() or not star[rows].any()
+        return 0.5 if one_kind else roc_auc_score(star[rows], share[rows])
+
+    auc = estimate(score, len(star))
     return (
         f"stars among the {NEIGHBOURS} nearest: {share[star].mean():.2f} of {star.sum()} stars, "
         f"{share[~star].mean():.2f} of {(~star).sum()} active nuclei; ROC-AUC {auc}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 from rtf.alerts.surveys import Survey
 from rtf.simulation.populations import Sample
@@ -35,6 +36,11 @@ class Instrument:
     id_field: str  # of a packet, the name of its file
     limits: bool  # whether histories tell of visits that saw nothing
     signed: bool  # whether negative detections are always kept
+
+
+def lazily(module: str, function: str) -> Callable:
+    """A function whose module is imported when it is first called: galsim and fastavro are slow to import."""
+    return lambda *given: getattr(import_module(module), function)(*given)
 
 
 def instrument_named(name: str) -> Instrument:

@@ -3,28 +3,10 @@
 from rtf.alerts.surveys import ztf
 from rtf.simulation.cadence import ObservingModel, season
 from rtf.simulation.detections import detect
-from rtf.simulation.instrument import Instrument
+from rtf.simulation.instrument import Instrument, lazily
 from rtf.simulation.metadata import draw_metadata
 from rtf.simulation.populations import ZTF_SAMPLE
 from rtf.simulation.scene import ZTF_FIELD, light_at_source
-
-
-def _stamps(*given):
-    from rtf.simulation.stamps import draw_stamps  # galsim is slow to import
-
-    return draw_stamps(*given)
-
-
-def _packets(source):
-    from rtf.simulation.packets import packets
-
-    return packets(source)
-
-
-def _containers(alerts):
-    from rtf.simulation.packets import containers
-
-    return containers(alerts)
 
 
 def _told(alerts: list[dict]) -> dict[str, int]:
@@ -40,10 +22,10 @@ ZTF = Instrument(
     season=season,
     detect=lambda rng, visits, flux, host: detect(rng, visits, flux, light_at_source(host)),
     metadata=draw_metadata,
-    stamps=_stamps,
+    stamps=lazily("rtf.simulation.stamps", "draw_stamps"),
     name=lambda seed, number: f"SIM{seed}_{number:07d}",
-    packets=_packets,
-    containers=_containers,
+    packets=lazily("rtf.simulation.packets", "packets"),
+    containers=lazily("rtf.simulation.packets", "containers"),
     told=_told,
     id_field="candid",
     limits=True,

@@ -16,7 +16,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+import torch
 
+import rtf
 from rtf.archive import Where, open_archive
 from rtf.archive import archive as module
 from tests.archive.made_up import fingerprints, table
@@ -101,6 +104,28 @@ def test_archive(tmp_path):
     print(f"  one search in a process of its own {peak_memory(one_search, str(folder)):6,.0f} MiB")
     took, added = _again(archive, path)
     print(f"  added again, with the index {added.repeats / took:9,.0f} rows/s")
+
+
+@pytest.mark.skipif(GIVEN is None, reason="RTF_ARCHIVE_FINGERPRINTS is not set: codes need a model's")
+def test_codes_alone(tmp_path):
+    """The archive of eight bytes a row: what is found of the ten nearest by floats, and how fast."""
+    model = rtf.load("ztf")
+    latent, queries = latents()
+    quantise = model.model.bottleneck._quantise
+    with torch.inference_mode():
+        lots = (torch.from_numpy(latent[k : k + LOT]) for k in range(0, ROWS, LOT))
+        code = np.concatenate([quantise(lot, learn=False)[0].numpy().astype(np.uint8) for lot in lots])
+    archive, width = open_archive(tmp_path / "archive"), code.shape[1]
+    for number, start in enumerate(range(0, ROWS, LOT)):
+        own, rows = latent[start : start + LOT], code[start : start + LOT]
+        column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(rows), [None, pa.py_buffer(rows)])
+        given = pa.FixedSizeListArray.from_arrays(own.ravel(), WIDTH)
+        lot = table(len(own), seed=number, width=WIDTH, fingerprint=given, code=column, space=model.space)
+        archive.add(lot, keep="code")
+    unit = latent / np.linalg.norm(latent, axis=1, keepdims=True)
+    truth = [{_candid(k) for k in np.argpartition(-(unit @ q), 10)[:10]} for q in queries[:50]]
+    print(f"\n{ROWS:,} rows of {width} bytes, {size(tmp_path / 'archive') / ROWS:.0f} bytes a row in all")
+    _measure("codes alone", archive, queries[:50], truth, model=model)
 
 
 def _again(archive, path: Path):

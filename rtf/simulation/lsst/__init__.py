@@ -3,7 +3,7 @@
 import numpy as np
 
 from rtf.alerts.surveys import lsst
-from rtf.simulation.instrument import Instrument
+from rtf.simulation.instrument import Instrument, lazily
 from rtf.simulation.lsst.cadence import LsstCadence, season
 from rtf.simulation.lsst.detections import detect
 from rtf.simulation.lsst.metadata import draw_metadata
@@ -34,24 +34,6 @@ SAMPLE = Sample(
 )
 
 
-def _stamps(*given):
-    from rtf.simulation.lsst.stamps import draw_stamps  # galsim is slow to import
-
-    return draw_stamps(*given)
-
-
-def _packets(source):
-    from rtf.simulation.lsst.packets import packets
-
-    return packets(source)
-
-
-def _containers(alerts):
-    from rtf.simulation.lsst.packets import containers
-
-    return containers(alerts)
-
-
 def _told(alerts: list[dict]) -> dict[str, int]:
     return {
         "past": sum(len(alert["prvDiaSources"] or ()) for alert in alerts),
@@ -68,10 +50,10 @@ LSST = Instrument(
     season=season,
     detect=detect,
     metadata=draw_metadata,
-    stamps=_stamps,
+    stamps=lazily("rtf.simulation.lsst.stamps", "draw_stamps"),
     name=lambda seed, number: str(((seed & 0x7FFF) << 36 | number) + 1),
-    packets=_packets,
-    containers=_containers,
+    packets=lazily("rtf.simulation.lsst.packets", "packets"),
+    containers=lazily("rtf.simulation.lsst.packets", "containers"),
     told=_told,
     id_field="diaSourceId",
     limits=False,
