@@ -189,6 +189,10 @@ def golden_arrays(inputs: list[str], survey: Survey, seed: int = 0) -> dict[str,
         "metadata": np.float32(rng.lognormal(0, 2, (size, most, len(survey.metadata_fields)))),
         "stamps": np.float32(200 + 10 * rng.normal(size=(size, len(KINDS), *[survey.stamp_size] * 2))),
     }
+    if "wavelength" in survey.metadata_fields:
+        shift = np.float32(rng.normal(1, 0.02, (size, most)))
+        of_band = np.float32(survey.wavelength)[found["band"]]
+        found["metadata"][..., survey.metadata_fields.index("wavelength")] = shift * of_band
     found["limit_mjd"][::4] = np.nan
     found["limit_mag"][::4] = np.nan
     found["metadata"][rng.random(found["metadata"].shape) < 0.3] = np.nan

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rtf.alerts.history import LIMIT_DAYS
 from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.encoding.fingerprints import RunError
-from rtf.features.photometry import CHANNELS
+from rtf.features.photometry import CHANNELS, extra_fields, wavelength_column
 from rtf.features.stamps import BELOW_ONE_SIGMA, RESOLUTION
 from rtf.features.view import view_settings
 from rtf.models.layers import asinh
@@ -96,7 +96,7 @@ class FromArrays(nn.Module):
 
     @property
     def inputs(self) -> list[str]:
-        return inputs_of([*self.modalities, *(["metadata"] if self.survey.signed else [])])
+        return inputs_of([*self.modalities, *(["metadata"] if extra_fields(self.survey) else [])])
 
     @property
     def outputs(self) -> list[str]:
@@ -115,10 +115,11 @@ class FromArrays(nn.Module):
         mjd, mag = given["mjd"].gather(1, row), given["mag"].gather(1, row)
         band, magerr = given["band"].gather(1, row), given["magerr"].gather(1, row)
         days = torch.where(mask, mjd - mjd[:, :1], 0.0)
-        forced = None
-        if self.survey.signed:
-            forced = given["metadata"][..., self.survey.metadata_fields.index("forced")].gather(1, row)
-        columns = {"photometry": self._photometry(days, mag, magerr, band, forced)}
+        extra = {
+            name: given["metadata"][..., self.survey.metadata_fields.index(name)].gather(1, row)
+            for name in extra_fields(self.survey)
+        }
+        columns = {"photometry": self._photometry(days, mag, magerr, band, extra)}
         if "limits" in self.modalities:
             columns["limits"] = self._limits(given, mjd, mag)
         if "metadata" in self.modalities:
@@ -168,14 +169,19 @@ class FromArrays(nn.Module):
         return row, place < shown[:, None], shown
 
     def _photometry(
-        self, days: Tensor, mag: Tensor, magerr: Tensor, band: Tensor, forced: Tensor | None
+        self, days: Tensor, mag: Tensor, magerr: Tensor, band: Tensor, extra: dict[str, Tensor]
     ) -> Tensor:
         previous = (days - torch.cat([days[:, :1], days[:, :-1]], 1)).clamp(min=0.0)
         continuous = [torch.log(1 + days).float(), torch.log(1 + previous).float(), -0.4 * mag, 0.4 * magerr]
         scaled = (torch.stack(continuous, 2) - self.photometry_mean) / self.photometry_std
         one_hot = band[..., None] == torch.arange(len(self.survey.bands), device=band.device)
-        flag = [] if forced is None else [(forced == 1).float()[..., None]]
-        return torch.cat([scaled, one_hot.float(), *flag], 2)
+        columns = [scaled, one_hot.float()]
+        if "forced" in extra:
+            columns += [(extra["forced"] == 1).float()[..., None]]
+        if "wavelength" in extra:
+            of_band = torch.tensor(self.survey.wavelength)[band]
+            columns += [wavelength_column(extra["wavelength"], of_band).nan_to_num()[..., None]]
+        return torch.cat(columns, 2)
 
     def _limits(self, given: dict[str, Tensor], mjd: Tensor, mag: Tensor) -> Tensor:
         """Columns of `rtf/features/limits.py`: the latest non-detection before each detection, by band."""

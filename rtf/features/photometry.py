@@ -3,7 +3,9 @@
 Columns: log1p(dt), log1p(dt_prev) [dt in days since the first, since the previous detection],
 logflux = -0.4 mag, logflux_err = 0.4 magerr [dex], and the band one-hot, of ZTF g, r, i. Of a survey with
 signed fluxes the magnitudes, and so logflux, are asinh ones (`rtf/alerts/surveys`), linear in flux around
-zero, and a last column is 1 for forced photometry.
+zero, and a column is 1 for forced photometry. Where sources of several surveys stand together, a last column
+says how far the filter is from the band of that letter: ten times the relative difference of their
+wavelengths, 0 where it is unknown.
 """
 
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ from rtf.alerts.history import Detections
 from rtf.alerts.surveys import Survey, survey_named
 
 CHANNELS = ("log1p_dt", "log1p_dt_prev", "logflux", "logflux_err")
+#: Metadata that are columns of the photometry in the surveys that have them.
+_EXTRA = ("forced", "wavelength")
 
 
 def time_columns(days: np.ndarray, previous: np.ndarray) -> np.ndarray:
@@ -23,7 +27,17 @@ def time_columns(days: np.ndarray, previous: np.ndarray) -> np.ndarray:
 
 def width(survey: Survey) -> int:
     """Number of columns."""
-    return len(CHANNELS) + len(survey.bands) + survey.signed
+    return len(CHANNELS) + len(survey.bands) + len(extra_fields(survey))
+
+
+def extra_fields(survey: Survey) -> tuple[str, ...]:
+    """Metadata of a survey that become columns of its photometry."""
+    return tuple(name for name in _EXTRA if name in survey.metadata_fields)
+
+
+def wavelength_column(wavelength, of_band):
+    """The last column of wavelengths and those of the bands of that letter [nm]."""
+    return 10 * (wavelength / of_band - 1)
 
 
 def photometry(detections: Detections) -> np.ndarray:
@@ -32,14 +46,20 @@ def photometry(detections: Detections) -> np.ndarray:
     dt = mjd - np.repeat(mjd[offset[:-1]] if len(mjd) else mjd, detections.length)
     dt_prev = np.diff(mjd, prepend=mjd[:1])
     dt_prev[offset[:-1][detections.length > 0]] = 0.0
-    columns = np.empty((len(mjd), width(detections.survey)), np.float32)
+    survey = detections.survey
+    columns = np.empty((len(mjd), width(survey)), np.float32)
     columns[:, :2] = time_columns(dt, dt_prev)
     columns[:, 2] = -0.4 * detections.mag
     columns[:, 3] = 0.4 * detections.magerr
-    bands = slice(len(CHANNELS), len(CHANNELS) + len(detections.survey.bands))
-    columns[:, bands] = detections.band[:, None] == np.arange(len(detections.survey.bands))
-    if detections.survey.signed:
-        columns[:, -1] = detections.metadata[:, detections.survey.metadata_fields.index("forced")] == 1
+    first = len(CHANNELS) + len(survey.bands)
+    columns[:, len(CHANNELS) : first] = detections.band[:, None] == np.arange(len(survey.bands))
+    for k, name in enumerate(extra_fields(survey), first):
+        given = detections.metadata[:, survey.metadata_fields.index(name)]
+        if name == "forced":
+            columns[:, k] = given == 1
+        else:
+            of_band = np.float32(survey.wavelength)[detections.band]
+            columns[:, k] = np.nan_to_num(wavelength_column(given, of_band))
     return columns
 
 

@@ -135,7 +135,7 @@ def simulate_source(survey: SimulatedSurvey, number: int) -> SimulatedSource:
             name = names[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
         place, start, event = _begin(survey, rng, name)
         host = draw_host(rng, event, place)
-        visits, detections = _observe(survey, rng, place, start, event, host)
+        visits, detections = observe(survey, rng, place, start, event, host)
         if detections is not None:
             break
     else:
@@ -192,7 +192,7 @@ def _begin(survey: SimulatedSurvey, rng: np.random.Generator, name: str) -> tupl
     raise RuntimeError(f"no {name} that is followed in {_PATIENCE} draws")
 
 
-def _observe(survey: SimulatedSurvey, rng, place: Place, start: float, event: Event, host: Scene):
+def observe(survey: SimulatedSurvey, rng, place: Place, start: float, event: Event, host: Scene):
     """The visits to a source and its detections; None for these where they are too few."""
     visits = survey.cadence.visits(place, start - HISTORY_DAYS, start + event.duration)
     if len(visits.mjd) < survey.min_detections:

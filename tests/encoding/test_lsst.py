@@ -7,8 +7,10 @@ import pytest
 from astropy.io import fits
 
 import rtf
+from rtf.alerts.convert import as_survey
 from rtf.alerts.lsst import packet_history
 from rtf.alerts.report import ReadReport
+from rtf.alerts.surveys import survey_named
 from rtf.alerts.surveys.lsst import LSST
 from rtf.encoding.fingerprints import RunError
 from rtf.store.build import preprocess
@@ -89,6 +91,27 @@ def test_the_graph_gives_the_same(model, tmp_path):
     assert exported.about["bands"] == list(LSST.bands)
     with pytest.raises(ValueError, match="trained on lsst"):
         exported.encode(made_up_sources(2))
+
+
+def test_one_model_of_two_surveys(tmp_path):
+    pytest.importorskip("onnx")
+    from rtf.encoding.export import export
+
+    both = survey_named("ztf_lsst")
+    sources = [as_survey(h, both) for h in (*made_up_alerts(24), *made_up_sources(24))]
+    preprocess(ListReader(sources), "in", tmp_path / "s.zarr", workers=0, progress=False)
+    train(tmp_path / "s.zarr", tmp_path / "run", "survey=ztf_lsst", "modalities=photometry", "epochs=1")
+    model, seen = rtf.load(tmp_path / "run"), sources[20:28]
+    found = model.encode(seen)
+    assert found.finite.all()
+    # the filter's wavelength is read, not the letter of its band alone
+    for history in seen:
+        history.metadata[:, 1] += 30
+    assert np.abs(model.encode(seen).latent - found.latent).min() > 0
+    exported = rtf.load(export(model, tmp_path / "onnx", {"run": "made up"}))
+    np.testing.assert_allclose(exported.encode(seen).latent, model.encode(seen).latent, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="of LSST, the model was trained on ZTF and LSST"):
+        model.encode(made_up_alerts(1))
 
 
 def test_surveys_are_not_mixed(model, tmp_path):

@@ -5,6 +5,8 @@ Notable:
 - a survey that sends magnitudes keeps them. One that sends signed fluxes has asinh magnitudes in their place
   (Lupton, Gunn & Szalay 1999, AJ 118, 1406): of bright sources they are AB magnitudes, of fluxes around zero
   and below they are finite, and `Survey.flux` gives the flux back
+- two more describe the same sources in other terms, for models to be compared (`rtf/alerts/convert.py`):
+  `ztf_asinh` has ZTF in asinh magnitudes, `ztf_lsst` has what ZTF and LSST have in common
 """
 
 from dataclasses import dataclass, field
@@ -78,9 +80,9 @@ class Survey:
 
 def survey_named(name: str) -> Survey:
     """The survey of that name; ValueError names those there are."""
-    from rtf.alerts.surveys import lsst, ztf
+    from rtf.alerts.surveys import lsst, ztf, ztf_asinh, ztf_lsst
 
-    known = {s.name: s for s in (ztf.ZTF, lsst.LSST)}
+    known = {s.name: s for s in (ztf.ZTF, lsst.LSST, ztf_asinh.ZTF_ASINH, ztf_lsst.ZTF_LSST)}
     if name not in known:
         raise ValueError(f"no survey {name!r}; there are {', '.join(known)}")
     return known[name]
