@@ -180,7 +180,8 @@ class FromArrays(nn.Module):
             columns += [(extra["forced"] == 1).float()[..., None]]
         if "wavelength" in extra:
             of_band = torch.tensor(self.survey.wavelength)[band]
-            columns += [wavelength_column(extra["wavelength"], of_band).nan_to_num()[..., None]]
+            shift = wavelength_column(extra["wavelength"], of_band)
+            columns += [torch.where(shift.isnan(), 0.0, shift)[..., None]]
         return torch.cat(columns, 2)
 
     def _limits(self, given: dict[str, Tensor], mjd: Tensor, mag: Tensor) -> Tensor:
