@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from rtf.archive import neighbours
+from rtf.archive.coded import Coded, no_rows
 from rtf.archive.rows import (
     ANSWER,
     KEEP,
@@ -90,6 +91,7 @@ class Archive:
     def __init__(self, folder: str | os.PathLike) -> None:
         self.folder = Path(folder)
         self._lancedb = lancedb()
+        self._codes: dict[str, tuple] = {}  # by space: a version of its table, and its codes
 
     @cached_property
     def _connection(self):
@@ -266,7 +268,10 @@ class Archive:
         table = self._table(space)
         if model is not None and self.space(space) != model.space:
             raise OtherSpace(f"the model is of space {model.space}, the search in space {space}")
-        ask = neighbours.Ask(table, int(k), where, newest, exact, model, self._columns(table, columns))
+        ask = neighbours.Ask(
+            table, int(k), where, newest, exact, model, self._columns(table, columns),
+            self._coded(table, self.space(space), model),
+        )  # fmt: skip
         if object_id is not None:
             own = ask.object(str(object_id), self.folder)
             return ask.nearest(own.latent, without=own)
@@ -282,6 +287,20 @@ class Archive:
         if where.cone is not None:
             return ask.around()
         raise ArchiveError("search for what? Give a fingerprint, an object or a position")
+
+    def _coded(self, table, space: str, model) -> Coded | None:
+        """The codes of a table without floats, kept in memory from search to search."""
+        if model is None or "fingerprint" in table.schema.names:
+            return None
+        version, known = self._codes.get(space) or (
+            None, no_rows(model.from_code, table.schema.field("code").type.byte_width)
+        )  # fmt: skip
+        if known is not None and version != table.version:
+            known = known.with_rows(neighbours.batches(table, ["code"], known.last, None))
+            if len(known.number) != table.count_rows():  # compacted: rows have new numbers
+                known = known.empty().with_rows(neighbours.batches(table, ["code"], -1, None))
+        self._codes[space] = table.version, known
+        return known
 
     def _columns(self, table, asked: Sequence[str] | str) -> list[str]:
         """The columns of a table that are asked for."""

@@ -3,7 +3,8 @@
 Notable:
 - LanceDB applies what it can before it ranks. The edge of a cone and `newest` are looked at afterwards: more
   rows are fetched until enough pass
-- codes alone are turned into fingerprints by the model, in batches, and all compared
+- codes alone are all compared, by look-up tables (`coded.py`), or, where a fingerprint is no sum over the
+  bytes of its code, turned into fingerprints by the model in batches
 """
 
 import math
@@ -16,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rtf.archive.coded import Coded, code_array
 from rtf.archive.rows import ArchiveError
 from rtf.archive.where import Where, all_of, separation
 
@@ -73,6 +75,7 @@ class Ask:
     exact: bool
     model: Any
     columns: list[str]  # that the answer has
+    coded: Coded | None = None  # the table's codes
 
     @property
     def _codes_alone(self) -> bool:
@@ -181,11 +184,7 @@ class Ask:
             return column.flatten().to_numpy().reshape(len(column), -1)
         if self.model is None:
             raise ArchiveError("this archive keeps codes alone: name the model that made them (run=)")
-        column = rows["code"].combine_chunks()
-        size = column.type.byte_width
-        start = column.offset * size
-        codes = np.frombuffer(column.buffers()[1], np.uint8)[start : start + len(column) * size]
-        return np.asarray(self.model.from_code(codes.reshape(-1, size)), np.float32)
+        return np.asarray(self.model.from_code(code_array(rows["code"])), np.float32)
 
     def _ranked(self, latent: np.ndarray, fetch: int, asked: list) -> pa.Table:
         """Up to `fetch` rows by distance, after the filters of LanceDB."""
@@ -204,6 +203,8 @@ class Ask:
 
     def _ranked_codes(self, latent: np.ndarray, fetch: int, asked: list) -> pa.Table:
         best, unit = None, latent / np.linalg.norm(latent)
+        if self.coded is not None:
+            return self._ranked_by_tables(unit, fetch, asked)
         for batch in self._scan(asked, ["code"]).to_batches(batch_size=_BATCH):
             rows = pa.Table.from_batches([batch])
             if not len(rows):
@@ -220,6 +221,16 @@ class Ask:
         if best is None:
             return self._nothing().append_column("distance", pa.array([], pa.float32()))
         return self._taken(best["_rowid"].to_pylist()).append_column("distance", best["distance"])
+
+    def _ranked_by_tables(self, unit: np.ndarray, fetch: int, asked: list) -> pa.Table:
+        if len(unit) != len(self.coded.base):
+            n = len(self.coded.base)
+            raise ArchiveError(f"the fingerprint has {len(unit)} numbers, the model's {n}")
+        among = self._scan(asked, ["candid"]).to_arrow()["_rowid"].to_numpy() if asked else None
+        number, distance = self.coded.nearest(unit, fetch, among)
+        if not len(number):
+            return self._nothing().append_column("distance", pa.array([], pa.float32()))
+        return self._taken(number.tolist()).append_column("distance", pa.array(distance, pa.float32()))
 
     def _kept(self, rows: pa.Table) -> pa.Table:
         """Rows inside the cone, and the newest of their objects where that is asked."""

@@ -344,6 +344,33 @@ def test_classes_that_a_later_version_knows_are_added(tmp_path):
     assert everything(archive)["p_LBV"].null_count == 30
 
 
+class Product(Model):
+    """A model whose fingerprint is no sum over the bytes of its code."""
+
+    def from_code(self, code: np.ndarray) -> np.ndarray:
+        return super().from_code(code) * (1 + np.float32(code[:, :1]) / 256)
+
+
+@pytest.mark.parametrize("model", [Model(), Product()], ids=["tables", "decoded"])
+def test_codes_alone_follow_an_archive_that_grows(tmp_path, model):
+    archive, where = open_archive(tmp_path), Where(since=59300.0, class_name="AGN", min_probability=0.3)
+    rows = pa.concat_tables([table(400, seed=k) for k in range(3)])
+    stand_for = model.from_code(codes(latent_of(rows)))
+    query, distance = stand_for[7], cosine(stand_for, stand_for[7])
+    passing = (rows["mjd"].to_numpy() >= 59300) & (rows["p_AGN"].to_numpy() >= 0.3)
+    for k in range(3):
+        archive.add(rows.slice(400 * k, 400), keep="code")
+        if k == 2:
+            archive.compact()
+        there = np.arange(400 * (k + 1))
+        for asked, own in ((None, there), (where, there[passing[: len(there)]])):
+            best = own[np.argsort(distance[own], kind="stable")[:10]]
+            found = archive.search(query, model=model, where=asked)
+            np.testing.assert_allclose(found["distance"].to_numpy(), distance[best], atol=1e-6)
+            assert set(found["candid"].to_pylist()) == set(rows["candid"].take(best).to_pylist())
+    assert not len(archive.search(query, model=model, where=Where(since=99999.0)))
+
+
 def test_codes_alone_are_searched_with_the_model(tmp_path):
     archive, rows = open_archive(tmp_path), table(500)
     archive.add(rows, keep="code")
@@ -359,6 +386,8 @@ def test_codes_alone_are_searched_with_the_model(tmp_path):
         len(archive.search(object_id="ZTF000000003", model=model, where=Where(until=59500.0), newest=True))
         == 10
     )
+    with pytest.raises(ArchiveError, match="the fingerprint has 16 numbers, the model's 8"):
+        archive.search(fingerprints(1)[0], model=model)
     with pytest.raises(ArchiveError, match="name the model"):
         archive.search(stand_for[0])
     with pytest.raises(ArchiveError, match="no index"):
