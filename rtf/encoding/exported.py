@@ -11,7 +11,9 @@ import numpy as np
 
 from rtf.alerts.cutouts import BadCutout, decode_cutout
 from rtf.alerts.history import Detections, SourceHistory, concatenate
+from rtf.alerts.surveys import survey_named
 from rtf.encoding.fingerprints import Fingerprints, RunError, name_of, unsound
+from rtf.encoding.shipped import other_survey
 from rtf.features.stamps import KINDS, latest_stamps, on_grid
 from rtf.features.view import view
 
@@ -71,8 +73,8 @@ class Exported:
         if not histories:
             raise ValueError("there is no source to encode")
         detections = concatenate(histories, limits=False)  # the graph makes that column
-        if detections.survey.name != (own := self.about.get("survey", "ztf")):
-            raise ValueError(f"the sources are of {detections.survey.name}, the model was trained on {own}")
+        if detections.survey != (own := survey_named(self.about.get("survey", "ztf"))):
+            raise ValueError(other_survey(own, detections.survey))
         if wrong := unsound(detections):
             first = min(wrong)
             raise ValueError(f"{name_of(histories, first)} cannot be encoded: {wrong[first]}")

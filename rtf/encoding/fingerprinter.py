@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from rtf.alerts.history import Detections, SourceHistory, concatenate
 from rtf.alerts.surveys import Survey, survey_named
 from rtf.encoding.fingerprints import Fingerprints, RunError, name_of, unsound
+from rtf.encoding.shipped import other_survey
 from rtf.encoding.space import space_of
 from rtf.encoding.strangeness import Strangeness
 from rtf.features.normalisation import Statistics, feature_columns
@@ -218,9 +219,7 @@ class Fingerprinter:
     def _outputs(self, histories, first, batch_size: int, progress=None):
         detections = histories if isinstance(histories, Detections) else concatenate(histories)
         if detections.survey != self.survey:
-            raise ValueError(
-                f"the sources are of {detections.survey.title}, the model was trained on {self.survey.title}"
-            )
+            raise ValueError(other_survey(self.survey, detections.survey))
         if wrong := unsound(detections):
             first = min(wrong)
             raise ValueError(

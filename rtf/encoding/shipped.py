@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from rtf.alerts.surveys import Survey
 from rtf.encoding.fingerprints import RunError
 
 FOLDER = Path(__file__).parents[1] / "shipped"
@@ -27,3 +28,9 @@ def run_folder(run: str | os.PathLike) -> Path:
         return FOLDER / str(run)
     names = ", ".join(shipped_models())
     raise RunError(f"{run} is neither a run folder nor a shipped model; shipped are: {names}")
+
+
+def other_survey(own: Survey, asked: Survey) -> str:
+    """What is said where a model of one survey is given sources of another."""
+    said = f"the sources are of {asked.title}, the model was trained on {own.title}"
+    return f"{said}; the model in the box is run={asked.name}" if asked.name in shipped_models() else said

@@ -38,11 +38,21 @@ def latents() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     found = rng.permutation(np.load(GIVEN))
     queries, rows = found[:QUERIES], found[QUERIES:]
-    deviation, more = rows.std(0), [rows[:ROWS]]
-    while sum(map(len, more)) < ROWS:
-        noise = rng.standard_normal(rows.shape, np.float32)
-        more.append((rows + 0.1 * deviation * noise)[: ROWS - sum(map(len, more))])
-    return np.concatenate(more), queries
+    deviation, made = rows.std(0), np.empty((ROWS, WIDTH), np.float32)
+    for start in range(0, ROWS, len(rows)):
+        own = made[start : start + len(rows)]
+        own[:] = rows[: len(own)]
+        if start:
+            own += 0.1 * deviation * rng.standard_normal(own.shape, np.float32)
+    return made, queries
+
+
+def normalised(latent: np.ndarray) -> np.ndarray:
+    """Unit vectors in place, for ten million fingerprints are 2.5 GB."""
+    for start in range(0, len(latent), LOT):
+        own = latent[start : start + LOT]
+        own /= np.linalg.norm(own, axis=1, keepdims=True)
+    return latent
 
 
 def add(path: str, folder: str) -> None:
@@ -85,7 +95,7 @@ def test_archive(tmp_path):
     archive = open_archive(folder)
     took, added = _again(archive, path)
     print(f"  added again     {added.repeats / took:9,.0f} rows/s")
-    unit = latent / np.linalg.norm(latent, axis=1, keepdims=True)
+    unit = normalised(latent)
     where = Where(class_name="SN II", min_probability=0.9)
     truth, took = [], []
     for query in queries:
@@ -122,7 +132,7 @@ def test_codes_alone(tmp_path):
         given = pa.FixedSizeListArray.from_arrays(own.ravel(), WIDTH)
         lot = table(len(own), seed=number, width=WIDTH, fingerprint=given, code=column, space=model.space)
         archive.add(lot, keep="code")
-    unit = latent / np.linalg.norm(latent, axis=1, keepdims=True)
+    unit = normalised(latent)
     truth = [{_candid(k) for k in np.argpartition(-(unit @ q), 10)[:10]} for q in queries[:50]]
     print(f"\n{ROWS:,} rows of {width} bytes, {size(tmp_path / 'archive') / ROWS:.0f} bytes a row in all")
     _measure("codes alone", archive, queries[:50], truth, model=model)

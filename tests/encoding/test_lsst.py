@@ -89,7 +89,7 @@ def test_the_graph_gives_the_same(model, tmp_path):
     np.testing.assert_allclose(a.latent, b.latent, atol=1e-5, rtol=1e-5)
     np.testing.assert_allclose(a.probability, b.probability, atol=1e-5)
     assert exported.about["bands"] == list(LSST.bands)
-    with pytest.raises(ValueError, match="trained on lsst"):
+    with pytest.raises(ValueError, match="of ZTF, the model was trained on LSST"):
         exported.encode(made_up_sources(2))
 
 
