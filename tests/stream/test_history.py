@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rtf.alerts.history import SourceHistory
+from rtf.alerts.history import NO_CUTOUTS, SourceHistory, from_columns
 from rtf.alerts.known import alert_histories
 from rtf.alerts.merge import merge_objects
 from rtf.alerts.read import auto_reader
@@ -163,3 +163,29 @@ def test_one_stream_at_a_time(tmp_path):
         pass
     with pytest.raises(HistoryError, match="holds no histories"):
         open_histories(tmp_path / "none")
+
+
+def nights(folder, count: int, objects: int, keep_days: float, monkeypatch) -> list[int]:
+    """Bytes of the folder after each night of new objects, of one alert with 30 detections and stamps."""
+    rng, sizes, store = np.random.default_rng(0), [], Histories(folder, keep_days=keep_days)
+    for day in range(count):
+        monkeypatch.setattr(history.time, "time", lambda day=day: 86400.0 * (20_000 + day))
+        for start in range(0, objects, 100):
+            packets = []
+            for k in range(start, min(start + 100, objects)):
+                mjd, stamps = 60_000 + day - np.arange(30.0)[::-1], tuple(rng.bytes(6000) for _ in range(3))
+                packet = from_columns(f"{day}_{k}", mjd, np.zeros(30), np.full(30, 19.0), np.full(30, 0.1))
+                packet.candid = 30 * (objects * day + k) + np.arange(30)
+                packet.cutouts, packet.own, packet.alert = [NO_CUTOUTS] * 29 + [stamps], 29, float(mjd[-1])
+                packets.append(packet)
+            store.add(packets, "ztf", SPACE)
+        sizes.append((folder / "data.mdb").stat().st_size)
+    assert len(store) <= (keep_days + 2) * objects
+    store.close()
+    return sizes
+
+
+def test_the_folder_does_not_grow_with_the_nights(tmp_path, monkeypatch):
+    sizes = nights(tmp_path, 30, 60, 5.0, monkeypatch)
+    assert sizes[2] < sizes[6]
+    assert sizes[-1] < 1.1 * sizes[8]
