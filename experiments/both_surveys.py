@@ -41,7 +41,7 @@ _NORTH_OF = -25.0  # declination [degree] that ZTF reaches
 
 
 def pairs(number: int, seed: int = 0) -> Iterator[tuple[SourceHistory, SourceHistory]]:
-    """Simulated sources as ZTF and as LSST see them in the same years: positive detections, three at least."""
+    """Simulated sources as ZTF and as LSST see them in the same years: positive detections, from three on."""
     surveys = {
         name: SimulatedSurvey(number, seed, survey=name, mjd_start=61000.0, mjd_end=62400.0)
         for name in ("ztf", "lsst")

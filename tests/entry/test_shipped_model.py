@@ -1,4 +1,4 @@
-"""The model in the box: what its card says, and what it makes of real alerts."""
+"""The models in the box: what their cards say, and what they make of real alerts."""
 
 import json
 
@@ -19,24 +19,58 @@ def model():
     return rtf.load("ztf")
 
 
-def test_it_is_small_and_its_card_is_its_own(model):
-    folder = run_folder("ztf")
+@pytest.mark.parametrize("name", shipped_models())
+def test_it_is_small_and_its_card_is_its_own(name):
+    folder, model = run_folder(name), rtf.load(name)
     assert sum(p.stat().st_size for p in folder.iterdir()) < 8e6
     card = json.loads((folder / "model_card.json").read_text())
     assert card["space"] == model.space and card["fingerprint"] == 64
-    assert card["modalities"] == ["photometry", "limits", "metadata", "stamps"]
+    assert card["modalities"] == list(model.modalities) and model.survey.name == name
     text = (folder / "model_card.md").read_text()
     assert model.space in text and card["run"] in text
     for heading in ("Trained on", "Bad at", "Licence", "Figures"):
         assert f"## {heading}" in text
-    for name, value in card["metrics"]["real.zarr"].items():
-        assert value["low"] <= value["value"] <= value["high"], name
+    assert card["metrics"]
+    for metrics in card["metrics"].values():
+        for heading, value in metrics.items():
+            assert value["low"] <= value["value"] <= value["high"], heading
 
 
-def test_who_asks_for_another_is_told_which_there_are(tmp_path):
-    assert shipped_models() == ["ztf"]
-    with pytest.raises(RunError, match="neither a run folder nor a shipped model; shipped are: ztf"):
+def test_who_asks_for_another_is_told_which_there_are():
+    assert shipped_models() == ["lsst", "ztf"]
+    with pytest.raises(RunError, match="neither a run folder nor a shipped model; shipped are: lsst, ztf"):
         rtf.load("gaia")
+
+
+def test_who_takes_the_model_of_another_survey_is_told_of_the_right_one(model, real_test_histories):
+    with pytest.raises(ValueError, match=r"of ZTF, the model was trained on LSST; .* is run=ztf"):
+        rtf.load("lsst").encode(real_test_histories[:1])
+
+
+def test_real_alerts_of_rubin_have_fingerprints_codes_and_probabilities(real_data, tmp_path):
+    """Every alert that can be read, as counted by itself, through the command."""
+    import pyarrow.parquet as pq
+
+    given, out = real_data / "lsst_alerts/fink_parquet", tmp_path / "f.parquet"
+    asked = [f"input={given}", "per=alert", f"out={out}", "progress=false", "workers=1"]
+    done = run("rtf.encode", *asked)
+    assert (
+        done.returncode == 1
+        and "of LSST, the model was trained on ZTF; the model in the box is run=lsst" in done.stderr
+    )
+    done = run("rtf.encode", "run=lsst", *asked)
+    assert done.returncode == 0, done.stderr
+    table, alerts = pq.read_table(out), set()
+    for path in given.rglob("*.parquet"):
+        for row in pq.read_table(path, columns=["diaSource", "ssSource"]).to_pylist():
+            if not row["ssSource"]:
+                alerts.add(row["diaSource"]["diaSourceId"])
+    assert set(table["candid"].to_pylist()) == alerts
+    assert np.isfinite(np.stack(table["fingerprint"].to_numpy(zero_copy_only=False))).all()
+    assert set(table["space"].to_pylist()) == {rtf.load("lsst").space}
+    assert all(len(code) == 8 for code in table["code"].to_pylist())
+    total = sum(table[c].to_numpy() for c in table.column_names if c.startswith("p_"))
+    np.testing.assert_allclose(total, 1, atol=1e-5)
 
 
 def test_it_fingerprints_real_alerts_of_every_kind(model, real_data, tmp_path):
