@@ -14,6 +14,7 @@ from rtf.alerts.folders import Unit
 from rtf.alerts.history import SourceHistory, concatenate
 from rtf.alerts.readers.light_curve_table import LightCurveTable
 from rtf.alerts.report import ReadReport
+from rtf.alerts.surveys import Survey
 from rtf.classes import FINE
 from rtf.encoding.fingerprints import unsound
 from rtf.figures import stretched
@@ -66,29 +67,49 @@ def stamped(history: SourceHistory) -> list[int]:
 
 
 def stamp_list(history: SourceHistory | None) -> list[dict]:
-    """Number, time, band and magnitude of the newest detections with stamps, oldest first."""
+    """Number, time, band and brightness of the newest detections with stamps, oldest first."""
     chosen = [] if history is None else stamped(history)[-MOST_STAMPS:]
+    if not chosen:
+        return []
+    value, _ = _shown(history.survey, history.mag[chosen], history.magerr[chosen], history.band[chosen])
     return [
-        {"detection": k, "mjd": round(float(history.mjd[k]), 5), "mag": round(float(history.mag[k]), 3),
-         "band": history.survey.bands[history.band[k]]}
-        for k in chosen
+        {"detection": k, "mjd": round(float(history.mjd[k]), 5), "value": round(float(v), 3),
+         "unit": _unit(history.survey), "band": history.survey.bands[history.band[k]]}
+        for k, v in zip(chosen, value, strict=True)
     ]  # fmt: skip
 
 
 def light_curve(history: SourceHistory) -> dict:
-    """The light curve as plain lists: days [MJD] and magnitudes."""
-    limits = history.limits[-MOST:]
+    """The light curve as plain lists: days [MJD] and magnitudes, or fluxes where they are signed."""
+    survey = history.survey
+    limits = history.limits[len(history.limits) if survey.signed else -MOST :]  # these are magnitudes
     start = max(0, len(history) - MOST)
+    band = history.band[start:]
+    value, error = _shown(survey, history.mag[start:], history.magerr[start:], band)
+    forced = "forced" in survey.metadata_fields
     return {
-        "mjd": listed(history.mjd[start:], 5),
-        "band": [history.survey.bands[b] for b in history.band[start:]],
-        "mag": listed(history.mag[start:], 3), "magerr": listed(history.magerr[start:], 3),
+        "unit": _unit(survey), "mjd": listed(history.mjd[start:], 5), "band": [survey.bands[b] for b in band],
+        "value": listed(value, 3), "error": listed(error, 3),
+        "forced": (history.metadata[start:, survey.metadata_fields.index("forced")] == 1).tolist()
+        if forced else [],
         "limits": {
-            "mjd": listed(limits[:, 0], 5), "band": [history.survey.bands[int(b)] for b in limits[:, 1]],
-            "mag": listed(limits[:, 2], 2),
+            "mjd": listed(limits[:, 0], 5), "band": [survey.bands[int(b)] for b in limits[:, 1]],
+            "value": listed(limits[:, 2], 2),
         },
         "left_out": start,
     }  # fmt: skip
+
+
+def _unit(survey: Survey) -> str:
+    return "µJy" if survey.signed else "mag"
+
+
+def _shown(survey: Survey, mag, magerr, band) -> tuple[np.ndarray, np.ndarray]:
+    """Values and errors in `_unit`."""
+    if not survey.signed:
+        return np.asarray(mag), np.asarray(magerr)
+    flux, error = survey.flux(mag, magerr, band)
+    return flux / 1000, error / 1000
 
 
 def listed(values, digits: int) -> list:
@@ -99,8 +120,8 @@ def listed(values, digits: int) -> list:
 def decoder_curve(model, history: SourceHistory, latent: np.ndarray, mjd: float) -> dict:
     """What a fingerprint (F,), made when the newest detection was at `mjd`, holds of the light curve.
 
-    Magnitudes and their uncertainties (1 sigma, without measurement noise) in the bands that were seen, as
-    plain lists by band, at times [MJD] that are shared.
+    Values, as of `light_curve`, and their uncertainties (1 sigma, without measurement noise) in the bands
+    that were seen, as plain lists by band, at times [MJD] that are shared.
     """
     known = int(np.searchsorted(history.mjd, mjd + 1e-5, "right")) or len(history)
     seen = model.view(concatenate([history]), first=known)
@@ -109,9 +130,10 @@ def decoder_curve(model, history: SourceHistory, latent: np.ndarray, mjd: float)
     bands = sorted(set(history.band.tolist()))
     band = np.repeat(np.array(bands), len(days))
     mag, sigma = model.query(latent[None], np.tile(days, len(bands))[None], band[None])
+    value, sigma = (x.reshape(len(bands), -1) for x in _shown(history.survey, mag[0], sigma[0], band))
     curves = {
-        history.survey.bands[b]: {"mag": listed(m, 3), "sigma": listed(s, 3)}
-        for b, m, s in zip(bands, mag.reshape(len(bands), -1), sigma.reshape(len(bands), -1), strict=True)
+        history.survey.bands[b]: {"value": listed(v, 3), "sigma": listed(s, 3)}
+        for b, v, s in zip(bands, value, sigma, strict=True)
     }
     return {"mjd": listed(first + days, 4), "last": round(last, 5), "bands": curves}
 

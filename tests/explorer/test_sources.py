@@ -8,6 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from rtf.alerts.history import from_columns
+from rtf.alerts.surveys.lsst import LSST
 from rtf.explorer import sources as module
 from rtf.explorer.sources import Light, decoder_curve, dropped, light_curve, png, stamp_list, stamp_png
 from rtf.store.read import open_store
@@ -38,6 +39,18 @@ def test_a_light_curve_is_plain_json_and_bounded(monkeypatch):
     assert stamp_list(None) == [] == stamp_list(sources()[7])
 
 
+def test_signed_fluxes_are_shown_as_fluxes():
+    mag, magerr = LSST.magnitude([4000.0, -900.0], [200.0, 300.0], [3, 5])
+    metadata = np.full((2, len(LSST.metadata_fields)), np.nan, np.float32)
+    metadata[1, LSST.metadata_fields.index("forced")] = 1
+    history = from_columns("1", [61000.0, 61001.0], [3, 5], mag, magerr, metadata=metadata, survey=LSST)
+    found = light_curve(history)
+    assert (found["unit"], found["band"], found["forced"]) == ("µJy", ["u", "y"], [False, True])
+    assert found["value"] == [4.0, -0.9] and found["error"] == [0.2, 0.3]
+    ztf = light_curve(sources()[7])
+    assert ztf["unit"] == "mag" and ztf["forced"] == [] and 10 < min(ztf["value"]) < 30
+
+
 def test_of_several_histories_the_one_that_goes_on_longest(store):
     own = open_store(store)
     name = str(own.object_id[3])
@@ -62,7 +75,7 @@ def test_the_decoders_curve_begins_with_what_the_model_saw(model):
     assert curve["mjd"][0] == round(history.mjd[0], 4) and curve["last"] == round(history.mjd[known - 1], 5)
     assert set(curve["bands"]) == {"g", "r"}
     for band in curve["bands"].values():
-        assert min(band["sigma"]) > 0 and 10 < min(band["mag"]) < 30
+        assert min(band["sigma"]) > 0 and 10 < min(band["value"]) < 30
     json.dumps(curve, allow_nan=False)
 
 

@@ -490,8 +490,8 @@ function stamps(one) {
   let at = which.length - 1;
   const pictures = el("div", { class: "stamps" }), text = el("span", { class: "quiet" });
   const paint = () => {
-    const { detection, mjd, band, mag } = which[at];
-    text.textContent = `${day(mjd)}, ${band}, ${mag.toFixed(2)} mag (${at + 1} of ${which.length})`;
+    const { detection, mjd, band, value, unit } = which[at];
+    text.textContent = `${day(mjd)}, ${band}, ${value.toFixed(2)} ${unit} (${at + 1} of ${which.length})`;
     pictures.replaceChildren(...["science", "template", "difference"].map((kind) => el("figure", {},
       el("img", { src: `/api/stamp?${new URLSearchParams({ survey: one.survey, object_id: one.object_id, detection, kind })}`, alt: `${kind} stamp`,
         onerror: (event) => event.target.replaceWith(el("p", { class: "quiet" }, "not sent")) }), el("figcaption", {}, kind))));

@@ -1,4 +1,4 @@
-// Light curves and class probabilities as plain SVG. Magnitudes grow downwards; days count from the first detection.
+// Light curves and class probabilities as plain SVG. Magnitudes grow downwards, fluxes upwards; days count from the first detection.
 const SVG = "http://www.w3.org/2000/svg";
 const BANDS = ["u", "g", "r", "i", "z", "y"];
 
@@ -32,33 +32,46 @@ function marker(band, x, y, r, attributes = {}) {
 const triangle = (band, x, y, r) =>
   svg("path", { d: `M${x - r},${y - r * 0.6}h${2 * r}l${-r},${1.6 * r}z`, class: `limit ${band}` });
 
+const inMagnitudes = (light) => light.unit === "mag";
+
+// From top to bottom.
 function range(light, curve, withLimits) {
   const first = light.mjd.length ? light.mjd[0] : 0;
   const last = light.mjd.length ? light.mjd[light.mjd.length - 1] : 1;
   let from = first, to = last;
-  const bright = [], faint = [];
-  light.mag.forEach((m, k) => {
-    const e = Math.min(light.magerr[k] ?? 0, 0.4);
-    bright.push(m - e); faint.push(m + e);
+  const low = [], high = [];
+  light.value.forEach((m, k) => {
+    const e = inMagnitudes(light) ? Math.min(light.error[k] ?? 0, 0.4) : 0;
+    low.push(m - e); high.push(m + e);
   });
   if (withLimits) {
     light.limits.mjd.forEach((t, k) => {
       if (t < first - 30 || t > last + 30) return;
       from = Math.min(from, t); to = Math.max(to, t);
-      faint.push(light.limits.mag[k]);
+      high.push(light.limits.value[k]);
     });
   }
   if (curve) {
     to = Math.max(to, curve.mjd[curve.mjd.length - 1]);
-    const low = Math.min(...bright) - 1, high = Math.max(...faint) + 1;
-    for (const band of Object.values(curve.bands)) for (const m of band.mag) if (m > low && m < high) { bright.push(m); faint.push(m); }
+    const least = Math.min(...low), most = Math.max(...high), beyond = inMagnitudes(light) ? 1 : 0.3 * (most - least);
+    for (const band of Object.values(curve.bands)) for (const m of band.value) if (m > least - beyond && m < most + beyond) { low.push(m); high.push(m); }
   }
   const pad = Math.max(1, 0.03 * (to - from));
-  const top = Math.min(...bright), bottom = Math.max(...faint), margin = Math.max(0.12, 0.06 * (bottom - top));
-  return { first, x: [from - pad, to + pad], y: [top - margin, bottom + margin] };
+  const least = Math.min(...low), most = Math.max(...high);
+  const margin = Math.max(inMagnitudes(light) ? 0.12 : 1e-3, 0.06 * (most - least)), y = [least - margin, most + margin];
+  return { first, x: [from - pad, to + pad], y: inMagnitudes(light) ? y : y.reverse() };
 }
 
-export function lightCurve(light, curve, width) {
+// Fluxes without the few that are far from all others: those are drawn at the edge.
+function withoutStrays(light) {
+  if (inMagnitudes(light) || light.value.length < 20) return light;
+  const sorted = [...light.value].sort((a, b) => a - b), n = sorted.length;
+  const [low, high] = [sorted[Math.floor(0.02 * n)], sorted[Math.ceil(0.98 * n) - 1]], room = 0.3 * (high - low);
+  return { ...light, value: light.value.map((m) => Math.max(low - room, Math.min(high + room, m))) };
+}
+
+export function lightCurve(given, curve, width) {
+  const light = withoutStrays(given);
   const height = Math.round(Math.min(330, Math.max(230, width * 0.66)));
   const box = { left: 44, right: 10, top: 38, bottom: 36 };
   const { first, x, y } = range(light, curve, true);
@@ -76,10 +89,10 @@ export function lightCurve(light, curve, width) {
     drawing.append(svg("line", { class: "grid", x1: at, x2: at, y1: box.top, y2: height - box.bottom }));
     drawing.append(svg("text", { x: at, y: height - box.bottom + 15, "text-anchor": "middle" }, d.toFixed(days.digits)));
   }
-  const mags = ticks(y[0], y[1], 7);
-  for (const m of mags.at) {
+  const values = ticks(Math.min(...y), Math.max(...y), 7);
+  for (const m of values.at) {
     drawing.append(svg("line", { class: "grid", x1: box.left, x2: width - box.right, y1: py(m), y2: py(m) }));
-    drawing.append(svg("text", { x: box.left - 6, y: py(m) + 4, "text-anchor": "end" }, m.toFixed(mags.digits)));
+    drawing.append(svg("text", { x: box.left - 6, y: py(m) + 4, "text-anchor": "end" }, m.toFixed(values.digits)));
   }
   if (x[0] > 15020 && x[1] < 88069) {
     const dates = ticks(0, width - box.left - box.right, (width - box.left) / 105).at;
@@ -93,13 +106,13 @@ export function lightCurve(light, curve, width) {
   }
   drawing.append(svg("path", { class: "axis", fill: "none", d: `M${box.left},${box.top}V${height - box.bottom}H${width - box.right}V${box.top}z` }));
   drawing.append(svg("text", { x: (box.left + width - box.right) / 2, y: height - 4, "text-anchor": "middle" }, "days since first detection"));
-  drawing.append(svg("text", { x: 0, y: 11, "text-anchor": "start" }, "mag (AB)"));
+  drawing.append(svg("text", { x: 0, y: 11, "text-anchor": "start" }, inMagnitudes(light) ? "mag (AB)" : `flux (${light.unit})`));
 
   const inside = svg("g", { "clip-path": `url(#${clip})` });
   drawing.append(inside);
   if (curve) {
-    for (const [band, { mag, sigma }] of Object.entries(curve.bands)) {
-      const there = curve.mjd.map((t, k) => [px(t), mag[k], sigma[k]]).filter(([, m, s]) => m !== null && s !== null);
+    for (const [band, { value, sigma }] of Object.entries(curve.bands)) {
+      const there = curve.mjd.map((t, k) => [px(t), value[k], sigma[k]]).filter(([, m, s]) => m !== null && s !== null);
       if (!there.length) continue;
       const up = there.map(([t, m, s]) => `${t.toFixed(1)},${py(m - s).toFixed(1)}`);
       const down = there.map(([t, m, s]) => `${t.toFixed(1)},${py(m + s).toFixed(1)}`).reverse();
@@ -109,16 +122,16 @@ export function lightCurve(light, curve, width) {
     inside.append(svg("line", { class: "now", x1: px(curve.last), x2: px(curve.last), y1: box.top, y2: height - box.bottom }));
   }
   light.limits.mjd.forEach((t, k) => {
-    const t0 = light.limits.band[k], mark = triangle(t0, px(t), py(light.limits.mag[k]), 3.6);
-    mark.append(svg("title", {}, `${t0} > ${light.limits.mag[k].toFixed(2)} mag, ${day(t)}`));
+    const t0 = light.limits.band[k], mark = triangle(t0, px(t), py(light.limits.value[k]), 3.6);
+    mark.append(svg("title", {}, `${t0} > ${light.limits.value[k].toFixed(2)} ${light.unit}, ${day(t)}`));
     inside.append(mark);
   });
   const r = light.mjd.length > 300 ? 2 : light.mjd.length > 80 ? 2.6 : 3.3;
   light.mjd.forEach((t, k) => {
-    const band = light.band[k], m = light.mag[k], e = light.magerr[k];
+    const band = light.band[k], m = light.value[k], e = light.error[k], forced = light.forced[k];
     inside.append(svg("line", { class: `bar ${band}`, x1: px(t), x2: px(t), y1: py(m - e), y2: py(m + e) }));
-    const mark = marker(band, px(t), py(m), r);
-    mark.append(svg("title", {}, `${band} = ${m.toFixed(2)} ± ${e.toFixed(2)} mag\nday ${(t - first).toFixed(2)}, MJD ${t.toFixed(3)}, ${day(t)}`));
+    const mark = marker(band, px(t), py(m), r, forced ? { class: `point forced ${band}` } : {});
+    mark.append(svg("title", {}, `${band} = ${given.value[k].toFixed(2)} ± ${e.toFixed(2)} ${light.unit}${forced ? ", forced" : ""}\nday ${(t - first).toFixed(2)}, MJD ${t.toFixed(3)}, ${day(t)}`));
     inside.append(mark);
   });
   return drawing;
@@ -133,6 +146,8 @@ export function key(light, curve) {
     made.append(entry);
   };
   for (const band of BANDS) if (light.band.includes(band)) add(marker(band, 7, 6, 3.6), `${band}: detection, 1σ`);
+  const forced = light.band.find((_, k) => light.forced[k]);
+  if (forced) add(marker(forced, 7, 6, 3.6, { class: `point forced ${forced}` }), "forced photometry");
   const limited = BANDS.find((band) => light.limits.band.includes(band));
   if (limited) add(triangle(limited, 7, 6, 4), "5σ upper limit");
   if (curve) {
@@ -142,13 +157,14 @@ export function key(light, curve) {
   return made;
 }
 
-export function mini(light, width = 96, height = 46) {
+export function mini(given, width = 96, height = 46) {
+  const light = withoutStrays(given);
   const drawing = svg("svg", { class: "mini", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
   if (!light.mjd.length) return drawing;
   const { x, y } = range(light, null, false);
   for (let k = 0; k < light.mjd.length; k++) {
     const at = 3 + ((light.mjd[k] - x[0]) / (x[1] - x[0])) * (width - 6);
-    const high = 3 + ((light.mag[k] - y[0]) / (y[1] - y[0])) * (height - 6);
+    const high = 3 + ((light.value[k] - y[0]) / (y[1] - y[0])) * (height - 6);
     drawing.append(svg("circle", { class: light.band[k], cx: at.toFixed(1), cy: high.toFixed(1), r: 1.7, stroke: "none" }));
   }
   return drawing;
