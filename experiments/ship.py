@@ -75,6 +75,12 @@ FACTS = {
             "variable stars, asteroids and artefacts: no class of theirs, they get the nearest one",
             "cutouts: it looks at none",
         ],
+        "real alerts": [
+            "59 objects of one deep field, March 2026, of which 38 have a SIMBAD type: their points are "
+            "rebuilt to 4.8 [3.4, 7.1] of their errors (median; the mean of each band: 1.5 [1.3, 1.8])",
+            "it calls all 32 active nuclei active nuclei, and the 6 stars too; of the five nearest "
+            "fingerprints of a star half are stars', of a nucleus 0.06",
+        ],
         "licence": "BSD-3-Clause, as the package",
     },
 }
@@ -136,7 +142,8 @@ def main(run: str, name: str) -> None:
             if hits:
                 value = {"value": hits[0].value, "low": hits[0].low, "high": hits[0].high, "n": hits[0].n}
                 metrics.setdefault(column, {})[heading] = {k: v for k, v in value.items() if v == v}
-        cells.append(row)
+        if any(row[1:]):
+            cells.append(row)
     card = {
         "name": name, "rtf": __version__, "space": model.space, "fingerprint": model.config.latent_dim,
         "run": f"python -m rtf.train experiment={name} seed={model.config.seed} tracking=none",
@@ -150,8 +157,10 @@ def main(run: str, name: str) -> None:
         if (run / file).exists():
             shutil.copyfile(run / file, out / file)
     # paths as the experiment has them, not where they lay on the machine that trained
-    text = (out / CONFIG).read_text(encoding="utf-8")
-    (out / CONFIG).write_text(text.replace(f"{Path.cwd()}/", ""), encoding="utf-8")
+    text = (out / CONFIG).read_text(encoding="utf-8").replace(f"{Path.cwd()}/", "")
+    for given in (data["store"], *data["also_train"]):
+        text = text.replace(given["path"], f"data/{Path(given['path']).name}")
+    (out / CONFIG).write_text(text, encoding="utf-8")
     write_json(out / "model_card.json", card)
     table = Table("Test sources", ["", *columns], cells)
     lines = [f"# The model `{name}`", "", f'`rtf.load("{name}")`. Space {model.space}. Made by', ""]
