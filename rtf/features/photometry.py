@@ -59,7 +59,8 @@ def photometry(detections: Detections) -> np.ndarray:
             columns[:, k] = given == 1
         else:
             of_band = np.float32(survey.wavelength)[detections.band]
-            columns[:, k] = np.nan_to_num(wavelength_column(given, of_band))
+            shift = wavelength_column(given, of_band)
+            columns[:, k] = np.where(np.isnan(shift), 0.0, shift)
     return columns
 
 
