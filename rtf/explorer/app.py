@@ -324,7 +324,7 @@ def make_app(state: Explorer):
             return await asyncio.to_thread(found_like, content)
 
     def found_like(content: bytes) -> dict:
-        histories, notes = sources.dropped(content)
+        histories, notes = sources.dropped(content, state.model.survey.name)
         if not histories:
             raise HTTPException(422, "; ".join(["no source in it can be encoded", *notes]))
         with state.model_lock:

@@ -182,15 +182,17 @@ class _Dropped:
         return self.name
 
 
-def dropped(content: bytes) -> tuple[list[SourceHistory], list[str]]:
+def dropped(content: bytes, survey: str = "ztf") -> tuple[list[SourceHistory], list[str]]:
     """Sources of a light-curve table (CSV) that can be encoded, at most `DROPPED`, and what is wrong with it.
+
+    Its bands are those of `survey`, the model's.
 
     Detections beyond the newest `MOST` of a source are left out.
     """
     report = ReadReport()
     found: dict[str, SourceHistory] = {}
     more = False
-    for history in LightCurveTable().read(Unit((_Dropped(content),)), report):
+    for history in LightCurveTable(survey=survey).read(Unit((_Dropped(content),)), report):
         if len(history) and (history.object_id in found or len(found) < DROPPED):
             found[history.object_id] = history.select(np.arange(max(0, len(history) - MOST), len(history)))
         more |= history.object_id not in found and len(history) > 0

@@ -86,6 +86,14 @@ def rows(name: str, n: int) -> bytes:
     return b"".join(f"{name},{59000 + k},{'gr'[k % 2]},{18 + 0.1 * k:.2f},0.1\n".encode() for k in range(n))
 
 
+def test_a_dropped_table_has_the_bands_of_the_model():
+    table = HEADER + b"a,61000,y,22.5,0.1\na,61001,u,22.4,0.1\n"
+    (history,), notes = dropped(table, "lsst")
+    assert history.survey is LSST and not notes and history.band.tolist() == [5, 3]
+    np.testing.assert_allclose(light_curve(history)["value"], [3.631, 3.981], atol=0.01)
+    assert not dropped(table)[0]
+
+
 def test_a_dropped_table_is_read_as_any_other():
     histories, notes = dropped(HEADER + rows("a", 4) + rows("b", 3))
     assert [(h.object_id, len(h)) for h in histories] == [("a", 4), ("b", 3)] and not notes

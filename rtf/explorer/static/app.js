@@ -514,7 +514,7 @@ function showLike() {
   asking += 1;
   const content = $("content");
   const choose = el("input", { type: "file", accept: ".csv,text/csv", "aria-label": "Light-curve table", onchange: (e) => e.target.files[0] && like(e.target.files[0]) });
-  const head = [el("p", {}, "Drop a CSV file with the columns object_id, mjd, band (g, r, i), mag and magerr anywhere on the page, or choose one. ",
+  const head = [el("p", {}, "Drop a CSV file with the columns object_id, mjd, band (a letter), mag and magerr anywhere on the page, or choose one. ",
     "Rows with limmag and no mag are upper limits. It stays on this machine, is encoded, and is forgotten."), el("div", { class: "row" }, choose)];
   if (!state.own) { content.replaceChildren(...head); return; }
   if (state.own.error) { content.replaceChildren(...head, failed(state.own.error)); return; }
