@@ -25,8 +25,8 @@ def load(run: str | os.PathLike[str], device: str = "cpu") -> Fingerprinter | Ex
 
     Parameters
     ----------
-    run : name of a shipped model ("ztf", "lsst"), or path of the folder; an exported one runs with ONNX Runtime,
-        without torch
+    run : name of a shipped model ("ztf", "lsst"), or path of the folder; an exported one runs with ONNX
+        Runtime, without torch
     device : "cpu", or "cuda"
 
     Raises
