@@ -9,6 +9,8 @@ from rtf.alerts.surveys import ZERO_POINT, Survey
 
 #: A limit is so many sigma of the flux.
 _LIMIT_SIGMA = 5.0
+#: Zeros with larger errors are left out [mag]: such a limit is 3 mag brighter than the usual ones.
+_LARGEST_ERROR = 10.0
 
 
 def as_survey(history: SourceHistory, survey: Survey, zeros: bool = False) -> SourceHistory:
@@ -48,16 +50,17 @@ def as_survey(history: SourceHistory, survey: Survey, zeros: bool = False) -> So
 
 
 def _with_zeros(history: SourceHistory) -> SourceHistory:
-    """The source with its non-detections as forced photometry of zero flux."""
+    """The source with its non-detections as forced photometry of zero flux, but the shallowest."""
     survey, (when, band, depth) = history.survey, history.limits.T
-    band = band.astype(np.int8)
     limit = 10 ** (0.4 * (ZERO_POINT - depth))
-    mag, magerr = survey.magnitude(np.zeros(len(depth)), limit / _LIMIT_SIGMA, band)
-    metadata = np.full((len(depth), history.metadata.shape[1]), np.nan, np.float32)
+    mag, magerr = survey.magnitude(np.zeros(len(depth)), limit / _LIMIT_SIGMA, band.astype(np.int8))
+    told = magerr <= _LARGEST_ERROR
+    when, band, mag, magerr = when[told], band[told].astype(np.int8), mag[told], magerr[told]
+    metadata = np.full((len(when), history.metadata.shape[1]), np.nan, np.float32)
     metadata[:, survey.metadata_fields.index("forced")] = 1.0
     columns = {
         "mjd": when, "band": band, "mag": mag, "magerr": magerr, "metadata": metadata,
-        "candid": np.full(len(depth), NO_CANDID),
+        "candid": np.full(len(when), NO_CANDID),
     }  # fmt: skip
     both = {name: np.concatenate([getattr(history, name), added]) for name, added in columns.items()}
     rest = {"ra": history.ra, "dec": history.dec, "label": history.label, "split": history.split}

@@ -62,7 +62,7 @@ def test_photometry_has_the_distance_of_a_filter_from_its_band():
 
 def test_a_non_detection_becomes_a_flux_of_zero_with_a_fifth_of_the_limit():
     source = made_up_sources(1)[0]
-    source.limits = np.array([[source.mjd[0] - 2, 1, 20.5], [source.mjd[0] - 1, 0, 19.0]])
+    source.limits = np.array([[source.mjd[0] - 2, 1, 20.5], [source.mjd[0] - 1, 0, 19.0], [60000.0, 1, 14.0]])
     found = as_survey(source, ASINH, zeros=True)
     assert len(found) == len(source) + 2 and (np.diff(found.mjd) >= 0).all() and not len(found.limits)
     forced = found.metadata[:, ASINH.metadata_fields.index("forced")]
