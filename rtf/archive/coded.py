@@ -92,12 +92,15 @@ class Coded:
 def no_rows(from_code: Callable, width: int) -> Coded | None:
     """The tables of a model's codes of `width` bytes; None where a fingerprint is no sum over its bytes.
 
-    `from_code` goes from codes (N, width) uint8 to fingerprints (N, F), and takes any byte.
+    `from_code` goes from codes (N, width) uint8 to fingerprints (N, F); ValueError: bytes that hold no code.
     """
     code = np.zeros((1 + width * _CODES, width), np.uint8)
     for k in range(width):
         code[1 + k * _CODES : 1 + (k + 1) * _CODES, k] = np.arange(_CODES)
-    found = np.asarray(from_code(code), np.float32)
+    try:
+        found = np.asarray(from_code(code), np.float32)
+    except ValueError:  # codebooks that do not fill their bytes
+        return None
     base, part = found[0], found[1:].reshape(width, _CODES, -1) - found[0]
     tried = np.random.default_rng(0).integers(0, _CODES, (64, width), np.uint8)
     expected = base + sum(part[k][tried[:, k]] for k in range(width))

@@ -351,7 +351,16 @@ class Product(Model):
         return super().from_code(code) * (1 + np.float32(code[:, :1]) / 256)
 
 
-@pytest.mark.parametrize("model", [Model(), Product()], ids=["tables", "decoded"])
+class Fewer(Model):
+    """A model whose codebooks do not fill their bytes."""
+
+    def from_code(self, code: np.ndarray) -> np.ndarray:
+        if (code == 255).any():
+            raise ValueError("the bytes hold no codes")
+        return super().from_code(code)
+
+
+@pytest.mark.parametrize("model", [Model(), Product(), Fewer()], ids=["tables", "decoded", "fewer codes"])
 def test_codes_alone_follow_an_archive_that_grows(tmp_path, model):
     archive, where = open_archive(tmp_path), Where(since=59300.0, class_name="AGN", min_probability=0.3)
     rows = pa.concat_tables([table(400, seed=k) for k in range(3)])
