@@ -16,13 +16,15 @@ from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.encoding.fingerprints import RunError
 from rtf.features.photometry import CHANNELS, extra_fields, wavelength_column
 from rtf.features.stamps import BELOW_ONE_SIGMA, RESOLUTION
-from rtf.features.view import view_settings
+from rtf.features.view import NIGHT_GAP, view_settings
 from rtf.models.layers import asinh
 
 #: Modalities that can be computed inside the graph; photometry always is.
 MODALITIES = ("photometry", "limits", "metadata", "stamps")
 #: Pixels beyond are no measurements (`rtf/alerts/cutouts.py`).
 _NO_PIXEL = 1e30
+#: Together they reach over 16,384 detections.
+_STEPS = tuple(2**k for k in range(14))
 
 
 def inputs_of(modalities) -> list[str]:
@@ -111,7 +113,7 @@ class FromArrays(nn.Module):
 
     def forward(self, *arrays: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.inputs, arrays, strict=True))
-        row, mask, shown = self._window(given["mjd"], given["mask"])
+        row, mask, shown = self._window(given["mjd"], given["band"], given["mask"])
         mjd, mag = given["mjd"].gather(1, row), given["mag"].gather(1, row)
         band, magerr = given["band"].gather(1, row), given["magerr"].gather(1, row)
         days = torch.where(mask, mjd - mjd[:, :1], 0.0)
@@ -150,11 +152,16 @@ class FromArrays(nn.Module):
             found.append(self._strangeness(latent, surprise, probability, shown))
         return (*found, error, shown)
 
-    def _window(self, mjd: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _window(self, mjd: Tensor, band: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rows (B, W) in view, which of them there are (B, W), how many (B,); see `rtf/features/view.py`."""
         most, days = self.view["max_detections"], self.view["max_days"]
-        n = mask.sum(1)
         place = torch.arange(mjd.shape[1], device=mjd.device)
+        order = None
+        if "per_night" in self.view:
+            kept = mask & (self._night_rank(mjd, band, mask) < self.view["per_night"])
+            order = torch.where(kept, place, place + mjd.shape[1]).sort(1)[1]
+            mjd, mask = mjd.gather(1, order), place < kept.sum(1)[:, None]
+        n = mask.sum(1)
         if self.view["kind"] == "first":
             near = mask & (mjd - mjd[:, :1] <= days) & (place < most)
             start, shown = torch.zeros_like(n), near.sum(1)
@@ -166,7 +173,20 @@ class FromArrays(nn.Module):
             shown = n - start
         place = place[:most]
         row = (start[:, None] + place).clamp(max=mjd.shape[1] - 1)
-        return row, place < shown[:, None], shown
+        return row if order is None else order.gather(1, row), place < shown[:, None], shown
+
+    def _night_rank(self, mjd: Tensor, band: Tensor, mask: Tensor) -> Tensor:
+        """(B, L) as `rtf.features.view.night_rank`."""
+        place = torch.arange(mjd.shape[1], device=mjd.device)
+        begins = (place == 0) | (mjd - torch.cat([mjd[:, :1], mjd[:, :-1]], 1) > NIGHT_GAP)
+        start = torch.where(begins, place, 0)  # then, of each row, where its night begins
+        for step in _STEPS:  # the running maximum, for which ONNX has no operator
+            before = torch.cat([torch.zeros_like(start[:, :1]).expand(-1, step), start], 1)
+            start = torch.maximum(start, before[:, : mjd.shape[1]])
+        own = (band[..., None] == torch.arange(len(self.survey.bands), device=band.device)) & mask[..., None]
+        before = own.long().cumsum(1) - own.long()
+        at_start = before.gather(1, start[..., None].expand_as(before))
+        return (before - at_start).gather(2, band[..., None])[..., 0]
 
     def _photometry(
         self, days: Tensor, mag: Tensor, magerr: Tensor, band: Tensor, extra: dict[str, Tensor]

@@ -5,6 +5,8 @@ Notable:
   fingerprint of a source that lives longer stays as it was
 - view `latest` ends at the N-th detection and reaches back so many days, or so many detections where they
   reach further: it follows its source, and a lone detection of years later does not hide the event
+- of a night with many exposures a view may hold the first few of each band alone, so that it reaches further
+  back: 128 points of a deep field are one night, else
 - nothing after the N-th detection has any influence, so what is computed from a view cannot leak
 """
 
@@ -18,6 +20,8 @@ VIEWS = ("first", "latest")
 MAX_DETECTIONS = 257
 MAX_DAYS = 100.0
 MIN_DETECTIONS = 30
+#: A night ends when a source is not detected for so long [day]: it needs no observatory's time zone.
+NIGHT_GAP = 0.25
 #: How far beyond the newest detection in a view `latest` training asks for the light curve [day].
 HORIZON = 100.0
 
@@ -30,6 +34,7 @@ def view(
     max_detections: int = MAX_DETECTIONS,
     max_days: float = MAX_DAYS,
     min_detections: int = MIN_DETECTIONS,
+    per_night: int | None = None,
 ) -> Detections:
     """What a model sees of each source at its first detections.
 
@@ -40,6 +45,8 @@ def view(
     kind : "first" or "latest", see above
     max_detections, max_days : how many detections fit, and how many days between the first and the last
     min_detections : the latest view holds so many, where there are, however old they are
+    per_night : so many detections of a band in a night at most, the first ones; None: all. Stamps of the
+        others are left out with them
 
     Returns
     -------
@@ -47,15 +54,33 @@ def view(
     """
     length = detections.length
     stop = detections.offset[:-1] + (length if first is None else np.minimum(first, length))
+    row = np.arange(len(detections.mjd))
+    if per_night is not None:
+        few = detections.rows((row < np.repeat(stop, length)) & (night_rank(detections) < per_night))
+        return view(
+            few, kind=kind, max_detections=max_detections, max_days=max_days, min_detections=min_detections
+        )
     start = np.append(window_starts(detections, kind, max_detections, max_days, min_detections), 0)
     start = np.where(stop > detections.offset[:-1], start[stop - 1], stop)
     if kind == "first":
         stop = np.minimum(stop, start + max_detections)
-    row = np.arange(len(detections.mjd))
     keep = (row >= np.repeat(start, length)) & (row < np.repeat(stop, length))
     if kind == "first":
         keep &= detections.mjd - detections.mjd[np.repeat(start, length)] <= max_days
     return detections.rows(keep)
+
+
+def night_rank(detections: Detections) -> np.ndarray:
+    """(D,) how many detections of the same source, band and night come before each one."""
+    source = np.repeat(np.arange(len(detections)), detections.length)
+    begins = (np.diff(detections.mjd, prepend=-np.inf) > NIGHT_GAP) | (np.diff(source, prepend=-1) > 0)
+    group = np.cumsum(begins) * len(detections.survey.bands) + detections.band
+    order = np.argsort(group, kind="stable")
+    new = np.diff(group[order], prepend=-1) > 0
+    place = np.arange(len(order))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = place - np.maximum.accumulate(np.where(new, place, 0))
+    return rank
 
 
 def window_starts(
@@ -99,7 +124,9 @@ def _before(detections: Detections, time: np.ndarray, side: str) -> np.ndarray:
 
 
 def view_settings(data: Mapping) -> dict:
-    """The keywords of `view` in a run's settings `data`; a run of version 0.2 has two of the four."""
+    """The keywords of `view` in a run's settings `data`; older runs have some of them."""
     found = {name: data[name] for name in ("max_detections", "max_days")}
     kind, least = data.get("view", "first"), data.get("min_detections", MIN_DETECTIONS)
-    return found | {"kind": kind, "min_detections": least}
+    found |= {"kind": kind, "min_detections": least}
+    # Models without it keep their space.
+    return found if data.get("per_night") is None else found | {"per_night": int(data["per_night"])}

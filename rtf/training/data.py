@@ -22,7 +22,7 @@ from rtf.alerts.history import Detections, join
 from rtf.classes import FINE
 from rtf.features.normalisation import Statistics, feature_columns, fit_statistics
 from rtf.features.snapshots import COUNTS, needs_cutouts, normalise_snapshots, per_source, take_snapshots
-from rtf.features.view import MIN_DETECTIONS, view, window_ends, window_starts
+from rtf.features.view import MIN_DETECTIONS, night_rank, view, window_ends, window_starts
 from rtf.store.batches import Batch, Sources, batches_by_length, n_batches
 from rtf.store.read import open_store
 from rtf.training.augment import Augmentation
@@ -56,6 +56,7 @@ def load_training_data(
     max_detections: int,
     max_days: float,
     min_detections: int = MIN_DETECTIONS,
+    per_night: int | None = None,
     progress: Callable[[str, int], object] | None = None,
 ) -> TrainingData:
     """Read the training and validation splits into memory.
@@ -68,7 +69,7 @@ def load_training_data(
         "weight": how often an epoch has each of its sources}. The normalisation is fitted on `store` alone.
         Sources that `store` validates or tests on are left out, with a warning
     leave_out : fine classes that are kept out of training and validation
-    kind, max_detections, max_days, min_detections : the model's view
+    kind, max_detections, max_days, min_detections, per_night : the model's view
     progress : context manager of a bar, given what is done and of how many sources
     """
 
@@ -97,6 +98,8 @@ def load_training_data(
         seen.update(opened.object_id[here[keep]].tolist())
         detections = opened.detections(name, cutouts=needs_cutouts(modalities))
         detections = detections if len(keep) == len(here) else detections.take(keep)
+        if per_night is not None:
+            detections = detections.rows(night_rank(detections) < per_night)
         # The latest view slides along a source, of which it needs the whole.
         detections = cut(detections) if kind == "first" else detections
         return detections, opened.label[here[keep]]

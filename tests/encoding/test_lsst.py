@@ -25,12 +25,17 @@ def stamp(rng: np.random.Generator, size: int) -> bytes:
     return stream.getvalue()
 
 
-def made_up_alerts(n: int, seed: int = 0) -> list:
-    """Sources that rise above zero and fall below it, with forced photometry between the detections."""
+def made_up_alerts(n: int, seed: int = 0, nights: int | None = None) -> list:
+    """Sources that rise above zero and fall below it, with forced photometry between the detections.
+
+    `nights` puts all exposures into so many nights.
+    """
     rng, report, found = np.random.default_rng(seed), ReadReport(), []
     for k in range(n):
         length = int(rng.integers(4, 30))
         mjd = 61000 + np.sort(rng.uniform(0, 90, length))
+        if nights:
+            mjd = np.sort(61000 + 9 * rng.integers(0, nights, length) + rng.uniform(0, 0.2, length))
         flux = rng.uniform(500, 20_000) * np.sin((mjd - 61000) / rng.uniform(8, 40)) + rng.normal(
             0, 200, length
         )
@@ -91,6 +96,25 @@ def test_the_graph_gives_the_same(model, tmp_path):
     assert exported.about["bands"] == list(LSST.bands)
     with pytest.raises(ValueError, match="of ZTF, the model was trained on LSST"):
         exported.encode(made_up_sources(2))
+
+
+def test_a_view_by_nights_in_torch_and_in_the_graph(tmp_path):
+    pytest.importorskip("onnx")
+    from rtf.encoding.export import export
+
+    preprocess(ListReader(made_up_alerts(40, nights=3)), "in", tmp_path / "s.zarr", workers=0, progress=False)
+    train(
+        tmp_path / "s.zarr", tmp_path / "run", "survey=lsst", "modalities=[photometry,metadata]", "epochs=1",
+        "decoder=query", "data.view=latest", "data.max_detections=9", "+data.per_night=1",
+    )  # fmt: skip
+    model, alerts = rtf.load(tmp_path / "run"), made_up_alerts(24, seed=2, nights=4)
+    found = model.encode(alerts)
+    length = np.array([len(h) for h in alerts])
+    assert (found.n_detections < np.minimum(length, 9)).any() and (found.n_detections == 9).any()
+    exported = rtf.load(export(model, tmp_path / "onnx", {"run": "made up"}))
+    again = exported.encode(alerts)
+    assert again.n_detections.tolist() == found.n_detections.tolist()
+    np.testing.assert_allclose(again.latent, found.latent, atol=1e-5, rtol=1e-5)
 
 
 def test_one_model_of_two_surveys(tmp_path):

@@ -78,6 +78,43 @@ def test_the_latest_view_ends_at_the_newest_detection(first, max_days, seed):
         np.testing.assert_array_equal(seen.mjd[slice(*seen.offset[k : k + 2])], expected)
 
 
+def deep_sources(n: int, seed: int) -> list:
+    """Sources of a deep field: bursts of exposures in a few bands, night after night."""
+    rng, found = np.random.default_rng(seed), []
+    for k in range(n):
+        night = np.repeat(np.cumsum(rng.choice([1, 1, 2, 30], 6)), rng.integers(1, 12, 6))
+        mjd = np.sort(59000 + night + rng.uniform(0, 0.2, len(night)))
+        shape = len(mjd)
+        found.append(
+            from_columns(
+                str(k), mjd, rng.integers(0, 3, shape), rng.uniform(18, 20, shape), np.full(shape, 0.1)
+            )
+        )
+    return found
+
+
+@given(
+    first=st.one_of(st.none(), st.integers(1, 40)),
+    kind=st.sampled_from(["first", "latest"]),
+    per_night=st.integers(1, 4),
+    seed=st.integers(0, 50),
+)
+def test_of_a_night_a_view_holds_the_first_of_each_band(first, kind, per_night, seed):
+    sources = deep_sources(5, seed)
+    limits = {"kind": kind, "max_detections": 15, "max_days": 20.0, "min_detections": 4}
+    seen = view(concatenate(sources), first, per_night=per_night, **limits)
+    for k, source in enumerate(sources):
+        kept, counted = [], {}
+        for j, mjd in enumerate(source.mjd[:first]):
+            if j and mjd - source.mjd[j - 1] > 0.25:
+                counted = {}
+            counted[source.band[j]] = counted.get(source.band[j], 0) + 1
+            if counted[source.band[j]] <= per_night:
+                kept.append(j)
+        expected = view(concatenate([source.select(np.array(kept))]), **limits)
+        np.testing.assert_array_equal(seen.mjd[slice(*seen.offset[k : k + 2])], expected.mjd)
+
+
 def test_an_unknown_view_is_named():
     with pytest.raises(ValueError, match=r"data\.view is 'newest'; it must be one of first, latest"):
         view(concatenate(made_up_sources(2)), kind="newest")

@@ -18,7 +18,7 @@ from rtf.encoding.fingerprinter import Fingerprinter
 from rtf.encoding.load import build_modalities, build_model
 from rtf.features.normalisation import feature_columns, fit_statistics
 from rtf.features.snapshots import COUNTS, normalise_snapshots, per_source, source_features, take_snapshots
-from rtf.features.view import view, window_ends, window_starts
+from rtf.features.view import night_rank, view, window_ends, window_starts
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.store.batches import Sources
 
@@ -37,12 +37,13 @@ def histories() -> tuple[SourceHistory, ...]:
 
 @lru_cache
 def fingerprinter(
-    choice: str, fusion: str = "token", kind: str = "first", days: float = 100.0
+    choice: str, fusion: str = "token", kind: str = "first", days: float = 100.0, per_night: str = "null"
 ) -> Fingerprinter:
     """An untrained model of some modalities, normalised with other sources."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         overrides = ["data.store=s", "run=r", f"modalities={choice}", f"fusion={fusion}", *SMALL]
         overrides += [f"data.view={kind}", f"data.max_days={days}", "data.min_detections=3"]
+        overrides += [f"data.per_night={per_night}"]
         config = resolved(compose("train", overrides))
     torch.manual_seed(0)
     modalities = build_modalities(config)
@@ -92,6 +93,13 @@ def test_what_comes_after_detection_n_changes_no_bit_of_the_fingerprint(choice, 
 @settings(max_examples=6, deadline=None)
 def test_nor_where_the_view_follows_the_source(choice, n, seed):
     assert_same_fingerprints(fingerprinter(choice, kind="latest", days=20.0), n, np.random.default_rng(seed))
+
+
+@given(n=st.integers(1, 40), seed=st.integers(0, 10_000))
+@settings(max_examples=6, deadline=None)
+def test_nor_where_it_holds_a_few_of_each_night(n, seed):
+    model = fingerprinter("photometry_limits", kind="latest", days=20.0, per_night="1")
+    assert_same_fingerprints(model, n, np.random.default_rng(seed))
 
 
 def assert_same_fingerprints(model: Fingerprinter, n: int, rng: np.random.Generator) -> None:
@@ -156,6 +164,29 @@ def test_a_sliding_view_shows_in_training_what_live_encoding_shows():
         assert torch.equal(batch.target.days[shown], batch.days[batch.mask])
         assert (batch.target.mask.sum(1) >= shown.sum(1)).all()
     assert slid > 5
+
+
+def test_a_view_by_nights_shows_in_training_what_live_encoding_shows():
+    """Training cuts the thinned source, encoding thins what is known of the whole one: the same view."""
+    model = fingerprinter("photometry_limits", kind="latest", days=200.0, per_night="1")
+    whole = concatenate(list(histories()))
+    whole.mjd = 59000 + (whole.mjd - 59000) / 20  # several exposures of a band in a night
+    kept = night_rank(whole) < 1
+    assert 0.1 < kept.mean() < 0.9
+    thinned = whole.rows(kept)
+    limits = {"kind": "latest", "max_detections": 257, "max_days": 200.0, "min_detections": 3}
+    window = window_starts(thinned, **limits), window_ends(thinned, "latest")
+    times = tuple(model.statistics["photometry"][x][:2] for x in ("mean", "std"))
+    columns = feature_columns(model.modalities, thinned, model.statistics)
+    training = Sources(thinned, columns, window=window, times=times)
+    for n in (1, 4, 10, 500):
+        length = np.minimum(n, thinned.length)
+        rows = [np.flatnonzero(kept[slice(*whole.offset[k : k + 2])]) for k in range(len(whole))]
+        number = [row[m - 1] + 1 for row, m in zip(rows, length)]
+        cut = model.view(whole, np.array(number))
+        batch = training.batch(np.arange(len(thinned)), length)
+        live = torch.from_numpy(feature_columns(model.modalities, cut, model.statistics))
+        assert torch.equal(batch.features[batch.mask], live)
 
 
 def test_between_snapshots_the_earlier_one_stands():
