@@ -44,7 +44,7 @@ _BY_TYPES = {
         Reshape ScatterElements ScatterND Shape Slice Split Squeeze Transpose Unsqueeze""",
     "fdiu": "Where",
     "fdib": "Equal GatherND",
-    "fdi": """Abs Add Clip Div Greater GreaterOrEqual Less LessOrEqual Max Min Mul Neg Pow Range
+    "fdi": """Abs Add Clip CumSum Div Greater GreaterOrEqual Less LessOrEqual Max Min Mul Neg Pow Range
         ReduceMax ReduceMin ReduceSum Sign Sub Tile TopK""",
     "fd": """Ceil Conv Cos Erf Exp Floor Gemm IsNaN LayerNormalization Log MatMul Reciprocal ReduceMean
         Relu Sin Softmax Softplus Sqrt""",
