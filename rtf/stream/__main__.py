@@ -111,7 +111,7 @@ def summary(metrics) -> str:
     """One line a person can read."""
     counts = metrics.counts
     parts = [f"{counts['messages']:,.0f} messages", f"{counts['alerts']:,.0f} fingerprints"]
-    for name in ("repeats", "bad"):
+    for name in ("repeats", "left out", "bad"):
         if counts[name]:
             parts.append(f"{counts[name]:,.0f} {name}")
     if counts["bytes out"]:

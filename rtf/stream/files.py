@@ -4,9 +4,12 @@ Notable:
 - alerts come in the order of files and of what is in them: an alert knows those before it, so files are to be
   in the order of time, as those of a night named by candid are
 - how far it came stands in the stream's folder, written whole: a replay that was stopped goes on there
+- where the files that were read have changed, or others stand among them, it begins anew: an alert that is
+  known changes nothing
 """
 
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -15,7 +18,10 @@ import numpy as np
 from rtf.alerts.read import existing
 from rtf.alerts.report import ReadReport
 from rtf.files import write_json
-from rtf.stream.packets import Bad, Lot
+from rtf.jobs import digest, made_from
+from rtf.stream.packets import SOLAR_SYSTEM, Bad, Lot
+
+log = logging.getLogger(__name__)
 
 _UNIX_ZERO = 40587.0  # MJD
 _DAY = 86400.0
@@ -49,17 +55,28 @@ class FileSource:
         self._path, self._place = existing(Path(input)), Path(folder) / "position.json"
         if hasattr(reader, "cutouts"):
             reader.cutouts = cutouts
+        self._units, self._names = list(reader.units(self._path)), [""]
         self._position = {"input": os.path.abspath(input), "unit": 0, "packets": 0}
         if self._place.exists():
             former = json.loads(self._place.read_text())
             if former["input"] == self._position["input"]:
-                self._position = former
+                if former["unit"] <= len(self._units) and former.get("content") == self._content(former):
+                    self._position = former
+                else:
+                    log.warning("%s: the files have changed since they were replayed: beginning anew", input)
         self._report = ReadReport()
         self._histories = self._read(reader)
 
+    def _content(self, place: dict) -> str:
+        """A name for the content of the units that were read, one of them in part."""
+        known: dict = {}
+        for unit in self._units[len(self._names) - 1 : place["unit"] + (place["packets"] > 0)]:
+            self._names.append(digest([self._names[-1], made_from(unit, known=known)]))
+        return self._names[place["unit"] + (place["packets"] > 0)]
+
     def _read(self, reader):
         """(history, position after it); a history of None ends a unit."""
-        units, skip = list(reader.units(self._path)), self._position["packets"]
+        units, skip = self._units, self._position["packets"]
         for k in range(self._position["unit"], len(units)):
             for n, history in enumerate(reader.read(units[k], self._report)):
                 if n >= skip:
@@ -88,6 +105,10 @@ class FileSource:
             where = " ".join(filter(None, (item["file"], item["item"], item["field"])))
             lot.bad.append(Bad(item["reason"], b"", None, where))
         self._report.items.clear()
+        if left := self._report.counts.pop("solar_system", 0):
+            lot.skipped[SOLAR_SYSTEM] += left
+        if lot.position:
+            lot.position["content"] = self._content(lot.position)
         return lot
 
     def commit(self, position: dict) -> None:

@@ -140,6 +140,7 @@ class Metrics:
                 self._quantile.labels(quantile).set(seconds)
         counted = {
             "messages": lot.messages, "alerts": alerts, "repeats": repeats, "bad": len(lot.bad),
+            "left out": lot.skipped.total(),
             "bytes in": lot.n_bytes, "bytes out": sent_bytes, "batches": 1,
         }  # fmt: skip
         self.counts.update(counted)

@@ -125,6 +125,8 @@ def histories_of(
     return list(read(packets, report, where, **settings)), report
 
 
+SOLAR_SYSTEM = "of the Solar System"  # the reason for leaving out an alert that is good
+
 #: What became of a message: its packets, reasons for what was left out in them, and why there are none.
 Decoded = tuple[list[SourceHistory], Counter, str | None]
 
@@ -141,7 +143,7 @@ def decode(
         packets, report = histories_of(value, key, schemas, survey=survey, negative=negative, cutouts=cutouts)
         reason = None if packets else next(iter(report.skipped), "the message holds no packet")
         if left := report.counts["solar_system"]:
-            report.skipped["of the Solar System"] += left
+            report.skipped[SOLAR_SYSTEM] += left
             reason = None
         found.append((packets, Counter() if reason else report.skipped, reason))
     return found

@@ -34,6 +34,10 @@ def message(alert: dict) -> bytes:
     return b"\0" + (904).to_bytes(4, "big") + stream.getvalue()
 
 
+def latent(rows) -> np.ndarray:
+    return np.stack(rows["fingerprint"].to_pylist())
+
+
 def test_messages_in_the_wire_format(tmp_path):
     (tmp_path / "904.avsc").write_text(json.dumps(SCHEMA))
     alert = {"diaSource": source(3, 61005.0, -500.0), "prvDiaSources": [source(1, 61000.0, 800.0)]}
@@ -74,3 +78,39 @@ def test_a_model_of_another_survey_is_refused(tmp_path):
         config = compose("stream", ["stream=lsst", f"folder={tmp_path}", "brokers=localhost:1"])
     with pytest.raises(ValueError, match=r"stream\.survey=lsst, and the model is of ztf"):
         stream(config)
+
+
+def test_real_alerts_from_files_to_the_archive(real_data, tmp_path):
+    """With the model in the box: every alert once, those of the Solar System counted and left out."""
+    pytest.importorskip("lancedb")
+    from functools import partial
+
+    import pyarrow.parquet as pq
+
+    from rtf.alerts.read import auto_reader
+    from rtf.archive import open_archive
+    from rtf.encoding.night import encode_night
+    from rtf.encoding.shipped import run_folder
+    from rtf.stream.__main__ import stream
+    from tests.entry.test_shards import composed
+    from tests.stream.kill import in_archive
+
+    source, archive = real_data / "lsst_alerts/fink_parquet", tmp_path / "archive"
+    config = composed(
+        "stream", "run=lsst", "stream=files", f"input={source}", "stream.survey=lsst", "keep_days=5000",
+        f"folder={tmp_path / 'stream'}", f"archive={archive}", "progress=false",
+    )  # fmt: skip
+    metrics = stream(config)
+    reader = partial(auto_reader, source)
+    encode_night(
+        run_folder("lsst"), source, tmp_path / "t.parquet", reader, per="alert", workers=0, progress=False
+    )
+    true = pq.read_table(tmp_path / "t.parquet").sort_by("candid")
+    found = in_archive(archive)
+    assert metrics.counts["alerts"] == len(true) == 66
+    assert metrics.counts["left out"] == 17 and not metrics.counts["bad"]
+    for name in ("candid", "n_detections"):
+        assert found[name].to_pylist() == true[name].to_pylist()
+    np.testing.assert_allclose(latent(found), latent(true), atol=1e-4)
+    near = open_archive(archive).search(object_id=true["object_id"][0].as_py(), k=5)
+    assert set(near["survey"].to_pylist()) == {"lsst"} and np.isfinite(near["distance"]).all()

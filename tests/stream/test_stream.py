@@ -91,6 +91,14 @@ def test_files_give_what_encode_gives_alert_by_alert(work, tmp_path):
     assert np.allclose(latent(found), latent(true), atol=1e-5)
     again = stream(settings(work, tmp_path, "stream=files", f"input={by_time}"))
     assert not again.counts["messages"]
+    # A folder that changed is replayed from the beginning; what is known changes nothing.
+    (by_time / "000.avro").write_bytes((by_time / "000.avro").read_bytes())
+    anew = stream(settings(work, tmp_path, "stream=files", f"input={by_time}"))
+    assert anew.counts["messages"] == anew.counts["repeats"] == N
+    assert latent(in_archive(tmp_path / "archive")).tolist() == latent(found).tolist()
+    (by_time / "999.avro").write_bytes(containers(night(13, 1))[-1])
+    more = stream(settings(work, tmp_path, "stream=files", f"input={by_time}"))
+    assert more.counts["alerts"] == 1 and more.counts["repeats"] == N
 
 
 def test_real_alerts_give_what_encode_gives(real_data, tmp_path):
