@@ -138,6 +138,12 @@ def test_the_readme_names_every_config_group_and_task():
     groups = folders - {"hydra", "__pycache__"} | {"hydra/launcher"}
     for group in sorted(groups):
         assert f"`{group}`" in README, group
+    for group in sorted(
+        groups - {"experiment", "reader", "modalities", "task"}
+    ):  # named elsewhere, or in part
+        choices = {p.stem for p in (ROOT / "conf" / group).glob("*.yaml")}
+        (row,) = re.findall(rf"^\| `{group}` \| (.*?) \|", README, re.MULTILINE)
+        assert choices <= set(re.findall(r"`(\w+)`", row)), group
 
 
 def test_the_readme_has_its_pictures():
