@@ -23,10 +23,15 @@ def encode(config: DictConfig) -> None:
     """Encode the shard that the settings ask for, and say what became of it."""
     from rtf.encoding.catalogue import encode_catalogue, is_catalogue
     from rtf.encoding.night import encode_night
-    from rtf.encoding.shipped import run_folder
+    from rtf.encoding.shipped import fitting_model, run_folder
 
+    catalogue = is_catalogue(Path(config.input))
+    is_store = (Path(config.input) / "zarr.json").exists()
+    reader = None if is_store else partial(instantiate, config.reader, _convert_="all")
+    if config.run == "auto":
+        config.run = "ztf" if catalogue else fitting_model(survey=survey_of(config.input, reader))
     config.run = str(run_folder(config.run))
-    if is_catalogue(Path(config.input)):
+    if catalogue:
         counts = encode_catalogue(
             config.run, config.input, config.out, columns=config.catalogue, dask=config.dask,
             workers=config.workers, progress=config.progress,
@@ -34,8 +39,6 @@ def encode(config: DictConfig) -> None:
         print(f"{counts['objects']:,} objects, {counts['without']:,} without a fingerprint: {config.out}")
         return
     shard = chosen_shard(config.shards, config.shard)
-    is_store = (Path(config.input) / "zarr.json").exists()
-    reader = None if is_store else partial(instantiate, config.reader, _convert_="all")
     report, missing = encode_night(
         config.run, config.input, config.out, reader, shard,
         per=config.per, workers=config.workers, device=config.device, progress=config.progress,
@@ -44,6 +47,18 @@ def encode(config: DictConfig) -> None:
         print(f"{shard} is done; {config.out} still waits for {named(missing)} of {shard.of}")
     else:
         _say_done(config, report)
+
+
+def survey_of(path: str, reader) -> str:
+    """Name of the survey of a store (`reader` None), or of the first source that can be read; else ztf."""
+    from rtf.alerts.report import ReadReport
+    from rtf.store.read import open_store
+
+    if reader is None:
+        return open_store(path).survey.name
+    reader = reader(cutouts=False)
+    found = (h for unit in reader.units(Path(path)) for h in reader.read(unit, ReadReport()))
+    return next((history.survey.name for history in found), "ztf")
 
 
 def _say_done(config: DictConfig, report) -> None:

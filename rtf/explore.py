@@ -36,7 +36,9 @@ def explorer(config: DictConfig):
     archive = open_archive(config.archive, create=False)
     stores = [] if config.store is None else [config.store] if isinstance(config.store, str) else config.store
     light = Light([open_store(path) for path in stores], histories(config.history))
-    load_model = None if config.run is None else partial(model, config.run, config.device)
+    load_model = None
+    if config.run is not None:
+        load_model = partial(model, config.run, config.device, archive, config.space)
     return Explorer(
         archive, config.space, light=light, load_model=load_model, marks=Marks(config.marks),
         sample=config.sample, refit=config.refit,
@@ -56,11 +58,12 @@ def histories(folder: str | None):
     return open_histories(folder)
 
 
-def model(run: str, device: str):
-    """The model of a run, or of that name in the box."""
+def model(run: str, device: str, archive, space: str | None):
+    """The model of a run, or of that name in the box; auto: the one in the box of the archive's space."""
     import rtf
+    from rtf.encoding.shipped import fitting_model
 
-    return rtf.load(run, device)
+    return rtf.load(fitting_model(space=archive.space(space)) if run == "auto" else run, device)
 
 
 def serve(state, port: int) -> None:

@@ -13,6 +13,7 @@ from rtf.cli.command import command, progress_bar, read_input, resolved
 
 @command("fit")
 def main(config: DictConfig) -> None:
+    from rtf.alerts.history import BANDS, one_survey
     from rtf.alerts.report import NothingReadable
     from rtf.simulation import fitting
 
@@ -21,6 +22,8 @@ def main(config: DictConfig) -> None:
     settings.check()
     histories, report = read_input(config)
     histories = list(histories)
+    if (survey := one_survey(h.survey for h in histories)).bands != BANDS:
+        raise ValueError(f"{config.input}: fits are of the bands {', '.join(BANDS)}, not of {survey.title}'s")
     with progress_bar("fitting", len(histories), config.progress) as advance:
         fits, failures = fitting.fit_many(histories, settings, config.workers, advance)
     for failure in failures:

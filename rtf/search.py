@@ -41,7 +41,7 @@ def search(config: DictConfig):
         columns=ANSWER if config.out is None else "all",
     )  # fmt: skip
     if config.like is not None:
-        model = loaded(config)
+        model = loaded(config, archive)
         space = archive.space(model.space)
         if config.space not in (None, space):
             archive.space(config.space)
@@ -50,7 +50,8 @@ def search(config: DictConfig):
             )
         names, latent = encoded(config, model)
         return ask(latent, space=space, model=model), names
-    model = loaded(config) if archive.keeps_codes_alone(config.space) and config.object is not None else None
+    decodes = config.object is not None and archive.keeps_codes_alone(config.space)
+    model = loaded(config, archive) if decodes else None
     return ask(object_id=config.object, space=config.space, model=model), None
 
 
@@ -66,11 +67,13 @@ def position(text) -> tuple[float, ...] | None:
         raise ArchiveError(f"position={text} is not ra,dec,radius_arcsec, three numbers") from None
 
 
-def loaded(config: DictConfig):
-    """The model that `run` names."""
+def loaded(config: DictConfig, archive):
+    """The model that `run` names; auto: the one in the box of the archive's space."""
     import rtf
-    from rtf.encoding.shipped import run_folder
+    from rtf.encoding.shipped import fitting_model, run_folder
 
+    if config.run == "auto":
+        config.run = fitting_model(space=archive.space(config.space))
     return rtf.load(run_folder(config.run), config.device)
 
 

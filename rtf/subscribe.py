@@ -5,7 +5,6 @@ from itertools import islice
 import numpy as np
 from omegaconf import DictConfig
 
-from rtf.alerts.history import BANDS
 from rtf.cli.command import command, resolved
 
 
@@ -13,21 +12,23 @@ from rtf.cli.command import command, resolved
 def main(config: DictConfig) -> None:
     import rtf
     from rtf.archive import open_archive
+    from rtf.encoding.shipped import fitting_model
     from rtf.stream.subscribe import subscribe
 
     config = resolved(config)
-    model = rtf.load(config.run)
+    model = None if config.run == "auto" else rtf.load(config.run)
     archive = None if config.archive is None else open_archive(config.archive, create=False)
     alerts = subscribe(
         config.topic, config.brokers, group=config.group, settings=config.kafka, end=config.until == "end"
     )
     for alert in islice(alerts, config.most):
+        model = model or rtf.load(fitting_model(space=alert["space"]))
         # eight bytes, or the floats
         latent = alert["fingerprint"]
         if latent is None:
             latent = model.from_code(np.frombuffer(alert["code"], np.uint8)[None])[0]
         days = alert["days"] + np.arange(-20.0, 1.0, 10.0)
-        bands = np.full(len(days), BANDS.index(alert["band"]))
+        bands = np.full(len(days), model.survey.bands.index(alert["band"]))
         mag, _ = model.query(latent[None], days[None], bands[None])
         curve = " ".join(f"{m:.1f}" for m in mag[0])
         line = f"{alert['object_id']} {alert['mjd']:.3f}: {alert['band']} {curve}  {alert['most_probable']}"

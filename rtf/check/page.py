@@ -20,7 +20,8 @@ import numpy as np
 from scipy.stats import chi2
 
 from rtf.alerts.cutouts import decode_cutout, pad_cutout
-from rtf.alerts.history import BANDS, METADATA_FIELDS, SPLITS, SourceHistory
+from rtf.alerts.history import SPLITS, SourceHistory, one_survey
+from rtf.alerts.surveys import Survey
 from rtf.check import figures, summaries
 from rtf.check.two_sample import FOLDS, TwoSample, tell_apart
 from rtf.classes import FINE, fine_label
@@ -52,16 +53,17 @@ class Selection(NamedTuple):
         """Names of the classes asked for, none for all."""
         return [self.type] if isinstance(self.type, str) else list(self.type or ())
 
-    def check(self) -> None:
+    def check(self, survey: Survey) -> None:
         """Raises ValueError for a band or a class that does not exist."""
-        if strange := set(self.bands or ()) - set(BANDS):
-            raise ValueError(f"no band {', '.join(sorted(strange))}; there are {', '.join(BANDS)}")
+        if strange := set(self.bands or ()) - set(survey.bands):
+            raise ValueError(f"no band {', '.join(sorted(strange))}; there are {', '.join(survey.bands)}")
         if strange := [name for name in self.classes if fine_label(name) < 0]:
             raise ValueError(f"no class {', '.join(strange)}; there are {', '.join(FINE)}")
 
     def rows(self, history: SourceHistory) -> np.ndarray:
         """Indices of the detections that stay; none for a source that is left out."""
-        keep = np.isin(history.band, [BANDS.index(band) for band in self.bands or BANDS])
+        bands = history.survey.bands
+        keep = np.isin(history.band, [bands.index(band) for band in self.bands or bands])
         rows = np.flatnonzero(keep if self.max_error is None else keep & (history.magerr <= self.max_error))
         rows = rows[alternating(history.band[rows])] if self.alternate else rows
         if len(rows):
@@ -71,7 +73,7 @@ class Selection(NamedTuple):
 
     def __str__(self) -> str:
         said = [f"class {' or '.join(self.classes)}"] if self.classes else []
-        said += [f"bands {', '.join(self.bands or BANDS)}"]
+        said += [f"bands {', '.join(self.bands)}" if self.bands else "all bands"]
         said += [f"{self.window:g} days before and after the brightest detection"]
         said += [f"quoted errors up to {self.max_error:g} mag"] if self.max_error is not None else []
         said += ["of each run of detections in one band the middle one"] if self.alternate else []
@@ -102,7 +104,6 @@ def check(
     an impossible selection or too few sources that lie in one store alone; FileExistsError where `out` is
     anything but a former report, which is replaced.
     """
-    selection.check()
     if split is not None and split not in SPLITS:
         raise ValueError(f"no split {split}; there are {', '.join(SPLITS)}")
     if at_most < FOLDS:
@@ -112,6 +113,7 @@ def check(
         raise FileExistsError(f"{out} is no report of rtf.check (it has no {NUMBERS}): choose another out=")
     refuse_old(out)
     stores = [open_store(path) for path in (real, simulated)]
+    selection.check(one_survey(store.survey for store in stores))
     shared = set(stores[0].object_id) & set(stores[1].object_id)
     left_out = [f"{len(shared):,} sources lie in both stores and are left out."] if shared else []
     sides = [
@@ -179,16 +181,19 @@ def draw_sources(
 
 
 def draw_triplets(store: Store, sources: list[Source], seed: int) -> list[tuple[str, list, float]]:
-    """Of each source that has stamps one detection's: name, three images (63, 63), and `fwhm` [pixel]."""
+    """Of each source that has stamps one detection's: name, three images (63, 63), and `fwhm` [pixel].
+
+    Of ZTF: what is measured of stamps is made for their size, and for the seeing that its alerts tell.
+    """
     rng, found = np.random.default_rng(seed), []
-    if not store.has_cutouts:
+    if not store.has_cutouts or "fwhm" not in store.survey.metadata_fields:
         return found
     whole = (np.diff(store.cutout_offset).reshape(-1, 3) > 0).all(1)
     for history, detections in sources:
         if len(rows := np.flatnonzero(whole[detections])):
             row = rng.choice(rows)
             images = [pad_cutout(decode_cutout(stamp)) for stamp in store.cutouts(int(detections[row]))]
-            fwhm = history.metadata[row, METADATA_FIELDS.index("fwhm")]
+            fwhm = history.metadata[row, history.survey.metadata_fields.index("fwhm")]
             found.append((history.object_id, images, float(fwhm)))
     return found
 
@@ -198,7 +203,7 @@ def _parts(sides: list[list[Source]], triplets: list[list], seed: int) -> dict[s
     parts = {"light curves": _table(*([summaries.light_curve(h) for h, _ in own] for own in sides))}
     metadata = [_one_detection(own, np.random.default_rng(seed)) for own in sides]
     if min(map(len, metadata)) >= FOLDS:
-        parts["metadata"] = list(METADATA_FIELDS), metadata
+        parts["metadata"] = list(sides[0][0][0].survey.metadata_fields), metadata
     if min(map(len, triplets)) >= FOLDS:
         parts["stamps"] = _table(*([summaries.triplet(*one[1:]) for one in own] for own in triplets))
     return parts
@@ -210,8 +215,8 @@ def _table(real: list[dict], simulated: list[dict]) -> Part:
 
 
 def _one_detection(sources: list[Source], rng: np.random.Generator) -> np.ndarray:
-    """(N, 30) metadata of a random detection of each source among those with most of them."""
-    found = [np.empty((0, len(METADATA_FIELDS)))]
+    """(N, F) metadata of a random detection of each source among those with most of them."""
+    found = [np.empty((0, len(sources[0][0].survey.metadata_fields)))]
     for history, _ in sources:
         known = np.isfinite(history.metadata).sum(1)
         if known.max():

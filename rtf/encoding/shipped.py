@@ -1,5 +1,6 @@
 """Models that come with the package, by name: `rtf.load("ztf")`. Imports no torch."""
 
+import json
 import os
 from pathlib import Path
 
@@ -28,6 +29,21 @@ def run_folder(run: str | os.PathLike) -> Path:
         return FOLDER / str(run)
     names = ", ".join(shipped_models())
     raise RunError(f"{run} is neither a run folder nor a shipped model; shipped are: {names}")
+
+
+def fitting_model(*, survey: str | None = None, space: str | None = None) -> str:
+    """Name of the shipped model of a survey, or of the one that makes the fingerprints of a space.
+
+    Raises
+    ------
+    RunError : none does
+    """
+    for name in shipped_models():
+        card = json.loads((FOLDER / name / "model_card.json").read_text(encoding="utf-8"))
+        if name == survey or card["space"] == space:
+            return name
+    asked = f"is of {survey}" if space is None else f"makes fingerprints of space {space}"
+    raise RunError(f"no model in the box {asked}: name the run, run=FOLDER")
 
 
 def other_survey(own: Survey, asked: Survey) -> str:

@@ -10,6 +10,8 @@ import pytest
 from rtf.alerts.history import METADATA_FIELDS, SPLITS, from_columns
 from rtf.alerts.readers.light_curve_table import LightCurveTable
 from rtf.alerts.report import ReadReport
+from rtf.alerts.surveys.lsst import LSST
+from rtf.alerts.surveys.ztf import ZTF
 from rtf.check import figures
 from rtf.check.page import Selection, _table, check, class_table, draw_sources, shares
 from rtf.check.summaries import light_curve
@@ -18,6 +20,7 @@ from rtf.classes import FINE
 from rtf.simulation.survey import SimulatedSurvey
 from rtf.store.build import preprocess
 from rtf.store.read import open_store
+from tests.sources import made_up_sources
 
 QUIET = {"workers": 0, "progress": False}
 
@@ -70,7 +73,7 @@ def test_selection_does_what_it_says():
     assert "class SN Ib or SN Ic," in str(Selection(type=["SN Ib", "SN Ic"]))
     for wrong in (Selection(("z",)), Selection(type="SN X"), Selection(type=["SN Ia", "SN X"])):
         with pytest.raises(ValueError, match="there are"):
-            wrong.check()
+            wrong.check(ZTF)
 
 
 def test_stray_detections_long_before_the_event_are_left_out():
@@ -208,6 +211,24 @@ def test_what_one_side_lacks_is_not_compared(surveys, tmp_path):
     verdict, _ = check(stored(tmp_path / "bare.zarr", bare), surveys[1], tmp_path / "out", repeats=1)
     assert [row[0] for row in verdict.rows] == ["light curves"]
     assert not (tmp_path / "out/stamps_sheet.png").exists()
+
+
+def test_two_stores_of_lsst_have_their_own_bands_and_metadata(tmp_path):
+    from tests.encoding.test_lsst import made_up_alerts
+
+    paths = []
+    for seed in (1, 2):
+        alerts = made_up_alerts(30, seed)
+        for k, history in enumerate(alerts):
+            history.object_id = f"{seed}-{k}"
+        paths.append(stored(tmp_path / f"{seed}.zarr", alerts))
+    verdict, page = check(*paths, tmp_path / "out", Selection(bands=("u", "z", "y")), repeats=1)
+    assert [row[0] for row in verdict.rows] == ["light curves", "metadata"]
+    assert "bands u, z, y" in page.read_text()
+    numbers = json.loads((tmp_path / "out/numbers.json").read_text())
+    assert {f["name"] for f in numbers["parts"]["metadata"]["features"]} == set(LSST.metadata_fields)
+    with pytest.raises(ValueError, match="lsst and ztf cannot be mixed"):
+        check(paths[0], stored(tmp_path / "z.zarr", made_up_sources(30)), tmp_path / "mixed")
 
 
 def test_intervals_of_shares_hold_the_truth():

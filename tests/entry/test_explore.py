@@ -32,7 +32,10 @@ def folder(tmp_path_factory):
 def test_the_map_is_made_and_the_command_ends(folder):
     printed = ok("rtf.explore archive=found serve=false run=null", folder)
     assert "50 objects are on the map of found" in printed and (folder / "found.map").is_dir()
-    assert "the model is of space" in ok("rtf.explore archive=found serve=false", folder)
+    assert "no model in the box makes fingerprints of space" in ok(
+        "rtf.explore archive=found serve=false", folder
+    )
+    assert "the model is of space" in ok("rtf.explore archive=found serve=false run=ztf", folder)
 
 
 def test_it_answers_until_it_is_interrupted(folder):

@@ -66,6 +66,15 @@ def test_a_mistake_gets_one_clear_message_and_no_table(work, line, message):
     assert not (work / "x.parquet").exists()
 
 
+def test_sources_of_other_bands_are_refused(tmp_path):
+    rows = [f"a,{60000 + k},{'uz'[k % 2]},20.{k},0.1" for k in range(8)]
+    (tmp_path / "t.csv").write_text("\n".join(["object_id,mjd,band,mag,magerr", *rows]) + "\n")
+    said = failed(
+        f"rtf.fit input={tmp_path}/t.csv reader=light_curve_table reader.survey=lsst out={tmp_path}/x.parquet"
+    )
+    assert "fits are of the bands g, r, i, not of LSST's" in said
+
+
 def test_a_survey_drawn_from_the_fits(work):
     fits = f"workers=0 progress=false simulation/backend=fits simulation.backend.table={work}/fits.parquet"
     ok(f"rtf.simulate out={work}/survey.zarr n_sources=20 simulation.classes={{TDE:1}} {fits}")

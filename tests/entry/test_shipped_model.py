@@ -9,7 +9,7 @@ import rtf
 from rtf.classes import SUPERNOVAE, supernova_label
 from rtf.encoding.fingerprints import RunError
 from rtf.encoding.load import load, trained_on
-from rtf.encoding.shipped import run_folder, shipped_models
+from rtf.encoding.shipped import fitting_model, run_folder, shipped_models
 from rtf.evaluation.classification import head_probability
 from tests.commands import run
 
@@ -42,6 +42,15 @@ def test_who_asks_for_another_is_told_which_there_are():
         rtf.load("gaia")
 
 
+def test_the_model_in_the_box_that_fits_is_found():
+    assert fitting_model(survey="lsst") == "lsst"
+    assert fitting_model(space=rtf.load("ztf").space) == "ztf"
+    with pytest.raises(RunError, match=r"no model in the box is of ztf_lsst: name the run, run="):
+        fitting_model(survey="ztf_lsst")
+    with pytest.raises(RunError, match="no model in the box makes fingerprints of space 0123456789ab"):
+        fitting_model(space="0123456789ab")
+
+
 def test_who_takes_the_model_of_another_survey_is_told_of_the_right_one(model, real_test_histories):
     with pytest.raises(ValueError, match=r"of ZTF, the model was trained on LSST; .* is run=ztf"):
         rtf.load("lsst").encode(real_test_histories[:1])
@@ -53,12 +62,12 @@ def test_real_alerts_of_rubin_have_fingerprints_codes_and_probabilities(real_dat
 
     given, out = real_data / "lsst_alerts/fink_parquet", tmp_path / "f.parquet"
     asked = [f"input={given}", "per=alert", f"out={out}", "progress=false", "workers=1"]
-    done = run("rtf.encode", *asked)
+    done = run("rtf.encode", "run=ztf", *asked)
     assert (
         done.returncode == 1
         and "of LSST, the model was trained on ZTF; the model in the box is run=lsst" in done.stderr
     )
-    done = run("rtf.encode", "run=lsst", *asked)
+    done = run("rtf.encode", *asked)  # the model in the box of the input's survey
     assert done.returncode == 0, done.stderr
     table, alerts = pq.read_table(out), set()
     for path in given.rglob("*.parquet"):

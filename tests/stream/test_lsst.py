@@ -75,7 +75,7 @@ def test_a_model_of_another_survey_is_refused(tmp_path):
     from tests.small_runs import CONF
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("stream", ["stream=lsst", f"folder={tmp_path}", "brokers=localhost:1"])
+        config = compose("stream", ["stream=lsst", "run=ztf", f"folder={tmp_path}", "brokers=localhost:1"])
     with pytest.raises(ValueError, match=r"stream\.survey=lsst, and the model is of ztf"):
         stream(config)
 
@@ -97,7 +97,7 @@ def test_real_alerts_from_files_to_the_archive(real_data, tmp_path):
 
     source, archive = real_data / "lsst_alerts/fink_parquet", tmp_path / "archive"
     config = composed(
-        "stream", "run=lsst", "stream=files", f"input={source}", "stream.survey=lsst", "keep_days=5000",
+        "stream", "stream=files", f"input={source}", "stream.survey=lsst", "keep_days=5000",
         f"folder={tmp_path / 'stream'}", f"archive={archive}", "progress=false",
     )  # fmt: skip
     metrics = stream(config)
