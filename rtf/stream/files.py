@@ -3,13 +3,11 @@
 Notable:
 - alerts come in the order of files and of what is in them: an alert knows those before it, so files are to be
   in the order of time, as those of a night named by candid are
-- how far it came stands in the stream's folder, written whole: a replay that was stopped goes on there
-- where the files that were read have changed, or others stand among them, it begins anew: an alert that is
-  known changes nothing
+- what was replayed stands in the stream's folder, by its content, written whole: a replay that was stopped
+  goes on there, one of a folder that grew takes what is new; an alert that comes again changes nothing
 """
 
 import json
-import logging
 import os
 from pathlib import Path
 
@@ -18,10 +16,8 @@ import numpy as np
 from rtf.alerts.read import existing
 from rtf.alerts.report import ReadReport
 from rtf.files import write_json
-from rtf.jobs import digest, made_from
+from rtf.jobs import made_from
 from rtf.stream.packets import SOLAR_SYSTEM, Bad, Lot
-
-log = logging.getLogger(__name__)
 
 _UNIX_ZERO = 40587.0  # MJD
 _DAY = 86400.0
@@ -55,34 +51,25 @@ class FileSource:
         self._path, self._place = existing(Path(input)), Path(folder) / "position.json"
         if hasattr(reader, "cutouts"):
             reader.cutouts = cutouts
-        self._units, self._names = list(reader.units(self._path)), [""]
-        self._position = {"input": os.path.abspath(input), "unit": 0, "packets": 0}
-        if self._place.exists():
-            former = json.loads(self._place.read_text())
-            if former["input"] == self._position["input"]:
-                if former["unit"] <= len(self._units) and former.get("content") == self._content(former):
-                    self._position = former
-                else:
-                    log.warning("%s: the files have changed since they were replayed: beginning anew", input)
+        former = json.loads(self._place.read_text()) if self._place.exists() else {}
+        # names of the units that were read whole; and of the one that was not, with how many alerts of it
+        self._done = former.get("done", [])
+        self._begun = former.get("unit"), former.get("packets", 0)
         self._report = ReadReport()
         self._histories = self._read(reader)
 
-    def _content(self, place: dict) -> str:
-        """A name for the content of the units that were read, one of them in part."""
-        known: dict = {}
-        for unit in self._units[len(self._names) - 1 : place["unit"] + (place["packets"] > 0)]:
-            self._names.append(digest([self._names[-1], made_from(unit, known=known)]))
-        return self._names[place["unit"] + (place["packets"] > 0)]
-
     def _read(self, reader):
         """(history, position after it); a history of None ends a unit."""
-        units, skip = self._units, self._position["packets"]
-        for k in range(self._position["unit"], len(units)):
-            for n, history in enumerate(reader.read(units[k], self._report)):
+        known, done = {}, set(self._done)
+        for unit in reader.units(self._path):
+            if (name := made_from(unit, known=known)) in done:
+                continue
+            skip = self._begun[1] if name == self._begun[0] else 0
+            for n, history in enumerate(reader.read(unit, self._report)):
                 if n >= skip:
-                    yield history, {"unit": k, "packets": n + 1}
-            skip = 0
-            yield None, {"unit": k + 1, "packets": 0}
+                    yield history, {"unit": name, "packets": n + 1}
+            self._done = [*self._done, name]
+            yield None, {}
 
     def read(self, most: int, wait: float) -> Lot:
         """The next alerts: `most`, or what is left."""
@@ -92,7 +79,7 @@ class FileSource:
             if place is None or (history is not None and history.alert >= self._until):
                 lot.last = True
                 break
-            lot.position = {**self._position, **place}
+            lot.position = {"done": self._done, **place}
             if history is None:
                 continue
             lot.messages += 1
@@ -107,8 +94,6 @@ class FileSource:
         self._report.items.clear()
         if left := self._report.counts.pop("solar_system", 0):
             lot.skipped[SOLAR_SYSTEM] += left
-        if lot.position:
-            lot.position["content"] = self._content(lot.position)
         return lot
 
     def commit(self, position: dict) -> None:

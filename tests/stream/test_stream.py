@@ -30,7 +30,7 @@ from tests.commands import ROOT
 from tests.entry.test_shards import composed, untrained_run
 from tests.packets import packets, write_avro
 from tests.stream.kill import in_archive, in_topic
-from tests.stream.streams import containers, night, schemaless
+from tests.stream.streams import containers, histories, night, schemaless
 
 N = 60
 #: Quick to join a group, also after a kill.
@@ -99,6 +99,36 @@ def test_files_give_what_encode_gives_alert_by_alert(work, tmp_path):
     (by_time / "999.avro").write_bytes(containers(night(13, 1))[-1])
     more = stream(settings(work, tmp_path, "stream=files", f"input={by_time}"))
     assert more.counts["alerts"] == 1 and more.counts["repeats"] == N
+
+
+def test_a_folder_that_grew_gives_what_is_new(tmp_path):
+    """Units that were read whole are passed over, wherever new ones stand among them."""
+    from rtf.stream.files import FileSource
+
+    class OneFile:
+        def units(self, path):
+            return sorted(path.iterdir())
+
+        def read(self, unit, report):
+            return iter(histories([packets(unit.stem, 1, cutouts=False)[0]] * 3))
+
+    def replay(most: int = 100) -> list[str]:
+        source, found = FileSource(folder, OneFile(), "ztf", tmp_path), []
+        lot = source.read(most, 0.0)
+        found += [h.object_id for h in lot.packets]
+        source.commit(lot.position)
+        return found
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("ZTF20b", "ZTF20d"):
+        (folder / name).write_text(name)
+    assert replay(4) == 3 * ["ZTF20b"] + ["ZTF20d"] and replay() == 2 * ["ZTF20d"] and replay() == []
+    for name in ("ZTF20a", "ZTF20c"):
+        (folder / name).write_text(name)
+    assert replay() == 3 * ["ZTF20a"] + 3 * ["ZTF20c"] and replay() == []
+    (folder / "ZTF20b").write_text("another")
+    assert replay() == 3 * ["ZTF20b"]
 
 
 def test_real_alerts_give_what_encode_gives(real_data, tmp_path):
