@@ -85,6 +85,7 @@ def test_a_search_is_that_of_numpy(filled, batch, monkeypatch):
         found = archive.search(query, 25, columns="all")
         assert names(found) == [f"ZTF00{k:07d}" for k in best]
         np.testing.assert_allclose(found["distance"].to_numpy(), distance[best], atol=1e-6)
+        assert (found["distance"].to_numpy() >= 0).all()
         np.testing.assert_array_equal(latent_of(found), latent[best])
 
 
