@@ -60,8 +60,8 @@ FACTS = {
         "bands": "u g r i z y",
         "cadence": "a simulated one of wide and deep fields, and MALLORN's; not the official scheduler's",
         "least detections": "1, forced photometry counted; of simulated sources at least 3 detections",
-        "view": "of each night the first two points of a band, forced ones among them; of these the latest 128 "
-        "within 365 days, never fewer than 30",
+        "view": "of each night the first two points of a band, forced ones among them; of these the latest "
+        "128 within 365 days, never fewer than 30",
         "trained on": [
             "simulated sources alone: no typed source of Rubin was public",
             "1,203 light curves of MALLORN, made by its authors from real ZTF sources, without metadata",
