@@ -68,7 +68,7 @@ def test_packets_to_fingerprints(tmp_path):
         rows[f"model, {name} [sources/s, {torch_threads} threads]"] = rate(
             lambda seen=seen: model.encode(seen), total
         )
-        rows["    its floor by operations"] = product / (flops.get_total_flops() / total)
+        rows[f"    {name}: its floor by operations"] = product / (flops.get_total_flops() / total)
         torch.set_num_threads(1)  # as each process of rtf.encode has
         rows[f"    {name} [sources/s, 1 core]"] = rate(lambda seen=seen: model.encode(seen), total)
         torch.set_num_threads(torch_threads)
