@@ -24,12 +24,18 @@ def encode(config: DictConfig) -> None:
     from rtf.encoding.catalogue import encode_catalogue, is_catalogue
     from rtf.encoding.night import encode_night
     from rtf.encoding.shipped import fitting_model, run_folder
+    from rtf.workers import in_processes
 
     catalogue = is_catalogue(Path(config.input))
     is_store = (Path(config.input) / "zarr.json").exists()
     reader = None if is_store else partial(instantiate, config.reader, _convert_="all")
-    if config.run == "auto":
-        config.run = "ztf" if catalogue else fitting_model(survey=survey_of(config.input, reader))
+    if config.run == "auto" and catalogue:
+        config.run = "ztf"
+    elif config.run == "auto":
+        # in a process of its own: a file that ends it ends no more
+        asked = [(config.input, reader)], 0 if config.workers == 0 else 1
+        (_, survey), *_ = in_processes(survey_of, *asked, died=lambda *_: "ztf")
+        config.run = str(fitting_model(survey=survey))
     config.run = str(run_folder(config.run))
     if catalogue:
         counts = encode_catalogue(

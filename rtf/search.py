@@ -73,7 +73,7 @@ def loaded(config: DictConfig, archive):
     from rtf.encoding.shipped import fitting_model, run_folder
 
     if config.run == "auto":
-        config.run = fitting_model(space=archive.space(config.space))
+        config.run = str(fitting_model(space=archive.space(config.space)))
     return rtf.load(run_folder(config.run), config.device)
 
 

@@ -23,16 +23,18 @@ def run_folder(run: str | os.PathLike) -> Path:
     RunError : neither is there
     """
     path = Path(run)
-    if path.is_dir():
+    shipped = str(run) in shipped_models()
+    # A folder of alerts may be called ztf.
+    if path.is_dir() and (not shipped or (path / "config.yaml").exists()):
         return path
-    if str(run) in shipped_models():
+    if shipped:
         return FOLDER / str(run)
     names = ", ".join(shipped_models())
     raise RunError(f"{run} is neither a run folder nor a shipped model; shipped are: {names}")
 
 
-def fitting_model(*, survey: str | None = None, space: str | None = None) -> str:
-    """Name of the shipped model of a survey, or of the one that makes the fingerprints of a space.
+def fitting_model(*, survey: str | None = None, space: str | None = None) -> Path:
+    """The folder of the shipped model of a survey, or of the one that makes the fingerprints of a space.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def fitting_model(*, survey: str | None = None, space: str | None = None) -> str
     for name in shipped_models():
         card = json.loads((FOLDER / name / "model_card.json").read_text(encoding="utf-8"))
         if name == survey or card["space"] == space:
-            return name
+            return FOLDER / name
     asked = f"is of {survey}" if space is None else f"makes fingerprints of space {space}"
     raise RunError(f"no model in the box {asked}: name the run, run=FOLDER")
 

@@ -56,7 +56,7 @@ def view(
     stop = detections.offset[:-1] + (length if first is None else np.minimum(first, length))
     row = np.arange(len(detections.mjd))
     if per_night is not None:
-        few = detections.rows((row < np.repeat(stop, length)) & (night_rank(detections) < per_night))
+        few = few_of_each_night(detections.rows(row < np.repeat(stop, length)), per_night)
         return view(
             few, kind=kind, max_detections=max_detections, max_days=max_days, min_detections=min_detections
         )
@@ -68,6 +68,13 @@ def view(
     if kind == "first":
         keep &= detections.mjd - detections.mjd[np.repeat(start, length)] <= max_days
     return detections.rows(keep)
+
+
+def few_of_each_night(detections: Detections, per_night: int) -> Detections:
+    """The same sources with the first `per_night` detections of each band and night."""
+    if per_night < 1:
+        raise ValueError(f"data.per_night is {per_night}; it must be 1 or more, or null")
+    return detections.rows(night_rank(detections) < per_night)
 
 
 def night_rank(detections: Detections) -> np.ndarray:

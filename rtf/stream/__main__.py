@@ -41,11 +41,11 @@ def stream(config: DictConfig, stopped=lambda: False):
 
     torch.set_num_threads(config.threads or max(1, cores() - 1))
     until = moment(config.until)
-    run_ = run_folder(fitting_model(survey=config.stream.survey) if config.run == "auto" else config.run)
-    model = rtf.load(run_, config.device)
+    chosen = run_folder(fitting_model(survey=config.stream.survey) if config.run == "auto" else config.run)
+    model = rtf.load(chosen, config.device)
     if config.stream.survey != model.survey.name:
         raise ValueError(f"stream.survey={config.stream.survey}, and the model is of {model.survey.name}")
-    probe = load_probe(run_, model.space)
+    probe = load_probe(chosen, model.space)
     cutouts = model.needs_cutouts or config.cutouts
     missing = None if config.train_store is None else training_missing(open_store(config.train_store))
     metrics = Metrics(model.strangeness, missing, model.survey)

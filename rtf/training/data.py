@@ -22,7 +22,7 @@ from rtf.alerts.history import Detections, join
 from rtf.classes import FINE
 from rtf.features.normalisation import Statistics, feature_columns, fit_statistics
 from rtf.features.snapshots import COUNTS, needs_cutouts, normalise_snapshots, per_source, take_snapshots
-from rtf.features.view import MIN_DETECTIONS, night_rank, view, window_ends, window_starts
+from rtf.features.view import MIN_DETECTIONS, few_of_each_night, view, window_ends, window_starts
 from rtf.store.batches import Batch, Sources, batches_by_length, n_batches
 from rtf.store.read import open_store
 from rtf.training.augment import Augmentation
@@ -99,7 +99,7 @@ def load_training_data(
         detections = opened.detections(name, cutouts=needs_cutouts(modalities))
         detections = detections if len(keep) == len(here) else detections.take(keep)
         if per_night is not None:
-            detections = detections.rows(night_rank(detections) < per_night)
+            detections = few_of_each_night(detections, per_night)
         # The latest view slides along a source, of which it needs the whole.
         detections = cut(detections) if kind == "first" else detections
         return detections, opened.label[here[keep]]

@@ -1,6 +1,7 @@
 """The models in the box: what their cards say, and what they make of real alerts."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,9 +43,17 @@ def test_who_asks_for_another_is_told_which_there_are():
         rtf.load("gaia")
 
 
+def test_a_folder_of_alerts_may_have_the_name_of_a_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ztf").mkdir()
+    assert rtf.load("ztf").space == rtf.load(run_folder("ztf")).space
+    (tmp_path / "ztf/config.yaml").touch()
+    assert run_folder("ztf") == Path("ztf")
+
+
 def test_the_model_in_the_box_that_fits_is_found():
-    assert fitting_model(survey="lsst") == "lsst"
-    assert fitting_model(space=rtf.load("ztf").space) == "ztf"
+    assert fitting_model(survey="lsst") == run_folder("lsst")
+    assert fitting_model(space=rtf.load("ztf").space) == run_folder("ztf")
     with pytest.raises(RunError, match=r"no model in the box is of ztf_lsst: name the run, run="):
         fitting_model(survey="ztf_lsst")
     with pytest.raises(RunError, match="no model in the box makes fingerprints of space 0123456789ab"):

@@ -116,6 +116,8 @@ def test_of_a_night_a_view_holds_the_first_of_each_band(first, kind, per_night, 
 
 
 def test_an_unknown_view_is_named():
+    with pytest.raises(ValueError, match=r"data\.per_night is 0; it must be 1 or more, or null"):
+        view(concatenate(made_up_sources(2)), per_night=0)
     with pytest.raises(ValueError, match=r"data\.view is 'newest'; it must be one of first, latest"):
         view(concatenate(made_up_sources(2)), kind="newest")
 
