@@ -1,4 +1,4 @@
-"""Make forced photometry look like alerts: alert_like.py IN.parquet OUT.parquet [--without ...] [--seed 0]
+"""Make forced photometry look like alerts: alert_like.py IN OUT [--without TABLE...] [--twins-of TABLE]
 
 Forced photometry is deeper, denser and has smaller errors than the alerts of the same source, so that a model
 can learn the file instead of the physics. What an alert stream would have sent is kept:
@@ -15,6 +15,8 @@ disruptions have both kinds of photometry (ztf_tde_forced and ztf_tde).
 
 Sources whose name begins with PTF or iPTF are left out: they faded before ZTF began. `--without` names tables
 whose objects are left out, for an object must not be in training under one file and in a test under another.
+`--twins-of` names a table of alerts, whose objects alone are kept, as NAME-twin: what `rtf.check` finds
+between them and the alerts is the preparation's trace, for the sources are the same.
 """
 
 import argparse
@@ -68,15 +70,25 @@ def _begins(night: np.ndarray) -> int:
     return int(close[0]) if len(close) else len(night)
 
 
+def names(path: str) -> set[str]:
+    return set(pq.read_table(path, columns=["object_id"])["object_id"].to_pylist())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("input")
     parser.add_argument("out")
     parser.add_argument("--without", nargs="*", default=[])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--twins-of", metavar="TABLE")
     args = parser.parse_args()
-    without = {name for path in args.without for name in pq.read_table(path)["object_id"].to_pylist()}
-    made = alert_like(pq.read_table(args.input), without, args.seed)
+    table, without = pq.read_table(args.input), {x for path in args.without for x in names(path)}
+    if args.twins_of:
+        without |= set(table["object_id"].to_pylist()) - names(args.twins_of)
+    made = alert_like(table, without, args.seed)
+    if args.twins_of:
+        twins = [f"{name}-twin" for name in made["object_id"].to_pylist()]
+        made = made.set_column(made.schema.get_field_index("object_id"), "object_id", pa.array(twins))
     pq.write_table(made, args.out)
     print(f"{args.out}: {len(set(made['object_id'].to_pylist()))} objects, {len(made):,} detections")
 

@@ -64,3 +64,15 @@ def test_exposures_of_both_kinds_get_the_errors_that_alerts_have(real_data, scri
         near = (mag >= low) & (mag < low + 0.5)
         assert np.median(its[near]) == pytest.approx(np.median(error[near]), rel=0.12)
         assert np.median(forced_error[near]) < 0.8 * np.median(error[near])  # which they had not
+
+
+def test_twins_are_the_sources_of_the_alerts_under_names_of_their_own(
+    real_data, script, tmp_path, monkeypatch
+):
+    forced, alerts = (str(real_data / f"lightcurves/{x}.parquet") for x in ("ztf_tde_forced", "ztf_tde"))
+    monkeypatch.setattr(
+        "sys.argv", ["alert_like.py", forced, str(tmp_path / "t.parquet"), "--twins-of", alerts]
+    )
+    script["main"]()
+    of = {name.removesuffix("-twin") for name in script["names"](tmp_path / "t.parquet")}
+    assert of and of == script["names"](forced) & script["names"](alerts)
