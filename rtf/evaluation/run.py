@@ -69,8 +69,10 @@ class Inputs:
     model: Fingerprinter
     store: Store
     _: KW_ONLY
-    trained: frozenset[str] = frozenset()  # object ids the model was trained on: no test sources
-    left_out: tuple[int, ...] = ()  # fine classes that the run was never to see
+    own: bool = False  # the store is the run's own, whose splits it was trained by
+    trained: frozenset[str] = frozenset()  # object ids the model was trained on: elsewhere no test sources
+    classes: frozenset[int] = frozenset()  # fine classes that the run says it was trained on
+    left_out: tuple[int, ...] = ()  # those that it was never to see
     seed: int = 0
     n_bootstrap: int = N_RESAMPLES
     notes: list[str] = field(default_factory=list)  # what was left out, for the tables
@@ -107,7 +109,7 @@ class Inputs:
         odd = np.isin(store.label[here], self.left_out)
         self._leave_out(name, odd, "the run keeps their classes out (data.leave_out)")
         known = np.zeros(len(here), bool)
-        if name != "train":
+        if name != "train" and not self.own:
             known = np.isin(store.object_id[here], list(self.trained))
         self._leave_out(name, known, "the run was trained on them")
         new = ~odd & ~known
@@ -185,10 +187,12 @@ def evaluate(
             del tasks[name]
     if not tasks:
         return
-    trained = frozenset() if own else trained_on(run)
+    trained = trained_on(run)
     model = load(run, coded=coded)
     left_out = tuple(FINE.index(name) for name in model.config.data.get("leave_out", []))
-    sources = {"trained": trained, "left_out": left_out}
+    record = read_record(run)
+    classes = frozenset(FINE.index(name) for name in record.get("classes", []))
+    sources = {"own": own, "trained": trained, "classes": classes, "left_out": left_out}
     given = Inputs(model, opened, **sources, seed=seed, n_bootstrap=n_bootstrap)
     if not own and not trained:
         given.notes.append("The run does not say which sources it was trained on: none were left out.")
@@ -200,7 +204,7 @@ def evaluate(
         made = instantiate(task)(given)
         found = Evaluation(
             task=name, settings=settings[name], store=about, test=given.tested,
-            run=read_record(run).get("id", ""), weights=weights, code=rtf.__version__, own=own,
+            run=record.get("id", ""), weights=weights, code=rtf.__version__, own=own,
             notes=given.notes, records=made.records, arrays=made.arrays,
         )  # fmt: skip
         write_evaluation(paths[name], found)

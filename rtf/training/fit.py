@@ -46,7 +46,7 @@ from rtf.training.runs import (
     hold_together,
     identity,
     is_main,
-    record_space,
+    record_model,
     refuse_other,
 )
 from rtf.training.task import ReconstructionTask
@@ -227,7 +227,8 @@ def _train(run: Path, config: DictConfig, optimizer, callbacks, progress) -> dic
         load.save_weights(run, model)
         fingerprinter = task.fingerprinter()
         _save_strangeness(run, fingerprinter, config)
-        record_space(run, fingerprinter.space)
+        label = data.train.label
+        record_model(run, fingerprinter.space, [FINE[c] for c in label[label >= 0].unique().tolist()])
         metrics |= {"parameters": parameters, "fingerprint_bytes": model.bottleneck.bytes}
         # All epochs, also those before an interruption.
         minutes = sum(epoch["seconds"] for epoch in history.epochs.values()) / 60

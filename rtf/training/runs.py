@@ -281,9 +281,9 @@ def begin(run: Path, config: DictConfig, run_id: str) -> None:
     write_json(run / RECORD, record)
 
 
-def record_space(run: Path, space: str) -> None:
-    """Note in run.json the space of the run's fingerprints (`rtf/encoding/space.py`)."""
-    write_json(run / RECORD, {**read_record(run), "space": space})
+def record_model(run: Path, space: str, classes: list[str]) -> None:
+    """Note in run.json the space of the fingerprints (`rtf/encoding/space.py`) and the classes trained on."""
+    write_json(run / RECORD, {**read_record(run), "space": space, "classes": classes})
 
 
 def in_slurm_step() -> bool:

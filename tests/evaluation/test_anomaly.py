@@ -6,8 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from rtf.classes import UNKNOWN
 from rtf.encoding.fingerprinter import Fingerprints
+from rtf.encoding.load import trained_on
 from rtf.evaluation.record import CHANCE, pick, select
+from rtf.evaluation.run import evaluate
 from rtf.evaluation.tasks.anomaly import (
     anomaly,
     anomaly_records,
@@ -17,7 +20,9 @@ from rtf.evaluation.tasks.anomaly import (
 from rtf.features.view import view
 from rtf.store.build import preprocess
 from rtf.store.read import open_store
+from rtf.training.runs import read_record
 from tests.evaluation.fakes import inputs
+from tests.small_runs import train
 from tests.sources import made_up_sources
 
 
@@ -119,7 +124,10 @@ def test_classes_that_were_not_trained_on_stand_out(stores):
     assert auc["strange", "reconstruction error"] == 0.5
     assert pure["strange", "reconstruction error"] == pytest.approx(pure["strange", CHANCE])
     notes = " ".join(made.tables[0].notes)
-    assert "Left out, in the train split: SN Ia (40)" in notes and "few detections and many" in notes
+    assert (
+        "Left out, of classes that were trained on: SN Ia (40)" in notes
+        and "few detections and many" in notes
+    )
     left = made.figures["anomaly.png"].axes[0]
     points = {c.get_label(): c.lines[0].get_xdata(orig=False).tolist() for c in left.containers}
     assert points["isolation forest"] == [auc[g, "isolation forest"] for g in ("all", "Kilonova", "strange")]
@@ -144,3 +152,19 @@ def test_missing_or_own_outliers_are_named(stores):
         anomaly(given, outliers=str(stores / "usual.zarr"), **SETTINGS)
     with pytest.raises(ValueError, match=r"please give task\.outliers"):
         anomaly(given, outliers=[], **SETTINGS)
+
+
+def test_what_a_run_trained_on_besides_is_neither_outlier_nor_left_out_of_the_inliers(stores, tmp_path):
+    """Sources and classes of `data.also_train`, on the run's own store and by what its folder says."""
+    usual, strange = stores / "usual.zarr", stores / "strange.zarr"
+    train(usual, tmp_path / "run", "epochs=1", f"data.also_train=[{strange}]")
+    assert read_record(tmp_path / "run")["classes"] == ["SN Ia", "SN II", "Kilonova"]
+    other = open_store(strange)
+    learnt = np.isin(other.object_id, list(trained_on(tmp_path / "run")))
+    assert 0 < learnt.sum() < other.n
+    task = {"_target_": "rtf.evaluation.tasks.anomaly.anomaly", "_partial_": True, "outliers": str(strange)}
+    ((_, (table, _), _),) = evaluate(tmp_path / "run", {"anomaly": task | SETTINGS}, n_bootstrap=20)
+    notes = " ".join(table.notes)
+    assert "Left out, of classes that were trained on: Kilonova (40), SN Ia (40)." in notes
+    n = (learnt & (other.label == UNKNOWN)).sum()
+    assert n and f"Left out, the run was trained on them: strange ({n})." in notes

@@ -2,8 +2,8 @@
 
 Notable:
 - inliers are the test sources of the store; outliers the sources of the classes that the run was never to see
-  (`data.leave_out`), and those of other stores, by class. A class that the train split has is no outlier: it
-  is left out and named
+  (`data.leave_out`), and those of other stores, by class. A class that the train split has, or a store that
+  was trained on besides (`data.also_train`), is no outlier: it is left out and named
 - scores, higher is stranger: reconstruction error, the decoder's -log likelihood, isolation forest (Liu, Ting
   & Zhou 2008), distance to the k-th nearest training fingerprint, as it is and standardised, and strangeness
   (`rtf/encoding/strangeness.py`). None has seen an outlier
@@ -44,7 +44,8 @@ def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees:
     if own := [path for path, other in zip(paths, others) if other.digest == given.store.digest]:
         raise ValueError(f"outliers: {own[0]} is the store of the inliers, and the model trained on it")
     train, test = given.split("train"), given.split("test")
-    usual = (test.label["fine"] == UNKNOWN) | np.isin(test.label["fine"], train.label["fine"])
+    seen = given.classes | (set(train.label["fine"].tolist()) - {UNKNOWN})
+    usual = (test.label["fine"] == UNKNOWN) | np.isin(test.label["fine"], list(seen))
     if not usual.any():
         raise ValueError(f"{given.store.path} has no test source of a class it trains on: no inliers")
 
@@ -62,7 +63,7 @@ def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees:
     group = np.array([FINE[c] if c != UNKNOWN else stem for c, stem in label])
     names = [name for o, rows in stores for name in o.object_id[rows]]
     left_out = {
-        "in the train split": np.isin(group, [FINE[c] for c in train.label["fine"] if c != UNKNOWN]),
+        "of classes that were trained on": np.isin(group, [FINE[c] for c in seen]),
         "the run was trained on them": np.isin(names, list(given.trained)),
         "fingerprints not finite": ~np.all([np.isfinite(s) for s in outlier.values()], axis=0),
     }
@@ -79,7 +80,7 @@ def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees:
     outlier = {name: s[keep] for name, s in outlier.items()}
     records = anomaly_records(inlier, outlier, group[keep], top, given.resamples)
     if not usual.all():
-        notes.append(f"Left out, inliers of a class not in the train split: {(~usual).sum():,}.")
+        notes.append(f"Left out, inliers of a class that was not trained on: {(~usual).sum():,}.")
     how = [
         f"{' and '.join(TRIVIAL)}: without a model, the baseline; whichever suits the class.",
         f"{usual.sum():,} inliers. Isolation forest and distance to neighbour {neighbours} are fitted on "
