@@ -3,9 +3,11 @@
 An archive of old fingerprints can then be searched with new ones, and the old run's probe reads them.
 """
 
+from functools import partial
+
 from omegaconf import DictConfig
 
-from rtf.cli.command import command, resolved
+from rtf.cli.command import command, progress_bar, resolved
 
 
 @command("align")
@@ -16,6 +18,7 @@ def main(config: DictConfig) -> None:
 
     config = resolved(config)
     settings = {"seed": config.seed, "n_bootstrap": config.n_bootstrap}
+    settings["progress"] = partial(progress_bar, show=config.progress)
     _, tables, folder = align(config.old, config.new, config.store, config.out, **settings)
     say(*map(to_rich, tables), f"map: {folder / MAP}")
 

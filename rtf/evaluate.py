@@ -1,9 +1,11 @@
 """Evaluate a run: `python -m rtf.evaluate run=RUN task=probe`."""
 
+from functools import partial
+
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from rtf.cli.command import command, resolved
+from rtf.cli.command import command, progress_bar, resolved
 
 
 @command("evaluate")
@@ -16,6 +18,7 @@ def main(config: DictConfig) -> None:
     config = resolved(config)
     tasks = {HydraConfig.get().runtime.choices["task"]: config.task}
     settings = {"seed": config.seed, "n_bootstrap": config.n_bootstrap, "coded": config.coded}
+    settings["progress"] = partial(progress_bar, show=config.progress)
     for name, tables, figures in evaluate(config.run, tasks, store=config.store, out=config.out, **settings):
         if not config.coded and config.out in (None, config.run):
             log_results(config.run, name, tables, figures)

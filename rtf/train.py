@@ -36,7 +36,7 @@ def main(config: DictConfig) -> float:
             optimizer = instantiate(config.optimizer)
             metrics = fit(run, config, optimizer, callbacks=callbacks, progress=bar)
             if is_main():
-                settings = {"seed": config.seed, "n_bootstrap": config.n_bootstrap}
+                settings = {"seed": config.seed, "n_bootstrap": config.n_bootstrap, "progress": bar}
                 for done in evaluate(run, config.evaluate, again=False, **settings):
                     tracker.log_results(*done)
     except RunBusy as error:

@@ -9,6 +9,7 @@ Notable:
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,7 @@ NEAREST = 10
 
 def align(
     old: str | Path, new: str | Path, store: str | Path, out: str | Path | None = None, *, seed: int = 0,
-    n_bootstrap: int = N_RESAMPLES,
+    n_bootstrap: int = N_RESAMPLES, progress: Callable | None = None,
 ) -> tuple[list[Record], list[Table], Path]:  # fmt: skip
     """Fit a map from the fingerprints of the run `new` to those of `old`, and measure it.
 
@@ -43,6 +44,7 @@ def align(
     ----------
     store : data set whose three splits are used
     out : folder of the map, the records and the tables; None: NEW/align/OLD'S SPACE
+    progress : context manager of a bar, given what is done and of how many sources
 
     Returns
     -------
@@ -60,9 +62,11 @@ def align(
         raise ValueError(f"{old} and {new} are of one space, {spaces[0]}: their fingerprints need no map")
     seen = frozenset().union(*(trained_on(run) for run in runs.values()))
     notes = [f"{run} does not say what it was trained on." for run in runs.values() if not trained_on(run)]
-    drawn = {"seed": seed, "n_bootstrap": n_bootstrap}
+    drawn = {"seed": seed, "n_bootstrap": n_bootstrap, "progress": progress}
     given = {name: Inputs(model, store, trained=seen, **drawn) for name, model in models.items()}
-    fitting = {name: Inputs(model, store) for name, model in models.items()}  # may have been trained on
+    fitting = {
+        name: Inputs(model, store, progress=progress) for name, model in models.items()
+    }  # may have been trained on
     parts = {s: _both(fitting, s) for s in ("train", "val")} | {"test": _both(given, "test")}
     learn, check, test = (parts[s] for s in ("train", "val", "test"))
     fitted, strength, explained = fit_map(

@@ -10,7 +10,7 @@ Notable:
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -75,6 +75,7 @@ class Inputs:
     left_out: tuple[int, ...] = ()  # those that it was never to see
     seed: int = 0
     n_bootstrap: int = N_RESAMPLES
+    progress: Callable | None = None  # context manager of a bar, given what is done and of how many
     notes: list[str] = field(default_factory=list)  # what was left out, for the tables
     _splits: dict[str, Split] = field(default_factory=dict)
     _encoded: dict[tuple, Fingerprints] = field(default_factory=dict)
@@ -114,7 +115,7 @@ class Inputs:
         self._leave_out(name, known, "the run was trained on them")
         new = ~odd & ~known
         detections = store.detections(name, cutouts=self.model.needs_cutouts).take(np.flatnonzero(new))
-        found = self.model.encode(detections)
+        found = self._encoded_with_a_bar(detections, name)
         self._leave_out(name, ~found.finite, "their fingerprints are not finite")
         kept = np.flatnonzero(found.finite)
         here = here[new][kept]
@@ -136,8 +137,17 @@ class Inputs:
         if first is None:
             return self.split(name).found
         if (name, first) not in self._encoded:
-            self._encoded[name, first] = self.model.encode(self.split(name).detections, first=first)
+            self._encoded[name, first] = self._encoded_with_a_bar(self.split(name).detections, name, first)
         return self._encoded[name, first]
+
+    def _encoded_with_a_bar(
+        self, detections: Detections, name: str, first: int | None = None
+    ) -> Fingerprints:
+        if self.progress is None:
+            return self.model.encode(detections, first=first)
+        what = f"encoding, {name}" + f", {first} detections" * (first is not None)
+        with self.progress(what, len(detections)) as advance:
+            return self.model.encode(detections, first=first, progress=advance)
 
     def view(self, name: str) -> Detections:
         """What the model sees of the sources of a split."""
@@ -152,7 +162,7 @@ class Inputs:
 def evaluate(
     run: str | Path, tasks: Mapping[str, DictConfig], *, store: str | Path | None = None,
     out: str | Path | None = None, seed: int = 0, n_bootstrap: int = N_RESAMPLES, again: bool = True,
-    coded: bool = False,
+    coded: bool = False, progress: Callable | None = None,
 ) -> Iterator[tuple[str, list[Table], list[Path]]]:  # fmt: skip
     """Carry out tasks on a finished run, and write what each makes.
 
@@ -163,6 +173,7 @@ def evaluate(
     out : folder for results; None: the run folder. Elsewhere nothing of the run folder is written
     again : do tasks whose results are there already, of the same weights, store and settings
     coded : evaluate what the codes stand for in place of the floats (bottleneck=ae_rvq), in RUN/codes
+    progress : context manager of a bar, given what is done and of how many sources
 
     Yields
     ------
@@ -193,7 +204,7 @@ def evaluate(
     record = read_record(run)
     classes = frozenset(FINE.index(name) for name in record.get("classes", []))
     sources = {"own": own, "trained": trained, "classes": classes, "left_out": left_out}
-    given = Inputs(model, opened, **sources, seed=seed, n_bootstrap=n_bootstrap)
+    given = Inputs(model, opened, **sources, seed=seed, n_bootstrap=n_bootstrap, progress=progress)
     if not own and not trained:
         given.notes.append("The run does not say which sources it was trained on: none were left out.")
     folder = out or (run if own else run / EVALUATIONS / f"{opened.path.name}@{short}")
