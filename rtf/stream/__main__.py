@@ -30,15 +30,20 @@ def stream(config: DictConfig, stopped=lambda: False):
 
     import rtf
     from rtf.archive import open_archive
+    from rtf.archive.rows import KEEP
     from rtf.encoding.shipped import fitting_model, run_folder
     from rtf.encoding.table import load_probe
     from rtf.store.read import open_store
     from rtf.stream.history import Histories, only_writer
     from rtf.stream.kafka import KafkaOutput
+    from rtf.stream.messages import SEND
     from rtf.stream.metrics import Metrics, training_missing
     from rtf.stream.run import Stream, run
     from rtf.workers import cores
 
+    for name, choices in (("send", SEND), ("keep", KEEP)):
+        if config[name] not in choices:
+            raise ValueError(f"{name} is {config[name]!r}; it must be one of {', '.join(choices)}")
     torch.set_num_threads(config.threads or max(1, cores() - 1))
     until = moment(config.until)
     chosen = run_folder(fitting_model(survey=config.stream.survey) if config.run == "auto" else config.run)

@@ -237,6 +237,14 @@ def test_bad_packets_go_to_a_topic_with_the_reason(work, broker, tmp_path):
     assert b"none of" in headers[0]["reason"] and headers[3]["from"] == b"in-bad 0 4"
 
 
+@pytest.mark.parametrize("setting", ["send", "keep"])
+def test_what_is_sent_and_kept_is_all_or_code(work, tmp_path, setting):
+    """A slip of the pen is said before the first alert; floats would be sent instead of codes otherwise."""
+    with pytest.raises(ValueError, match=f"{setting} is 'codes'; it must be one of all, code"):
+        stream(settings(work, tmp_path, "stream=files", f"input={work / 'avro'}", f"{setting}=codes"))
+    assert not (tmp_path / "stream").exists()
+
+
 def test_a_replay_ends_at_a_time(work, broker, tmp_path):
     some = containers(packets(n=4))
     publish(broker, "in-until", some[:2])
