@@ -16,6 +16,8 @@ def main(config: DictConfig) -> None:
     from rtf.stream.subscribe import subscribe
 
     config = resolved(config)
+    if config.until not in (None, "end"):
+        raise ValueError(f"until is {config.until!r}; it must be end, or null: until it is stopped")
     model = None if config.run == "auto" else rtf.load(config.run)
     archive = None if config.archive is None else open_archive(config.archive, create=False)
     alerts = subscribe(

@@ -127,6 +127,7 @@ def test_training_is_tracked_offline_without_an_account(work):
         ("rtf.encode run={work}/run input={work}/nothing", "nothing"),
         ("rtf.evaluate run={work}/nowhere", "nowhere"),
         ("rtf.evaluate run={work}/run task=divination", "divination"),
+        ("rtf.subscribe topic=t until=then", "until is 'then'; it must be end"),
         ("rtf.preprocess input={work}/run out={work}/x.zarr", "run"),
         ("rtf.preprocess input={work}/table.parquet out={work}/store.zarr", "store.zarr"),
     ],
