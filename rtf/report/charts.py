@@ -16,7 +16,7 @@ from rtf.report.scores import SCORES, measure, measure_all
 _PUBLISHED = {"linestyle": (0, (4, 2.5)), "linewidth": 1.2, "markerfacecolor": "white", "markersize": 5.5}
 _PANELS = ("coarse_accuracy", "fine_accuracy", "coarse_balanced", "mag", "dt", "band")
 #: Lines that have a colour of their own, and columns of maps that a page has room for.
-COLOURED, SHOWN = 8, 5
+COLOURED, SHOWN = 8, 6
 
 
 def size_figure(block: Sequence[Configuration], title: str, by: str = "latent_dim") -> Figure | None:
