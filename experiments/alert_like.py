@@ -10,8 +10,9 @@ can learn the file instead of the physics. What an alert stream would have sent 
 - of a source what comes before the first two nights within 30 days of each other goes: a single point years
   before is noise of the forced photometry, which an alert stream would not have followed
 
-The constants describe the two pipelines, not the sources: they are read off 968 exposures in which 24 tidal
-disruptions have both kinds of photometry (ztf_tde_forced and ztf_tde).
+The constants describe the two pipelines, not the sources. Errors and scatter are read off 968 exposures in
+which 24 tidal disruptions have both kinds of photometry (ztf_tde_forced and ztf_tde), nights and repeats off
+how many of them became alerts, rounded.
 
 Sources whose name begins with PTF or iPTF are left out: they faded before ZTF began. `--without` names tables
 whose objects are left out, for an object must not be in training under one file and in a test under another.

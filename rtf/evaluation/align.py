@@ -64,9 +64,8 @@ def align(
     notes = [f"{run} does not say what it was trained on." for run in runs.values() if not trained_on(run)]
     drawn = {"seed": seed, "n_bootstrap": n_bootstrap, "progress": progress}
     given = {name: Inputs(model, store, trained=seen, **drawn) for name, model in models.items()}
-    fitting = {
-        name: Inputs(model, store, progress=progress) for name, model in models.items()
-    }  # may have been trained on
+    # these may have been trained on
+    fitting = {name: Inputs(model, store, progress=progress) for name, model in models.items()}
     parts = {s: _both(fitting, s) for s in ("train", "val")} | {"test": _both(given, "test")}
     learn, check, test = (parts[s] for s in ("train", "val", "test"))
     fitted, strength, explained = fit_map(

@@ -71,7 +71,8 @@ class Inputs:
     _: KW_ONLY
     own: bool = False  # the store is the run's own, whose splits it was trained by
     trained: frozenset[str] = frozenset()  # object ids the model was trained on: elsewhere no test sources
-    classes: frozenset[int] = frozenset()  # fine classes that the run says it was trained on
+    # fine classes that the run says it was trained on; None: it had further stores, and does not say
+    classes: frozenset[int] | None = frozenset()
     left_out: tuple[int, ...] = ()  # those that it was never to see
     seed: int = 0
     n_bootstrap: int = N_RESAMPLES
@@ -202,7 +203,9 @@ def evaluate(
     model = load(run, coded=coded)
     left_out = tuple(FINE.index(name) for name in model.config.data.get("leave_out", []))
     record = read_record(run)
-    classes = frozenset(FINE.index(name) for name in record.get("classes", []))
+    classes = frozenset(FINE.index(name) for name in record.get("classes", []) if name in FINE)
+    if "classes" not in record and model.config.data.get("also_train"):
+        classes = None
     sources = {"own": own, "trained": trained, "classes": classes, "left_out": left_out}
     given = Inputs(model, opened, **sources, seed=seed, n_bootstrap=n_bootstrap, progress=progress)
     if not own and not trained:

@@ -1,5 +1,7 @@
 """Anomaly detection against scikit-learn, by hand, and on stores whose outliers are known."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -168,3 +170,9 @@ def test_what_a_run_trained_on_besides_is_neither_outlier_nor_left_out_of_the_in
     assert "Left out, of classes that were trained on: Kilonova (40), SN Ia (40)." in notes
     n = (learnt & (other.label == UNKNOWN)).sum()
     assert n and f"Left out, the run was trained on them: strange ({n})." in notes
+    # a run of before this was noted says so
+    record = read_record(tmp_path / "run")
+    del record["classes"]
+    (tmp_path / "run/run.json").write_text(json.dumps(record))
+    ((_, (table, _), _),) = evaluate(tmp_path / "run", {"anomaly": task | SETTINGS}, n_bootstrap=20)
+    assert any("does not say which classes data.also_train had" in note for note in table.notes)

@@ -44,7 +44,7 @@ def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees:
     if own := [path for path, other in zip(paths, others) if other.digest == given.store.digest]:
         raise ValueError(f"outliers: {own[0]} is the store of the inliers, and the model trained on it")
     train, test = given.split("train"), given.split("test")
-    seen = given.classes | (set(train.label["fine"].tolist()) - {UNKNOWN})
+    seen = (given.classes or set()) | (set(train.label["fine"].tolist()) - {UNKNOWN})
     usual = (test.label["fine"] == UNKNOWN) | np.isin(test.label["fine"], list(seen))
     if not usual.any():
         raise ValueError(f"{given.store.path} has no test source of a class it trains on: no inliers")
@@ -68,6 +68,10 @@ def anomaly(given: Inputs, *, outliers: str | list[str], neighbours: int, trees:
         "fingerprints not finite": ~np.all([np.isfinite(s) for s in outlier.values()], axis=0),
     }
     keep, notes = np.ones(len(group), bool), []
+    if given.classes is None:
+        notes.append(
+            "The run does not say which classes data.also_train had: they may be among the outliers."
+        )
     for why, out in left_out.items():
         counts = Counter(sorted(group[keep & out].tolist())).items()
         notes += [f"Left out, {why}: {', '.join(f'{c} ({n:,})' for c, n in counts)}."] * bool(counts)
